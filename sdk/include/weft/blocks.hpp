@@ -1,0 +1,104 @@
+// Composite operations as graph expansions: the building blocks that papers draw as one box.
+//
+// Each adds its nodes under a group of its own name, so that a drawing can fold them into that box, and returns the
+// last node. Kernels are odd; padding keeps the extent at stride 1.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "weft/architecture.hpp"
+
+namespace weft::blocks {
+
+inline NodeId relu(ArchitectureBuilder& graph, NodeId input) { return graph.add("activation", {{"function", "relu"}}, {input}); }
+
+inline NodeId batch_norm(ArchitectureBuilder& graph, NodeId input, bool affine = true) {
+  return graph.add("batch_norm", {{"affine", affine}}, {input});
+}
+
+struct Convolution {
+  std::int64_t channels = 0;
+  std::int64_t kernel_height = 1, kernel_width = 1;
+  std::int64_t stride_height = 1, stride_width = 1;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = false;
+
+  static Convolution square(std::int64_t channels, std::int64_t kernel, std::int64_t stride = 1, std::int64_t dilation = 1) {
+    return {channels, kernel, kernel, stride, stride, dilation};
+  }
+};
+
+// A convolution padded to keep the extent at stride 1.
+inline NodeId convolution(ArchitectureBuilder& graph, NodeId input, const Convolution& c) {
+  const auto padding = [&](std::int64_t kernel) { return c.dilation * (kernel - 1) / 2; };
+  return graph.add("conv2d",
+                   {{"channels", c.channels},
+                    {"kernel", {c.kernel_height, c.kernel_width}},
+                    {"stride", {c.stride_height, c.stride_width}},
+                    {"padding", {padding(c.kernel_height), padding(c.kernel_width)}},
+                    {"dilation", c.dilation},
+                    {"groups", c.groups},
+                    {"bias", c.bias}},
+                   {input});
+}
+
+// ReLU - convolution - batch norm.
+inline NodeId relu_conv_bn(ArchitectureBuilder& graph, NodeId input, const Convolution& c, bool affine = true) {
+  return batch_norm(graph, convolution(graph, relu(graph, input), c), affine);
+}
+
+// Convolution - batch norm - ReLU.
+inline NodeId conv_bn_relu(ArchitectureBuilder& graph, NodeId input, const Convolution& c) {
+  return relu(graph, batch_norm(graph, convolution(graph, input, c)));
+}
+
+// ReLU - depthwise kernel x kernel - pointwise to `channels` - batch norm.
+inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
+                                          std::int64_t stride, std::int64_t dilation, bool affine = true) {
+  const std::int64_t width = graph.shape(input).channels;
+  Convolution depthwise = Convolution::square(width, kernel, stride, dilation);
+  depthwise.groups = width;
+  const NodeId spatial = convolution(graph, relu(graph, input), depthwise);
+  return batch_norm(graph, convolution(graph, spatial, Convolution::square(channels, 1)), affine);
+}
+
+// Separable convolution as in NASNet and DARTS: applied twice, the stride on the first.
+inline NodeId separable_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
+                             std::int64_t stride = 1, bool affine = true) {
+  const auto group = graph.group("sep_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
+  const NodeId first = relu_depthwise_pointwise_bn(graph, input, graph.shape(input).channels, kernel, stride, 1, affine);
+  return relu_depthwise_pointwise_bn(graph, first, channels, kernel, 1, 1, affine);
+}
+
+// Dilated separable convolution as in DARTS: applied once, dilation 2.
+inline NodeId dilated_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
+                           std::int64_t stride = 1, bool affine = true) {
+  const auto group = graph.group("dil_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
+  return relu_depthwise_pointwise_bn(graph, input, channels, kernel, stride, 2, affine);
+}
+
+// Halves height and width without losing every second pixel: two subsampled 1x1 convolutions, one shifted by one pixel,
+// concatenated (tensorflow/models slim/nets/nasnet; for even extents also quark0/darts). `channels` is even.
+inline NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, bool affine = true) {
+  const auto group = graph.group("factorized_reduction");
+  if (channels % 2 != 0) throw InvalidInput("factorized reduction needs an even number of channels, not " + std::to_string(channels));
+  const NodeId active = relu(graph, input);
+  const NodeId straight = convolution(graph, active, Convolution::square(channels / 2, 1, 2));
+  const NodeId shifted = convolution(graph, graph.add("shift", {}, {active}), Convolution::square(channels / 2, 1, 2));
+  return batch_norm(graph, graph.add("concat", {}, {straight, shifted}), affine);
+}
+
+// kernel x kernel pooling, padded to keep the extent at stride 1. `operation` is "max_pool" or "avg_pool".
+inline NodeId pool(ArchitectureBuilder& graph, NodeId input, const char* operation, std::int64_t kernel, std::int64_t stride = 1) {
+  return graph.add(operation, {{"kernel", kernel}, {"stride", stride}, {"padding", (kernel - 1) / 2}}, {input});
+}
+
+// Global average pooling and a linear classifier.
+inline NodeId classifier(ArchitectureBuilder& graph, NodeId input, std::int64_t classes) {
+  const auto group = graph.group("classifier");
+  return graph.add("linear", {{"features", classes}}, {graph.add("global_avg_pool", {}, {input})});
+}
+
+}  // namespace weft::blocks

@@ -1,0 +1,27 @@
+// The evaluator's view: an architecture and what else is needed to train it.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "weft/architecture.hpp"
+#include "weft/json.hpp"
+
+namespace weft {
+
+struct Candidate {
+  Architecture architecture;
+  // A JSON merge patch over the evaluator's training recipe: what the genotype decides about update rule, schedule,
+  // augmentation, regularisation. Empty when the space is about architectures alone.
+  Json recipe = Json::object();
+
+  // Two candidates with equal hashes train alike.
+  std::uint64_t hash() const { return hash_text(recipe.dump(), architecture.canonical_hash()); }
+
+  Json to_json() const { return {{"architecture", architecture.to_json()}, {"recipe", recipe}}; }
+  static Candidate from_json(const Json& json, const Operations& operations = Operations::built_in()) {
+    return {Architecture::from_json(json.at("architecture"), operations), json.value("recipe", Json::object())};
+  }
+};
+
+}  // namespace weft

@@ -1,0 +1,85 @@
+// What a plugin's instance is created with: its configuration, the study around it, its random stream, its
+// collaborators, and the host's log.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weft/detail/boundary.hpp"
+#include "weft/error.hpp"
+#include "weft/json.hpp"
+#include "weft/rng.hpp"
+#include "weft/shape.hpp"
+#include "weft/space.hpp"
+
+namespace weft {
+
+// The problem: what goes into a network and how many classes come out.
+struct Task {
+  Shape input = Shape::image(3, 32, 32);
+  std::int64_t classes = 10;
+
+  static Task from_json(const Json& json) { return {Shape::from_json(json.at("input")), json.at("classes")}; }
+  Json to_json() const { return {{"input", input.to_json()}, {"classes", classes}}; }
+};
+
+// The host's log, as seen by one plugin. Copyable; valid as long as the plugin's instance.
+class Log {
+ public:
+  Log() = default;
+  explicit Log(const weft_context& context) : host_(context.host), log_(context.log) {}
+
+  void debug(std::string_view message) const { write(0, message); }
+  void info(std::string_view message) const { write(1, message); }
+  void warning(std::string_view message) const { write(2, message); }
+  void error(std::string_view message) const { write(3, message); }
+
+ private:
+  void write(std::int32_t level, std::string_view message) const {
+    if (log_ != nullptr) log_(host_, level, detail::text(message));
+  }
+  void* host_ = nullptr;
+  void (*log_)(void*, std::int32_t, weft_text) = nullptr;
+};
+
+// Valid during construction; keep what is needed of it (all members return values that may be kept).
+class Context {
+ public:
+  explicit Context(const weft_context& context)
+      : context_(&context), configuration_(detail::parse_json(context.configuration)), study_(detail::parse_json(context.study)) {}
+
+  // The plugin's `args`: valid against its manifest's `parameters`, with every default filled in.
+  const Json& configuration() const { return configuration_; }
+  // One argument, e.g. get<int>("population_size").
+  template <typename T>
+  T get(const char* name) const {
+    return configuration_.at(name).get<T>();
+  }
+
+  Rng rng() const { return Rng(context_->rng); }
+  Log log() const { return Log(*context_); }
+  SpaceRef space() const { return SpaceRef(collaborator("space")); }
+  Task task() const { return study_.contains("task") ? Task::from_json(study_.at("task")) : Task{}; }
+
+  // {"task", "objectives": [{"name", "direction"}..], "budget": {"trials", "seconds"}, "phase", "slots"}; members may be absent.
+  const Json& study() const { return study_; }
+  // During a search the test split must not be touched; a final evaluation may.
+  bool final_phase() const { return study_.value("phase", "search") == "final"; }
+
+  // Throws Error if the pipeline has no component in this role.
+  weft_handle collaborator(std::string_view role) const {
+    weft_handle found{};
+    detail::StringWriter error;
+    detail::check(context_->collaborator(context_->host, detail::text(role), &found, error), error);
+    return found;
+  }
+
+ private:
+  const weft_context* context_;
+  Json configuration_;
+  Json study_;
+};
+
+}  // namespace weft

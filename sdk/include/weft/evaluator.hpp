@@ -1,0 +1,125 @@
+// An evaluator: how good is this candidate?
+//
+// It is handed a request, may report after every epoch and is answered whether to go on, and returns metrics. It runs
+// where the executor puts it: in the host when the manifest provides "evaluator.inline", else in a worker process.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "weft/context.hpp"
+#include "weft/detail/boundary.hpp"
+#include "weft/rng.hpp"
+#include "weft/trial.hpp"
+
+namespace weft {
+
+struct EvaluationRequest {
+  TrialId trial = 0;
+  Genotype genotype;
+  Fidelity fidelity;
+  Json transfer;                                       // null, or a WeightTransfer from the parent
+  std::optional<std::filesystem::path> folder;         // the trial's own; checkpoints of earlier attempts lie here
+  std::optional<std::filesystem::path> parent_folder;  // of the trial whose weights are inherited
+  Rng rng{0};                                          // the trial's stream: the same on every attempt
+};
+
+// What the other side answers to a report.
+enum class Verdict { go_on = 0, stop = 1, pause = 2 };
+
+// The way back to the host while an evaluation runs.
+class Reporter {
+ public:
+  explicit Reporter(const weft_reporter* reporter) : reporter_(reporter) {}
+  // `report` is {"epoch": n, metric: number, ...}, n counted from 1. On `pause`: checkpoint and return.
+  Verdict report(const Json& report) const {
+    if (reporter_ == nullptr || reporter_->report == nullptr) return Verdict::go_on;
+    return static_cast<Verdict>(reporter_->report(reporter_->context, detail::text(report.dump())));
+  }
+
+ private:
+  const weft_reporter* reporter_;
+};
+
+struct Evaluation {
+  TrialState state = TrialState::complete;  // pruned or paused when the reporter ended it early
+  Json metrics = Json::object();            // name -> number
+};
+
+class Evaluator {
+ public:
+  static constexpr const char* kind = "evaluator";
+
+  virtual ~Evaluator() = default;
+  // Throws Error if the candidate cannot be evaluated (the trial fails, the study goes on).
+  virtual Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter) = 0;
+};
+
+namespace detail {
+
+template <typename T>
+struct EvaluatorTables {
+  static constexpr weft_evaluator_1 evaluator{
+      .size = sizeof(weft_evaluator_1),
+      .evaluate = [](void* instance, const weft_request* lent, const weft_reporter* reporter, const weft_writer* metrics,
+                     const weft_writer* error) {
+        return guard(error, [&] {
+          EvaluationRequest request;
+          request.trial = lent->trial;
+          request.genotype = to_genotype(lent->genotype);
+          if (lent->fidelity.size != 0) request.fidelity = Fidelity::from_json(parse_json(lent->fidelity));
+          request.transfer = parse_json(lent->transfer);
+          if (lent->folder.size != 0) request.folder = view(lent->folder);
+          if (lent->parent_folder.size != 0) request.parent_folder = view(lent->parent_folder);
+          request.rng = Rng(lent->rng);
+          Evaluation evaluation = self<T>(instance).evaluate(request, Reporter(reporter));
+          if (evaluation.state != TrialState::complete) evaluation.metrics["state"] = to_string(evaluation.state);
+          write(metrics, evaluation.metrics.dump());
+        });
+      }};
+
+  static const void* find(std::string_view id) { return id == WEFT_EVALUATOR_1 ? &evaluator : nullptr; }
+};
+
+}  // namespace detail
+
+// An evaluator reached through its table.
+class EvaluatorRef {
+ public:
+  explicit EvaluatorRef(weft_handle handle)
+      : instance_(handle.instance),
+        table_(static_cast<const weft_evaluator_1*>(handle.component->find_interface(WEFT_EVALUATOR_1))) {
+    if (table_ == nullptr) throw Error(std::string(handle.component->name) + " is not an evaluator: it has no " WEFT_EVALUATOR_1);
+  }
+
+  Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
+    const detail::LentGenotype genotype(request.genotype);
+    const std::string fidelity = request.fidelity == Fidelity{} ? "" : request.fidelity.to_json().dump();
+    const std::string transfer = detail::dump(request.transfer);
+    const std::string folder = request.folder.value_or("").string();
+    const std::string parent_folder = request.parent_folder.value_or("").string();
+    const weft_request lent{sizeof(weft_request),   request.trial,
+                            *genotype,              detail::text(fidelity),
+                            detail::text(transfer), detail::text(folder),
+                            detail::text(parent_folder), request.rng.state()};
+    detail::StringWriter metrics;
+    detail::StringWriter error;
+    detail::check(table_->evaluate(instance_, &lent, &reporter, metrics, error), error);
+    Evaluation evaluation;
+    evaluation.metrics = Json::parse(metrics.text());
+    if (const auto state = evaluation.metrics.find("state"); state != evaluation.metrics.end()) {
+      evaluation.state = trial_state(state->get<std::string>());
+      evaluation.metrics.erase(state);
+    }
+    return evaluation;
+  }
+
+ private:
+  void* instance_;
+  const weft_evaluator_1* table_;
+};
+
+}  // namespace weft

@@ -1,0 +1,353 @@
+// The vocabulary of operations: for each its attributes, its shape rule and its cost rule. Free of LibTorch; the
+// modules that compute them are the torch tier's (weft/torch/modules.hpp).
+//
+// Called by ArchitectureBuilder as nodes are added. A rule first normalises the attributes (defaults filled in, so
+// that equal operations are written equally), then infers the output's shape or throws InvalidInput.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weft/error.hpp"
+#include "weft/json.hpp"
+#include "weft/shape.hpp"
+
+namespace weft {
+
+// What one example costs. Conventions: parameters are trainable scalars incl. biases and batch-norm affine terms,
+// without running statistics; multiply-adds are those of convolutions and linear layers alone, biases not counted
+// (what papers print as "FLOPs"); activation bytes are the float32 outputs of every node that allocates one.
+struct Cost {
+  std::int64_t parameters = 0;
+  std::int64_t multiply_adds = 0;
+  std::int64_t activation_bytes = 0;
+
+  Cost& operator+=(const Cost& other) {
+    parameters += other.parameters;
+    multiply_adds += other.multiply_adds;
+    activation_bytes += other.activation_bytes;
+    return *this;
+  }
+  friend bool operator==(const Cost&, const Cost&) = default;
+};
+
+// One operation of the vocabulary.
+struct OperationRule {
+  using Shapes = std::span<const Shape>;
+
+  std::string name;
+  Json defaults;                 // attribute -> default; null marks one that must be given
+  std::size_t min_inputs = 1;
+  std::size_t max_inputs = 1;
+  bool commutative = false;      // the order of the inputs does not matter
+  std::function<Shape(Json& attributes, Shapes inputs)> infer = {};  // may rewrite attributes into normal form
+  std::function<Cost(const Json& attributes, Shapes inputs, const Shape& output)> cost = {};
+};
+
+// A vocabulary: the built-in one, or that and what `operation` plugins add.
+class Operations {
+ public:
+  static const Operations& built_in();
+
+  void add(OperationRule rule) { rules_.insert_or_assign(rule.name, std::move(rule)); }
+
+  // Throws InvalidInput naming the known operations.
+  const OperationRule& find(std::string_view name) const {
+    const auto found = rules_.find(name);
+    if (found != rules_.end()) return found->second;
+    std::string known;
+    for (const auto& [key, rule] : rules_) known += (known.empty() ? "" : ", ") + key;
+    throw InvalidInput("unknown operation \"" + std::string(name) + "\"; known are " + known);
+  }
+
+  const std::map<std::string, OperationRule, std::less<>>& rules() const { return rules_; }
+
+ private:
+  std::map<std::string, OperationRule, std::less<>> rules_;
+};
+
+// The functions an `activation` node may name.
+inline const std::vector<std::string>& activation_functions() {
+  static const std::vector<std::string> names = {"relu", "leaky_relu", "elu",     "selu", "gelu",
+                                                 "relu6", "sigmoid",   "softplus", "swish", "tanh"};
+  return names;
+}
+
+namespace detail {
+
+inline void require_image(std::string_view rule, const Shape& shape) {
+  if (!shape.is_image()) throw InvalidInput(std::string(rule) + " needs an image (channels x height x width)");
+}
+
+inline std::int64_t positive(const Json& attributes, const char* name, std::int64_t minimum = 1) {
+  const Json& value = attributes.at(name);
+  if (!value.is_number_integer() || value.get<std::int64_t>() < minimum) {
+    throw InvalidInput(std::string(name) + " must be an integer >= " + std::to_string(minimum) + ", not " + value.dump());
+  }
+  return value;
+}
+
+inline double probability(const Json& attributes, const char* name) {
+  const Json& value = attributes.at(name);
+  if (!value.is_number() || value.get<double>() < 0.0 || value.get<double>() >= 1.0) {
+    throw InvalidInput(std::string(name) + " must be in [0, 1), not " + value.dump());
+  }
+  return value;
+}
+
+inline bool boolean(const Json& attributes, const char* name) {
+  const Json& value = attributes.at(name);
+  if (!value.is_boolean()) throw InvalidInput(std::string(name) + " must be true or false, not " + value.dump());
+  return value;
+}
+
+// Rewrites `3` as `[3, 3]` and checks both.
+inline std::pair<std::int64_t, std::int64_t> pair(Json& attributes, const char* name, std::int64_t minimum) {
+  Json& value = attributes.at(name);
+  if (value.is_number_integer()) value = Json::array({value, value});
+  const auto fits = [&](const Json& extent) {
+    return extent.is_number_integer() && extent.get<std::int64_t>() >= minimum;
+  };
+  if (!value.is_array() || value.size() != 2 || !fits(value[0]) || !fits(value[1])) {
+    throw InvalidInput(std::string(name) + " must be an integer >= " + std::to_string(minimum) +
+                       " or [height, width] of such, not " + value.dump());
+  }
+  return {value[0], value[1]};
+}
+
+// Output extent of a sliding window.
+inline std::int64_t window(std::int64_t input, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                           std::int64_t dilation, bool ceil) {
+  const std::int64_t reach = dilation * (kernel - 1) + 1;
+  const std::int64_t room = input + 2 * padding - reach;
+  if (room < 0) {
+    throw InvalidInput("a window of " + std::to_string(reach) + " does not fit an extent of " + std::to_string(input) +
+                       " with padding " + std::to_string(padding));
+  }
+  std::int64_t extent = (ceil ? room + stride - 1 : room) / stride + 1;
+  if (ceil && (extent - 1) * stride >= input + padding) --extent;  // the last window must start inside, as in LibTorch
+  return extent;
+}
+
+inline Cost activation_cost(const Json&, OperationRule::Shapes, const Shape& output) {
+  return {.activation_bytes = 4 * output.elements()};
+}
+
+inline Cost free_of_cost(const Json&, OperationRule::Shapes, const Shape&) { return {}; }
+
+inline Shape same_shape(Json&, OperationRule::Shapes inputs) { return inputs[0]; }
+
+inline Shape all_equal(Json&, OperationRule::Shapes inputs) {
+  for (const Shape& shape : inputs) {
+    if (shape != inputs[0]) throw InvalidInput("all inputs must have the same shape");
+  }
+  return inputs[0];
+}
+
+inline OperationRule pooling_rule(const char* name) {
+  OperationRule rule{.name = name,
+                     .defaults = {{"kernel", nullptr}, {"stride", 1}, {"padding", 0}, {"ceil", false}},
+                     .cost = activation_cost};
+  if (rule.name == "avg_pool") rule.defaults["count_include_pad"] = false;
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("pooling", inputs[0]);
+    const auto [kh, kw] = pair(attributes, "kernel", 1);
+    const auto [sh, sw] = pair(attributes, "stride", 1);
+    const auto [ph, pw] = pair(attributes, "padding", 0);
+    const bool ceil = boolean(attributes, "ceil");
+    if (attributes.contains("count_include_pad")) boolean(attributes, "count_include_pad");
+    if (2 * ph > kh || 2 * pw > kw) throw InvalidInput("padding must not exceed half of the kernel");
+    return Shape::image(inputs[0].channels, window(inputs[0].height, kh, sh, ph, 1, ceil),
+                        window(inputs[0].width, kw, sw, pw, 1, ceil));
+  };
+  return rule;
+}
+
+inline OperationRule convolution_rule() {
+  OperationRule rule{.name = "conv2d",
+                     .defaults = {{"channels", nullptr}, {"kernel", nullptr}, {"stride", 1}, {"padding", 0},
+                                  {"dilation", 1}, {"groups", 1}, {"bias", false}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("conv2d", inputs[0]);
+    const std::int64_t channels = positive(attributes, "channels");
+    const std::int64_t groups = positive(attributes, "groups");
+    const auto [kh, kw] = pair(attributes, "kernel", 1);
+    const auto [sh, sw] = pair(attributes, "stride", 1);
+    const auto [ph, pw] = pair(attributes, "padding", 0);
+    const auto [dh, dw] = pair(attributes, "dilation", 1);
+    boolean(attributes, "bias");
+    if (inputs[0].channels % groups != 0 || channels % groups != 0) {
+      throw InvalidInput("groups (" + std::to_string(groups) + ") must divide input channels (" +
+                         std::to_string(inputs[0].channels) + ") and channels (" + std::to_string(channels) + ")");
+    }
+    return Shape::image(channels, window(inputs[0].height, kh, sh, ph, dh, false),
+                        window(inputs[0].width, kw, sw, pw, dw, false));
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
+    const std::int64_t groups = attributes.at("groups");
+    const std::int64_t kernel = attributes.at("kernel")[0].get<std::int64_t>() * attributes.at("kernel")[1].get<std::int64_t>();
+    const std::int64_t weights = output.channels * (inputs[0].channels / groups) * kernel;
+    return Cost{.parameters = weights + (attributes.at("bias").get<bool>() ? output.channels : 0),
+                .multiply_adds = weights * output.height * output.width,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+inline OperationRule linear_rule() {
+  OperationRule rule{.name = "linear", .defaults = {{"features", nullptr}, {"bias", true}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (inputs[0].is_image()) throw InvalidInput("linear needs features; put flatten or global_avg_pool before it");
+    boolean(attributes, "bias");
+    Shape output = inputs[0];
+    output.channels = positive(attributes, "features");
+    return output;
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
+    const std::int64_t weights = inputs[0].channels * output.channels;
+    return Cost{.parameters = weights + (attributes.at("bias").get<bool>() ? output.channels : 0),
+                .multiply_adds = weights * output.height,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+inline OperationRule batch_norm_rule() {
+  OperationRule rule{.name = "batch_norm", .defaults = {{"affine", true}, {"eps", 1e-5}, {"momentum", 0.1}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    boolean(attributes, "affine");
+    for (const char* name : {"eps", "momentum"}) {
+      const Json& value = attributes.at(name);
+      if (!value.is_number() || value.get<double>() <= 0.0 || value.get<double>() > 1.0) {
+        throw InvalidInput(std::string(name) + " must be in (0, 1], not " + value.dump());
+      }
+    }
+    return inputs[0];
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes, const Shape& output) {
+    return Cost{.parameters = attributes.at("affine").get<bool>() ? 2 * output.channels : 0,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+inline OperationRule concat_rule() {
+  OperationRule rule{.name = "concat", .defaults = Json::object(), .max_inputs = SIZE_MAX, .cost = activation_cost};
+  rule.infer = [](Json&, OperationRule::Shapes inputs) {
+    Shape output = inputs[0];
+    for (const Shape& shape : inputs.subspan(1)) {
+      if (shape.kind != output.kind || shape.height != output.height || shape.width != output.width) {
+        throw InvalidInput("inputs of concat may differ in channels only");
+      }
+      output.channels += shape.channels;
+    }
+    return output;
+  };
+  return rule;
+}
+
+inline OperationRule activation_rule() {
+  OperationRule rule{.name = "activation", .defaults = {{"function", "relu"}}, .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    const auto& known = activation_functions();
+    if (std::find(known.begin(), known.end(), attributes.at("function")) == known.end()) {
+      throw InvalidInput("unknown activation " + attributes.at("function").dump() + "; known are " + Json(known).dump());
+    }
+    return inputs[0];
+  };
+  return rule;
+}
+
+inline OperationRule choice_rule() {
+  OperationRule rule{.name = "choice",
+                     .defaults = {{"decision", nullptr}, {"options", nullptr}},
+                     .max_inputs = SIZE_MAX,
+                     .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (!attributes.at("decision").is_string()) throw InvalidInput("decision must be the name of a decision");
+    if (!attributes.at("options").is_array() || attributes.at("options").size() != inputs.size()) {
+      throw InvalidInput("options must name each of the " + std::to_string(inputs.size()) + " inputs");
+    }
+    return all_equal(attributes, inputs);
+  };
+  return rule;
+}
+
+inline Operations make_built_in_operations() {
+  Operations operations;
+  operations.add({.name = "input", .defaults = {{"shape", nullptr}}, .min_inputs = 0, .max_inputs = 0,
+                  .infer = [](Json& a, OperationRule::Shapes) { return Shape::from_json(a.at("shape")); },
+                  .cost = free_of_cost});
+  operations.add(convolution_rule());
+  operations.add(linear_rule());
+  operations.add(batch_norm_rule());
+  operations.add(activation_rule());
+  operations.add(pooling_rule("max_pool"));
+  operations.add(pooling_rule("avg_pool"));
+  operations.add({.name = "global_avg_pool", .defaults = Json::object(),
+                  .infer = [](Json&, OperationRule::Shapes inputs) {
+                    require_image("global_avg_pool", inputs[0]);
+                    return Shape::features(inputs[0].channels);
+                  },
+                  .cost = activation_cost});
+  operations.add({.name = "flatten", .defaults = Json::object(),
+                  .infer = [](Json&, OperationRule::Shapes inputs) { return Shape::features(inputs[0].elements()); },
+                  .cost = free_of_cost});
+  operations.add({.name = "identity", .defaults = Json::object(), .infer = same_shape, .cost = free_of_cost});
+  operations.add({.name = "add", .defaults = Json::object(), .max_inputs = SIZE_MAX, .commutative = true,
+                  .infer = all_equal, .cost = activation_cost});
+  operations.add({.name = "multiply", .defaults = Json::object(), .max_inputs = SIZE_MAX, .commutative = true,
+                  .infer = all_equal, .cost = activation_cost});
+  operations.add(concat_rule());
+  operations.add({.name = "dropout", .defaults = {{"probability", nullptr}},
+                  .infer = [](Json& a, OperationRule::Shapes inputs) { probability(a, "probability"); return inputs[0]; },
+                  .cost = activation_cost});
+  // Drops whole examples of a path; the probability is the recipe's drop_path schedule times `scale` (ScheduledDropPath).
+  operations.add({.name = "drop_path", .defaults = {{"scale", 1.0}},
+                  .infer = [](Json& a, OperationRule::Shapes inputs) {
+                    const Json& scale = a.at("scale");
+                    if (!scale.is_number() || scale.get<double>() < 0.0 || scale.get<double>() > 1.0) {
+                      throw InvalidInput("scale must be in [0, 1], not " + scale.dump());
+                    }
+                    return inputs[0];
+                  },
+                  .cost = activation_cost});
+  // Zeros of the input's shape, subsampled by `stride`.
+  operations.add({.name = "zero", .defaults = {{"stride", 1}},
+                  .infer = [](Json& a, OperationRule::Shapes inputs) {
+                    const std::int64_t stride = positive(a, "stride");
+                    Shape output = inputs[0];
+                    if (output.is_image()) {
+                      output.height = (output.height + stride - 1) / stride;
+                      output.width = (output.width + stride - 1) / stride;
+                    } else if (stride != 1) {
+                      throw InvalidInput("stride needs an image");
+                    }
+                    return output;
+                  },
+                  .cost = activation_cost});
+  // The image moved up and left by one pixel, zeros entering at the bottom and right (factorized reduction).
+  operations.add({.name = "shift", .defaults = Json::object(),
+                  .infer = [](Json&, OperationRule::Shapes inputs) { require_image("shift", inputs[0]); return inputs[0]; },
+                  .cost = activation_cost});
+  operations.add(choice_rule());
+  return operations;
+}
+
+}  // namespace detail
+
+inline const Operations& Operations::built_in() {
+  static const Operations operations = detail::make_built_in_operations();
+  return operations;
+}
+
+}  // namespace weft

@@ -1,0 +1,87 @@
+// The plugin author's last line: what a library offers.
+//
+//   WEFT_PLUGIN(weft::component<RegularizedEvolution>("regularized_evolution"))
+//
+// The class derives from the kind's abstract class and is constructed from a `const weft::Context&`. The macro defines
+// the one exported symbol, and a stamp in its own ELF section that repeats the tags, so that the host can refuse a library
+// from its file, before any of its code runs.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "weft/abi.h"
+#include "weft/context.hpp"
+#include "weft/detail/boundary.hpp"
+#include "weft/evaluator.hpp"
+#include "weft/objective.hpp"
+#include "weft/optimizer.hpp"
+#include "weft/space.hpp"
+
+#define WEFT_STRINGIZE_(x) #x
+#define WEFT_STRINGIZE(x) WEFT_STRINGIZE_(x)
+#if defined(__clang__)
+#define WEFT_COMPILER_TAG "clang" WEFT_STRINGIZE(__clang_major__)
+#else
+#define WEFT_COMPILER_TAG "gcc" WEFT_STRINGIZE(__GNUC__)
+#endif
+#if defined(_LIBCPP_VERSION)
+#define WEFT_LIBRARY_TAG "libc++"
+#else
+#define WEFT_LIBRARY_TAG "libstdc++-abi" WEFT_STRINGIZE(_GLIBCXX_USE_CXX11_ABI)
+#endif
+#define WEFT_BUILD_TAG WEFT_COMPILER_TAG "/" WEFT_LIBRARY_TAG
+#ifndef WEFT_TORCH_TAG
+#define WEFT_TORCH_TAG ""
+#endif
+
+namespace weft::detail {
+
+// The tables of a kind. Kinds of the torch tier specialise this in their own headers.
+template <typename T, typename = void>
+struct Tables;
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Space, T>>> : SpaceTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Optimizer, T>>> : OptimizerTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Evaluator, T>>> : EvaluatorTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Objective, T>>> : ObjectiveTables<T> {};
+
+}  // namespace weft::detail
+
+namespace weft {
+
+// The C description of a component implemented by T. `name` has static storage.
+template <typename T>
+constexpr weft_component component(const char* name) {
+  return {.size = sizeof(weft_component),
+          .kind = T::kind,
+          .name = name,
+          .create =
+              [](const weft_context* context, void** instance, const weft_writer* error) {
+                return detail::guard(error, [&] { *instance = new T(Context(*context)); });
+              },
+          .destroy = [](void* instance) { delete static_cast<T*>(instance); },
+          .find_interface = [](const char* id) -> const void* { return detail::Tables<T>::find(id); }};
+}
+
+}  // namespace weft
+
+#define WEFT_PLUGIN(...)                                                                                           \
+  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                                        \
+  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;                             \
+  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                                                 \
+                                       sizeof(weft_descriptor),                                                    \
+                                       WEFT_ABI_MAJOR,                                                             \
+                                       WEFT_ABI_MINOR,                                                             \
+                                       WEFT_BUILD_TAG,                                                             \
+                                       WEFT_TORCH_TAG,                                                             \
+                                       weft_plugin_components,                                                     \
+                                       sizeof(weft_plugin_components) / sizeof(weft_component),                    \
+                                       sizeof(weft_component)};                                                    \
+  __attribute__((section(".weft.stamp"), used)) static const char weft_plugin_stamp[] =                            \
+      "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG       \
+      " torch=" WEFT_TORCH_TAG;

@@ -1,0 +1,85 @@
+// A data set: images as one uint8 tensor per split, with the splits disjoint by construction.
+//
+// A plugin loads its files when constructed and says how many of the training examples it holds out for validation
+// (weft/torch/splits.hpp does this). In the search phase the test split is never loaded.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weft/abi.h"
+#include "weft/context.hpp"
+#include "weft/detail/boundary.hpp"
+
+namespace weft {
+
+struct Split {
+  at::Tensor images;  // uint8, [examples, channels, height, width], on the CPU
+  at::Tensor labels;  // int64, [examples], 0 .. classes-1
+
+  std::int64_t size() const { return labels.defined() ? labels.size(0) : 0; }
+};
+
+class Dataset {
+ public:
+  static constexpr const char* kind = "dataset";
+
+  virtual ~Dataset() = default;
+  virtual Task task() const = 0;
+  virtual const Split& train() const = 0;       // without the validation examples
+  virtual const Split& validation() const = 0;  // held out of the training files
+  // Throws Error in the search phase: a search never sees the test split.
+  virtual const Split& test() const = 0;
+  // Per channel, of pixels scaled to [0, 1]; of the training split.
+  virtual std::vector<double> mean() const = 0;
+  virtual std::vector<double> standard_deviation() const = 0;
+};
+
+// The torch tier's own table: hands out the C++ object. Both sides were built with the same LibTorch and SDK (checked
+// by the host from the tags), so the object may cross as it is.
+#define WEFT_DATASET_1 "weft.torch.dataset/1"
+struct DatasetTable {
+  std::uint64_t size;
+  const Dataset* (*get)(void* instance);
+};
+
+namespace detail {
+
+template <typename T>
+struct DatasetTables {
+  static constexpr DatasetTable dataset{sizeof(DatasetTable), [](void* instance) -> const Dataset* { return &self<T>(instance); }};
+  static constexpr weft_task_1 task{
+      .size = sizeof(weft_task_1), .describe = [](void* instance, const weft_writer* out, const weft_writer* error) {
+        return guard(error, [&] {
+          const Dataset& data = self<T>(instance);
+          Json description = data.task().to_json();
+          description["splits"] = {{"train", data.train().size()}, {"validation", data.validation().size()}};
+          write(out, description.dump());
+        });
+      }};
+
+  static const void* find(std::string_view id) {
+    if (id == WEFT_DATASET_1) return &dataset;
+    return id == WEFT_TASK_1 ? &task : nullptr;
+  }
+};
+
+template <typename T, typename>
+struct Tables;
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Dataset, T>>> : DatasetTables<T> {};
+
+}  // namespace detail
+
+// The data set of the pipeline; throws Error if it has none.
+inline const Dataset& dataset(const Context& context) {
+  const weft_handle handle = context.collaborator("dataset");
+  const auto* table = static_cast<const DatasetTable*>(handle.component->find_interface(WEFT_DATASET_1));
+  if (table == nullptr) throw Error(std::string(handle.component->name) + " is not a data set of images");
+  return *table->get(handle.instance);
+}
+
+}  // namespace weft

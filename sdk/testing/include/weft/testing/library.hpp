@@ -1,0 +1,102 @@
+// Opens a built plugin and creates instances of its components, as the host does but without its checks: for tests.
+#pragma once
+
+#include <dlfcn.h>
+
+#include <fstream>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "weft/abi.h"
+#include "weft/detail/boundary.hpp"
+#include "weft/json.hpp"
+#include "weft/rng.hpp"
+
+namespace weft::testing {
+
+// A component and its manifest, found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for the process's life.
+struct Plugin {
+  const weft_component* component = nullptr;
+  Json manifest;
+
+  static Plugin open(const std::string& kind, const std::string& name, const std::string& root = WEFT_TEST_PLUGINS) {
+    const std::string folder = root + "/" + kind + "/" + name + "/";
+    std::ifstream file(folder + "manifest.json");
+    if (!file) throw std::runtime_error("no plugin in " + folder);
+    Plugin plugin{nullptr, Json::parse(file)};
+    void* library = dlopen((folder + plugin.manifest.at("library").get<std::string>()).c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) throw std::runtime_error(dlerror());
+    const auto* descriptor = static_cast<const weft_descriptor*>(dlsym(library, "weft_plugin"));
+    if (descriptor == nullptr) throw std::runtime_error(folder + " exports no descriptor");
+    for (std::uint64_t i = 0; i < descriptor->component_count; ++i) {
+      const auto* at = reinterpret_cast<const char*>(descriptor->components) + i * descriptor->component_stride;
+      const auto* component = reinterpret_cast<const weft_component*>(at);
+      if (component->kind == kind && component->name == name) plugin.component = component;
+    }
+    if (plugin.component == nullptr) throw std::runtime_error(folder + " has no component of that kind and name");
+    return plugin;
+  }
+
+  // `args` over the defaults of the manifest's `parameters`.
+  Json configuration(const Json& args) const {
+    Json full = Json::object();
+    for (const auto& [key, schema] : manifest.at("parameters").value("properties", Json::object()).items()) {
+      if (schema.contains("default")) full[key] = schema.at("default");
+    }
+    for (const auto& [key, value] : args.items()) full[key] = value;
+    return full;
+  }
+};
+
+// What an instance is created with, besides its own configuration.
+struct Surroundings {
+  Json study = Json::object();
+  Rng rng{1};
+  std::map<std::string, weft_handle> collaborators = {};
+};
+
+// An instance of a component; destroyed with this object.
+class Instance {
+ public:
+  Instance(const weft_component& component, const Json& configuration, Surroundings surroundings = {})
+      : component_(&component), surroundings_(std::make_unique<Surroundings>(std::move(surroundings))) {
+    const std::string configuration_text = configuration.dump();
+    const std::string study_text = surroundings_->study.dump();
+    weft_context context{};
+    context.size = sizeof(context);
+    context.configuration = detail::text(configuration_text);
+    context.study = detail::text(study_text);
+    context.rng = surroundings_->rng.state();
+    context.host = surroundings_.get();
+    context.collaborator = [](void* host, weft_text role, weft_handle* found, const weft_writer* error) {
+      return detail::guard(error, [&] {
+        const auto& known = static_cast<Surroundings*>(host)->collaborators;
+        const auto at = known.find(std::string(detail::view(role)));
+        if (at == known.end()) throw Error("there is no " + std::string(detail::view(role)) + " here");
+        *found = at->second;
+      });
+    };
+    detail::StringWriter error;
+    detail::check(component.create(&context, &instance_, error), error);
+  }
+  Instance(const Plugin& plugin, const Json& args, Surroundings surroundings = {})
+      : Instance(*plugin.component, plugin.configuration(args), std::move(surroundings)) {}
+  ~Instance() {
+    if (instance_ != nullptr) component_->destroy(instance_);
+  }
+  Instance(Instance&& other) noexcept
+      : component_(other.component_), surroundings_(std::move(other.surroundings_)), instance_(std::exchange(other.instance_, nullptr)) {}
+  Instance& operator=(Instance&&) = delete;
+
+  weft_handle handle() const { return {component_, instance_}; }
+
+ private:
+  const weft_component* component_;
+  std::unique_ptr<Surroundings> surroundings_;
+  void* instance_ = nullptr;
+};
+
+}  // namespace weft::testing
