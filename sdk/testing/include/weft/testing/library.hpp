@@ -43,7 +43,8 @@ struct Plugin {
   // `args` over the defaults of the manifest's `parameters`.
   Json configuration(const Json& args) const {
     Json full = Json::object();
-    for (const auto& [key, schema] : manifest.at("parameters").value("properties", Json::object()).items()) {
+    const Json properties = manifest.at("parameters").value("properties", Json::object());
+    for (const auto& [key, schema] : properties.items()) {
       if (schema.contains("default")) full[key] = schema.at("default");
     }
     for (const auto& [key, value] : args.items()) full[key] = value;
@@ -88,7 +89,9 @@ class Instance {
     if (instance_ != nullptr) component_->destroy(instance_);
   }
   Instance(Instance&& other) noexcept
-      : component_(other.component_), surroundings_(std::move(other.surroundings_)), instance_(std::exchange(other.instance_, nullptr)) {}
+      : component_(other.component_),
+        surroundings_(std::move(other.surroundings_)),
+        instance_(std::exchange(other.instance_, nullptr)) {}
   Instance& operator=(Instance&&) = delete;
 
   weft_handle handle() const { return {component_, instance_}; }

@@ -1,0 +1,307 @@
+// The contract suite of search spaces: what every plugin of kind `space` must do, whatever it spans.
+//
+//   TEST_CASE("my space keeps the contract") {
+//     weft::testing::check_space(Plugin::open("space", "my_space"), {{"blocks", 2}}, {{"task", ...}});
+//   }
+//
+// Include Catch2 (version 2 or 3) first. Every failure says which rule of weft/space.hpp is broken and by which
+// genotype. Candidates are decoded a few hundred times: give it arguments that make small networks.
+#pragma once
+
+#ifndef REQUIRE
+#error "include Catch2 before weft/testing/space_contract.hpp"
+#endif
+
+#include <algorithm>
+#include <climits>
+#include <cmath>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "weft/context.hpp"
+#include "weft/space.hpp"
+#include "weft/testing/library.hpp"
+
+namespace weft::testing {
+
+// Whether the manifest's claims are the component's interfaces, both ways. `names` are capabilities such as
+// "space.mutation", which stand for the interface "weft.space.mutation/1".
+inline void check_claims(const Plugin& plugin, std::initializer_list<const char*> names) {
+  const auto claimed = plugin.manifest.at("provides").get<std::set<std::string>>();
+  for (const std::string name : names) {
+    INFO("manifest \"provides\" and find_interface must agree about " << name);
+    const std::string id = "weft." + name + "/1";
+    REQUIRE(claimed.contains(name) == (plugin.component->find_interface(id.c_str()) != nullptr));
+  }
+  INFO("an unknown interface must be answered with null");
+  REQUIRE(plugin.component->find_interface("weft.no such interface/1") == nullptr);
+}
+
+// Runs `call` on bad input: true if it was refused with InvalidInput, false if it was accepted. Any other exception
+// leaves it and fails the test.
+template <typename Call>
+bool refused(Call&& call) {
+  try {
+    std::forward<Call>(call)();
+    return false;
+  } catch (const InvalidInput&) {
+    return true;
+  }
+}
+
+namespace space_contract {
+
+inline constexpr std::size_t samples = 25;
+inline constexpr std::size_t longest_genotype = 10000;
+
+inline std::vector<Genotype> sample(const SpaceRef& space, std::size_t count = samples) {
+  std::vector<Genotype> genotypes;
+  for (std::size_t i = 0; i < count; ++i) {
+    Rng rng(17, i);
+    genotypes.push_back(space.sample(rng));
+  }
+  return genotypes;
+}
+
+// The decisions that `choose(decision)` leads along, with what it took.
+template <typename Choose>
+std::pair<std::vector<Decision>, Genotype> walk(const SpaceRef& space, Choose&& choose) {
+  std::vector<Decision> decisions;
+  Genotype genotype;
+  while (std::optional<Decision> decision = space.next(genotype.decisions)) {
+    INFO("decision " << decisions.size() << " (" << decision->name << ") after " << genotype.key());
+    REQUIRE(decisions.size() < longest_genotype);
+    REQUIRE(!decision->options.empty());
+    genotype.decisions.push_back(static_cast<std::int32_t>(choose(*decision)));
+    decisions.push_back(std::move(*decision));
+  }
+  return {decisions, genotype};
+}
+
+inline bool offers_alternatives(const SpaceRef& space) {
+  if (!space.has_decisions()) return true;
+  const auto decisions = walk(space, [](const Decision&) { return 0; }).first;
+  return std::any_of(decisions.begin(), decisions.end(), [](const Decision& d) { return d.options.size() > 1; });
+}
+
+// Sampling depends on the stream alone, decoding on the genotype alone; what is decoded fits the task.
+inline void check_sampling(const SpaceRef& space, const SpaceRef& twin, const Json& study) {
+  std::set<std::string> distinct;
+  for (std::size_t i = 0; i < samples; ++i) {
+    Rng first(17, i);
+    Rng second(17, i);
+    const Genotype genotype = space.sample(first);
+    INFO("genotype " << genotype.key());
+    REQUIRE(twin.sample(second) == genotype);
+    REQUIRE(first.state().counter == second.state().counter);
+    distinct.insert(genotype.key());
+
+    const std::string text = space.decode_text(genotype);
+    INFO("another instance with the same configuration must decode the same (a worker process has its own)");
+    REQUIRE(twin.decode_text(genotype) == text);
+    const Candidate candidate = Candidate::from_json(Json::parse(text));
+    REQUIRE(candidate.recipe.is_object());
+    REQUIRE(Candidate::from_json(candidate.to_json()).hash() == candidate.hash());
+    INFO("choice nodes belong into a supernet; a decoded candidate has decided");
+    REQUIRE(!candidate.architecture.has_choices());
+    if (!study.contains("task")) continue;
+    const Task task = Task::from_json(study.at("task"));
+    for (const Node& node : candidate.architecture.nodes()) {
+      if (node.operation == "input") REQUIRE(node.shape.to_string() == task.input.to_string());
+    }
+    REQUIRE(candidate.architecture.shape(candidate.architecture.output()).channels == task.classes);
+  }
+  INFO("a space that offers alternatives must not sample the same genotype always");
+  REQUIRE((distinct.size() > 1 || !offers_alternatives(space)));
+}
+
+// Notation and parse are inverse to each other up to the notation's own normal form; what is malformed is refused.
+inline void check_notation(const SpaceRef& space) {
+  for (const Genotype& genotype : sample(space)) {
+    const std::string notation = space.notation(genotype);
+    INFO("genotype " << genotype.key() << " with notation " << notation);
+    const Genotype parsed = space.parse(notation);
+    REQUIRE(space.notation(parsed) == notation);
+    REQUIRE(space.decode(parsed).hash() == space.decode(genotype).hash());
+  }
+  for (const std::string_view junk :
+       {"no genotype is written like this", "\x01\xff", "{\"", "[[[[", "-1", "99999999999999999999"}) {
+    INFO("notation " << junk);
+    REQUIRE(refused([&] { space.parse(junk); }));
+  }
+  // Damaged notations: refused, or the notation of something else that decodes.
+  Rng rng(23);
+  for (const Genotype& genotype : sample(space, 5)) {
+    const std::string notation = space.notation(genotype);
+    for (int i = 0; i < 40 && !notation.empty(); ++i) {
+      std::string damaged = notation;
+      const std::size_t at = rng.below(damaged.size());
+      switch (rng.below(3)) {
+        case 0:
+          damaged.resize(at);
+          break;
+        case 1:
+          damaged[at] = static_cast<char>(32 + rng.below(95));
+          break;
+        default:
+          damaged.insert(at, notation.substr(at, 1 + rng.below(8)));
+      }
+      INFO("damaged notation " << damaged);
+      refused([&] { space.decode(space.parse(damaged)); });
+    }
+  }
+}
+
+// Walking `next` ends whatever is taken; names are unique, steps in order, and equal states have equal futures.
+inline void check_decisions(const SpaceRef& space) {
+  std::map<std::string, std::string> futures;
+  Rng rng(29);
+  for (std::size_t i = 0; i < 2 + 2 * samples; ++i) {
+    const auto [decisions, genotype] = walk(space, [&](const Decision& decision) {
+      return i == 0 ? 0 : i == 1 ? decision.options.size() - 1 : rng.below(decision.options.size());
+    });
+    INFO("genotype " << genotype.key());
+    std::set<std::string> names;
+    for (std::size_t at = 0; at < decisions.size(); ++at) {
+      const Decision& decision = decisions[at];
+      INFO("decision " << at << " (" << decision.name << ")");
+      REQUIRE(!decision.name.empty());
+      REQUIRE(names.insert(decision.name).second);
+      REQUIRE(std::set<std::string>(decision.options.begin(), decision.options.end()).size() ==
+              decision.options.size());
+      REQUIRE((at == 0 || decisions[at - 1].step <= decision.step));
+      REQUIRE(decision.kind >= Decision::Kind::categorical);
+      REQUIRE(decision.kind <= Decision::Kind::reference);
+      const std::span<const std::int32_t> taken(genotype.decisions.data(), at);
+      const std::string future = decision.name + Json(decision.options).dump();
+      INFO("prefixes with the state " << space.state(taken) << " must be followed by the same decision");
+      REQUIRE(futures.emplace(space.state(taken), future).first->second == future);
+      if (space.complete(taken)) space.decode(Genotype({taken.begin(), taken.end()}));
+    }
+    REQUIRE(space.complete(genotype.decisions));
+    if (i < samples) space.decode(genotype);
+  }
+  for (const Genotype& genotype : sample(space)) {
+    INFO("a sampled genotype must answer every decision: " << genotype.key());
+    REQUIRE(genotype.opaque.is_null());
+    REQUIRE(space.complete(genotype.decisions));
+  }
+}
+
+// Genotypes that are none of the space's: refused by decode, and never a crash anywhere.
+inline void check_refusals(const SpaceRef& space) {
+  const auto bad = [&](const Genotype& genotype) {
+    INFO("genotype " << genotype.key());
+    REQUIRE(refused([&] { space.decode(genotype); }));
+    refused([&] { space.notation(genotype); });
+    Rng rng(31);
+    if (space.has_mutation()) refused([&] { space.mutate(genotype, rng); });
+    if (space.has_crossover()) refused([&] { space.cross(genotype, genotype, rng); });
+    if (space.has_encoding()) refused([&] { space.encode(genotype); });
+    if (space.has_decisions() && genotype.opaque.is_null()) {
+      refused([&] { space.next(genotype.decisions); });
+      refused([&] { space.complete(genotype.decisions); });
+      refused([&] { space.state(genotype.decisions); });
+    }
+  };
+  Genotype foreign;
+  foreign.opaque = {{"no space", "understands this"}};
+  bad(foreign);
+  if (!space.has_decisions()) return;
+  for (const Genotype& genotype : sample(space, 3)) {
+    Genotype longer = genotype;
+    longer.decisions.push_back(0);
+    bad(longer);
+    for (std::size_t at = 0; at < std::min<std::size_t>(genotype.decisions.size(), 40); ++at) {
+      const std::span<const std::int32_t> prefix(genotype.decisions.data(), at);
+      if (!space.complete(prefix)) bad(Genotype({prefix.begin(), prefix.end()}));
+      const auto count = static_cast<std::int32_t>(space.next(prefix)->options.size());
+      for (const std::int32_t option : {-1, count, INT_MIN, INT_MAX}) {
+        Genotype wrong = genotype;
+        wrong.decisions[at] = option;
+        bad(wrong);
+      }
+    }
+  }
+}
+
+// Children are genotypes of the space, the same for the same stream, and usually not their parent.
+inline void check_mutation(const SpaceRef& space) {
+  std::size_t changed = 0;
+  for (const Genotype& parent : sample(space)) {
+    Rng first(37, changed);
+    Rng second = first;
+    const Genotype child = space.mutate(parent, first);
+    INFO("parent " << parent.key() << ", child " << child.key());
+    REQUIRE(space.mutate(parent, second) == child);
+    space.decode(child);
+    if (child != parent) ++changed;
+  }
+  INFO(changed << " of " << samples << " mutations changed something");
+  REQUIRE((changed > samples / 2 || !offers_alternatives(space)));
+}
+
+inline void check_crossover(const SpaceRef& space) {
+  const std::vector<Genotype> parents = sample(space);
+  std::size_t pairs = 0;
+  std::size_t mixed = 0;
+  for (std::size_t i = 0; i < parents.size(); ++i) {
+    const Genotype& one = parents[i];
+    const Genotype& other = parents[(i + 1) % parents.size()];
+    Rng first(41, i);
+    Rng second = first;
+    const Genotype child = space.cross(one, other, first);
+    INFO("parents " << one.key() << " and " << other.key() << ", child " << child.key());
+    REQUIRE(space.cross(one, other, second) == child);
+    space.decode(child);
+    if (one == other) continue;
+    ++pairs;
+    if (child != one) ++mixed;
+  }
+  INFO("of " << pairs << " children " << mixed << " differ from their first parent");
+  REQUIRE((mixed > 0 || pairs < 3));
+}
+
+inline void check_encoding(const SpaceRef& space) {
+  const std::size_t length = space.encoding_length();
+  REQUIRE(length > 0);
+  std::set<std::string> genotypes;
+  std::set<std::vector<double>> codes;
+  for (const Genotype& genotype : sample(space)) {
+    INFO("genotype " << genotype.key());
+    const std::vector<double> code = space.encode(genotype);
+    REQUIRE(code.size() == length);
+    REQUIRE(std::all_of(code.begin(), code.end(), [](double value) { return std::isfinite(value); }));
+    REQUIRE(space.encode(genotype) == code);
+    genotypes.insert(genotype.key());
+    codes.insert(code);
+  }
+  INFO(genotypes.size() << " genotypes have " << codes.size() << " encodings");
+  REQUIRE((codes.size() > 1 || genotypes.size() == 1));
+}
+
+}  // namespace space_contract
+
+// The whole suite. `args` are filled up with the manifest's defaults; `study` may state {"task": {"input", "classes"}},
+// which the networks must then fit.
+inline void check_space(const Plugin& plugin, const Json& args = Json::object(), const Json& study = Json::object()) {
+  INFO("space " << plugin.component->name << " with " << args.dump());
+  REQUIRE(std::string_view(plugin.component->kind) == "space");
+  check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.encoding"});
+  const Instance instance(plugin, args, {.study = study});
+  const Instance other(plugin, args, {.study = study});
+  const SpaceRef space(instance.handle());
+  space_contract::check_sampling(space, SpaceRef(other.handle()), study);
+  space_contract::check_notation(space);
+  if (space.has_decisions()) space_contract::check_decisions(space);
+  space_contract::check_refusals(space);
+  if (space.has_mutation()) space_contract::check_mutation(space);
+  if (space.has_crossover()) space_contract::check_crossover(space);
+  if (space.has_encoding()) space_contract::check_encoding(space);
+}
+
+}  // namespace weft::testing
