@@ -1,4 +1,5 @@
-// The architecture graph: a directed acyclic graph whose nodes have one operation and a list of parents (survey, Eq. 1).
+// The architecture graph: a directed acyclic graph whose nodes have one operation and a list of parents (survey, Eq.
+// 1).
 //
 // Spaces build it with ArchitectureBuilder, which infers and checks shapes as nodes are added; an Architecture is
 // immutable. Its nodes are in topological order, and each contributes to one of its outputs: what nobody reads is
@@ -33,6 +34,7 @@ struct Node {
   std::string group;           // where it belongs, outermost first: "normal 3/block 2/sep_conv_3x3". Drawing only.
   Shape shape = {};            // of its output
   Cost cost = {};
+  bool commutative = false;  // the order of the inputs does not matter
 };
 
 class Architecture {
@@ -98,8 +100,11 @@ class ArchitectureBuilder {
   // Throws InvalidInput naming node, rule and input shapes.
   NodeId add(std::string_view operation, Attributes attributes, std::span<const NodeId> inputs, std::string name = {}) {
     const OperationRule& rule = operations_->find(operation);
-    Node node{.operation = std::string(operation), .inputs = {inputs.begin(), inputs.end()}, .name = std::move(name),
-              .group = group_};
+    Node node{.operation = std::string(operation),
+              .inputs = {inputs.begin(), inputs.end()},
+              .name = std::move(name),
+              .group = group_,
+              .commutative = rule.commutative};
     if (node.name.empty()) node.name = node.operation + "_" + std::to_string(nodes_.size());
     std::vector<Shape> shapes;
     for (const NodeId input : inputs) shapes.push_back(shape(input));
@@ -118,14 +123,18 @@ class ArchitectureBuilder {
     nodes_.push_back(std::move(node));
     return static_cast<NodeId>(nodes_.size() - 1);
   }
-  NodeId add(std::string_view operation, Attributes attributes, std::initializer_list<NodeId> inputs, std::string name = {}) {
+  NodeId add(std::string_view operation, Attributes attributes, std::initializer_list<NodeId> inputs,
+             std::string name = {}) {
     return add(operation, std::move(attributes), std::span(inputs.begin(), inputs.size()), std::move(name));
   }
-  NodeId input(const Shape& shape) { return add("input", {{"shape", shape.to_json()}}, std::span<const NodeId>(), "input"); }
+  NodeId input(const Shape& shape) {
+    return add("input", {{"shape", shape.to_json()}}, std::span<const NodeId>(), "input");
+  }
 
   const Shape& shape(NodeId id) const {
     if (id < 0 || static_cast<std::size_t>(id) >= nodes_.size()) {
-      throw InvalidInput("node " + std::to_string(id) + " does not exist; the graph has " + std::to_string(nodes_.size()));
+      throw InvalidInput("node " + std::to_string(id) + " does not exist; the graph has " +
+                         std::to_string(nodes_.size()));
     }
     return nodes_[static_cast<std::size_t>(id)].shape;
   }
@@ -145,6 +154,15 @@ class ArchitectureBuilder {
     std::string outer_;
   };
   Group group(std::string_view name) { return Group(group_, name); }
+  // The same, told apart from earlier ones of that name at this place: "sep_conv_3x3", then "sep_conv_3x3 2". For
+  // composites: a drawing folds each group into one box.
+  Group own_group(std::string_view name) {
+    const std::string place = group_ + "/";
+    std::string own(name);
+    for (int count = 2; !own_groups_.insert(place + own).second; ++count)
+      own = std::string(name) + " " + std::to_string(count);
+    return Group(group_, own);
+  }
 
   // The finished graph, without the nodes that contribute to neither output. The builder is used up.
   Architecture build(NodeId output, std::optional<NodeId> auxiliary = {}) && {
@@ -172,15 +190,17 @@ class ArchitectureBuilder {
 
  private:
   void check_name(const std::string& name) const {
-    if (name.empty() || name.find('.') != std::string::npos) throw InvalidInput("a name must not be empty or hold a '.'");
+    if (name.empty() || name.find('.') != std::string::npos)
+      throw InvalidInput("a name must not be empty or hold a '.'");
     if (names_.contains(name)) throw InvalidInput("the name is taken; names are unique in a graph");
   }
 
   static void check_arity(const OperationRule& rule, std::size_t count) {
     if (count >= rule.min_inputs && count <= rule.max_inputs) return;
-    const std::string wanted = rule.max_inputs == rule.min_inputs  ? std::to_string(rule.min_inputs)
-                               : rule.max_inputs == SIZE_MAX ? "at least " + std::to_string(rule.min_inputs)
-                                                             : std::to_string(rule.min_inputs) + " to " + std::to_string(rule.max_inputs);
+    const std::string wanted = rule.max_inputs == rule.min_inputs ? std::to_string(rule.min_inputs)
+                               : rule.max_inputs == SIZE_MAX
+                                   ? "at least " + std::to_string(rule.min_inputs)
+                                   : std::to_string(rule.min_inputs) + " to " + std::to_string(rule.max_inputs);
     throw InvalidInput("takes " + wanted + " inputs, not " + std::to_string(count));
   }
 
@@ -211,6 +231,7 @@ class ArchitectureBuilder {
   std::vector<Node> nodes_;
   std::set<std::string> names_;
   std::string group_;
+  std::set<std::string> own_groups_;
 };
 
 inline Json Architecture::to_json() const {
@@ -243,8 +264,8 @@ inline Architecture Architecture::from_json(const Json& json, const Operations& 
       std::vector<NodeId> inputs;
       for (const Json& input : entry.at("inputs")) inputs.push_back(resolve(input, "node " + name));
       const auto group = builder.group(entry.value("group", ""));
-      ids[name] = builder.add(entry.at("operation").get_ref<const std::string&>(), entry.value("attributes", Json::object()),
-                              inputs, name);
+      ids[name] = builder.add(entry.at("operation").get_ref<const std::string&>(),
+                              entry.value("attributes", Json::object()), inputs, name);
     }
     const NodeId output = resolve(json.at("output"), "output");
     std::optional<NodeId> auxiliary;

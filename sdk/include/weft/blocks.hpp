@@ -4,6 +4,7 @@
 // last node. Kernels are odd; padding keeps the extent at stride 1.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -11,7 +12,9 @@
 
 namespace weft::blocks {
 
-inline NodeId relu(ArchitectureBuilder& graph, NodeId input) { return graph.add("activation", {{"function", "relu"}}, {input}); }
+inline NodeId relu(ArchitectureBuilder& graph, NodeId input) {
+  return graph.add("activation", {{"function", "relu"}}, {input});
+}
 
 inline NodeId batch_norm(ArchitectureBuilder& graph, NodeId input, bool affine = true) {
   return graph.add("batch_norm", {{"affine", affine}}, {input});
@@ -25,7 +28,8 @@ struct Convolution {
   std::int64_t groups = 1;
   bool bias = false;
 
-  static Convolution square(std::int64_t channels, std::int64_t kernel, std::int64_t stride = 1, std::int64_t dilation = 1) {
+  static Convolution square(std::int64_t channels, std::int64_t kernel, std::int64_t stride = 1,
+                            std::int64_t dilation = 1) {
     return {channels, kernel, kernel, stride, stride, dilation};
   }
 };
@@ -55,8 +59,9 @@ inline NodeId conv_bn_relu(ArchitectureBuilder& graph, NodeId input, const Convo
 }
 
 // ReLU - depthwise kernel x kernel - pointwise to `channels` - batch norm.
-inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
-                                          std::int64_t stride, std::int64_t dilation, bool affine = true) {
+inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId input, std::int64_t channels,
+                                          std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
+                                          bool affine = true) {
   const std::int64_t width = graph.shape(input).channels;
   Convolution depthwise = Convolution::square(width, kernel, stride, dilation);
   depthwise.groups = width;
@@ -67,31 +72,50 @@ inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId inp
 // Separable convolution as in NASNet and DARTS: applied twice, the stride on the first.
 inline NodeId separable_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
                              std::int64_t stride = 1, bool affine = true) {
-  const auto group = graph.group("sep_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
-  const NodeId first = relu_depthwise_pointwise_bn(graph, input, graph.shape(input).channels, kernel, stride, 1, affine);
+  const auto group = graph.own_group("sep_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
+  const NodeId first =
+      relu_depthwise_pointwise_bn(graph, input, graph.shape(input).channels, kernel, stride, 1, affine);
   return relu_depthwise_pointwise_bn(graph, first, channels, kernel, 1, 1, affine);
 }
 
 // Dilated separable convolution as in DARTS: applied once, dilation 2.
 inline NodeId dilated_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
                            std::int64_t stride = 1, bool affine = true) {
-  const auto group = graph.group("dil_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
+  const auto group = graph.own_group("dil_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));
   return relu_depthwise_pointwise_bn(graph, input, channels, kernel, stride, 2, affine);
 }
 
 // Halves height and width without losing every second pixel: two subsampled 1x1 convolutions, one shifted by one pixel,
 // concatenated (tensorflow/models slim/nets/nasnet; for even extents also quark0/darts). `channels` is even.
-inline NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, bool affine = true) {
-  const auto group = graph.group("factorized_reduction");
-  if (channels % 2 != 0) throw InvalidInput("factorized reduction needs an even number of channels, not " + std::to_string(channels));
+inline NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels,
+                                   bool affine = true) {
+  const auto group = graph.own_group("factorized_reduction");
+  if (channels % 2 != 0)
+    throw InvalidInput("factorized reduction needs an even number of channels, not " + std::to_string(channels));
   const NodeId active = relu(graph, input);
   const NodeId straight = convolution(graph, active, Convolution::square(channels / 2, 1, 2));
   const NodeId shifted = convolution(graph, graph.add("shift", {}, {active}), Convolution::square(channels / 2, 1, 2));
   return batch_norm(graph, graph.add("concat", {}, {straight, shifted}), affine);
 }
 
+// A kernel x kernel convolution taken apart: ReLU - 1 x kernel - kernel x 1 - batch norm, each with the stride of its
+// own direction (quark0/darts, conv_7x1_1x7).
+inline NodeId factorized_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
+                              std::int64_t stride = 1, bool affine = true) {
+  const std::string extent = std::to_string(kernel);
+  const auto group = graph.own_group("conv_1x" + extent + "_" + extent + "x1");
+  const NodeId row = convolution(
+      graph, relu(graph, input),
+      {.channels = channels, .kernel_height = 1, .kernel_width = kernel, .stride_height = 1, .stride_width = stride});
+  const NodeId column = convolution(
+      graph, row,
+      {.channels = channels, .kernel_height = kernel, .kernel_width = 1, .stride_height = stride, .stride_width = 1});
+  return batch_norm(graph, column, affine);
+}
+
 // kernel x kernel pooling, padded to keep the extent at stride 1. `operation` is "max_pool" or "avg_pool".
-inline NodeId pool(ArchitectureBuilder& graph, NodeId input, const char* operation, std::int64_t kernel, std::int64_t stride = 1) {
+inline NodeId pool(ArchitectureBuilder& graph, NodeId input, const char* operation, std::int64_t kernel,
+                   std::int64_t stride = 1) {
   return graph.add(operation, {{"kernel", kernel}, {"stride", stride}, {"padding", (kernel - 1) / 2}}, {input});
 }
 
@@ -99,6 +123,31 @@ inline NodeId pool(ArchitectureBuilder& graph, NodeId input, const char* operati
 inline NodeId classifier(ArchitectureBuilder& graph, NodeId input, std::int64_t classes) {
   const auto group = graph.group("classifier");
   return graph.add("linear", {{"features", classes}}, {graph.add("global_avg_pool", {}, {input})});
+}
+
+// The auxiliary classifier of NASNet and DARTS: ReLU, 5 x 5 average pooling, 1x1 convolution to 128, a convolution over
+// the whole of what is left to 768, and a linear classifier (Zoph et al. 2018, appendix A.7; tensorflow/models
+// slim/nets/nasnet; quark0/darts). A map smaller than 5 x 5 is pooled whole. DARTS for ImageNet pools with stride 2 and
+// has no batch norm after the last convolution.
+struct AuxiliaryClassifier {
+  std::int64_t classes = 0;
+  std::int64_t pool_stride = 3;
+  bool last_batch_norm = true;
+};
+
+inline NodeId auxiliary_classifier(ArchitectureBuilder& graph, NodeId input, const AuxiliaryClassifier& options) {
+  const auto group = graph.group("auxiliary");
+  const Shape map = graph.shape(input);
+  const std::int64_t height = std::min<std::int64_t>(map.height, 5);
+  const std::int64_t width = std::min<std::int64_t>(map.width, 5);
+  const NodeId pooled =
+      graph.add("avg_pool", {{"kernel", {height, width}}, {"stride", options.pool_stride}}, {relu(graph, input)});
+  const NodeId narrow = conv_bn_relu(graph, pooled, Convolution::square(128, 1));
+  const Shape rest = graph.shape(narrow);
+  NodeId x = graph.add("conv2d", {{"channels", 768}, {"kernel", {rest.height, rest.width}}}, {narrow});
+  if (options.last_batch_norm) x = batch_norm(graph, x);
+  x = graph.add("flatten", {}, {relu(graph, x)});
+  return graph.add("linear", {{"features", options.classes}}, {x});
 }
 
 }  // namespace weft::blocks

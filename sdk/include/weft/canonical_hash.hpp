@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
+#include <numeric>
 #include <set>
+#include <span>
 #include <vector>
 
 #include "weft/architecture.hpp"
@@ -19,28 +22,31 @@ class CanonicalHash {
  public:
   explicit CanonicalHash(const Architecture& architecture) : nodes_(architecture.nodes()), readers_(nodes_.size()) {
     for (std::size_t id = 0; id < nodes_.size(); ++id) {
-      const bool ordered = !commutative(nodes_[id]);
-      for (std::size_t at = 0; at < nodes_[id].inputs.size(); ++at) {
-        readers_[static_cast<std::size_t>(nodes_[id].inputs[at])].push_back({id, ordered ? at + 1 : 0});
-      }
       const Node& node = nodes_[id];
+      for (std::size_t at = 0; at < node.inputs.size(); ++at) {
+        readers_[static_cast<std::size_t>(node.inputs[at])].push_back({id, node.commutative ? 0 : at + 1});
+      }
       std::uint64_t colour = mix(hash_text(node.operation), hash_text(node.attributes.dump()));
       if (static_cast<NodeId>(id) == architecture.output()) colour = mix(colour, 1);
       if (static_cast<NodeId>(id) == architecture.auxiliary()) colour = mix(colour, 2);
-      initial_.push_back(colour);
+      colours_.push_back(colour);
     }
   }
 
-  std::uint64_t operator()() const {
-    const std::vector<std::uint64_t> colours = refine(initial_);
+  std::uint64_t operator()() && {
+    std::vector<std::size_t> all(nodes_.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    refine(colours_, all);
     std::vector<std::uint64_t> ties;
-    for (std::size_t id = 0; id < colours.size(); ++id) {
-      if (std::count(colours.begin(), colours.end(), colours[id]) < 2) continue;
-      std::vector<std::uint64_t> individual = colours;
-      individual[id] = mix(individual[id], 3);
-      ties.push_back(fold(refine(std::move(individual))));
+    for (const std::vector<std::size_t>& component : tied_components()) {
+      for (const std::size_t id : component) {
+        std::vector<std::uint64_t> individual = colours_;
+        individual[id] = mix(individual[id], 3);
+        refine(individual, component);
+        ties.push_back(fold(individual, component));
+      }
     }
-    return mix(fold(colours), fold(std::move(ties)));
+    return mix(fold(colours_, all), fold(std::move(ties)));
   }
 
  private:
@@ -48,12 +54,6 @@ class CanonicalHash {
     std::size_t node;
     std::size_t position;  // 0 where the order of inputs does not matter
   };
-
-  static bool commutative(const Node& node) {
-    const auto& rules = Operations::built_in().rules();
-    const auto found = rules.find(node.operation);
-    return found != rules.end() && found->second.commutative;
-  }
 
   static std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
     std::uint64_t x = a * 0x9E3779B97F4A7C15ULL ^ (b + 0x632BE59BD9B4E019ULL + (a << 6) + (a >> 2));
@@ -69,37 +69,72 @@ class CanonicalHash {
     for (const std::uint64_t value : values) hash = mix(hash, value);
     return hash;
   }
+  static std::uint64_t fold(const std::vector<std::uint64_t>& colours, std::span<const std::size_t> ids) {
+    std::vector<std::uint64_t> values;
+    for (const std::size_t id : ids) values.push_back(colours[id]);
+    return fold(std::move(values));
+  }
 
-  // Each pass carries information along all paths, once downwards and once upwards; repeated until it separates no more.
-  std::vector<std::uint64_t> refine(std::vector<std::uint64_t> colours) const {
-    std::size_t classes = count_classes(colours);
+  // Refines the colours of `ids`, which are in topological order. Each pass carries information along all paths, once
+  // downwards and once upwards; repeated until it separates no more.
+  void refine(std::vector<std::uint64_t>& colours, std::span<const std::size_t> ids) const {
+    std::size_t classes = count_classes(colours, ids);
     for (;;) {
-      for (std::size_t id = 0; id < nodes_.size(); ++id) {
+      for (const std::size_t id : ids) {
         std::vector<std::uint64_t> parents;
         for (const NodeId input : nodes_[id].inputs) parents.push_back(colours[static_cast<std::size_t>(input)]);
-        if (commutative(nodes_[id])) std::sort(parents.begin(), parents.end());
+        if (nodes_[id].commutative) std::sort(parents.begin(), parents.end());
         std::uint64_t hash = parents.size();
         for (const std::uint64_t parent : parents) hash = mix(hash, parent);
         colours[id] = mix(colours[id], hash);
       }
-      for (std::size_t id = nodes_.size(); id-- > 0;) {
+      for (std::size_t at = ids.size(); at-- > 0;) {
         std::vector<std::uint64_t> above;
-        for (const Reader& reader : readers_[id]) above.push_back(mix(colours[reader.node], reader.position));
-        colours[id] = mix(colours[id], fold(std::move(above)));
+        for (const Reader& reader : readers_[ids[at]]) above.push_back(mix(colours[reader.node], reader.position));
+        colours[ids[at]] = mix(colours[ids[at]], fold(std::move(above)));
       }
-      const std::size_t refined = count_classes(colours);
-      if (refined == classes) return colours;
+      const std::size_t refined = count_classes(colours, ids);
+      if (refined == classes) return;
       classes = refined;
     }
   }
 
-  static std::size_t count_classes(const std::vector<std::uint64_t>& colours) {
-    return std::set<std::uint64_t>(colours.begin(), colours.end()).size();
+  static std::size_t count_classes(const std::vector<std::uint64_t>& colours, std::span<const std::size_t> ids) {
+    std::set<std::uint64_t> classes;
+    for (const std::size_t id : ids) classes.insert(colours[id]);
+    return classes.size();
+  }
+
+  // The nodes that share their colour with others, by connected component. Nodes of unique colour hold such components
+  // apart: what happens in one of them cannot separate nodes of another, so each is individualised on its own.
+  std::vector<std::vector<std::size_t>> tied_components() const {
+    std::map<std::uint64_t, std::size_t> members;
+    for (const std::uint64_t colour : colours_) ++members[colour];
+    const auto tied = [&](std::size_t id) { return members.at(colours_[id]) > 1; };
+    std::vector<bool> seen(nodes_.size());
+    std::vector<std::vector<std::size_t>> components;
+    for (std::size_t start = 0; start < nodes_.size(); ++start) {
+      if (seen[start] || !tied(start)) continue;
+      std::vector<std::size_t> component = {start};
+      seen[start] = true;
+      const auto visit = [&](std::size_t id) {
+        if (!seen[id] && tied(id)) component.push_back(id);
+        seen[id] = true;
+      };
+      for (std::size_t at = 0; at < component.size(); ++at) {
+        const std::size_t id = component[at];
+        for (const NodeId input : nodes_[id].inputs) visit(static_cast<std::size_t>(input));
+        for (const Reader& reader : readers_[id]) visit(reader.node);
+      }
+      std::sort(component.begin(), component.end());
+      components.push_back(std::move(component));
+    }
+    return components;
   }
 
   std::span<const Node> nodes_;
   std::vector<std::vector<Reader>> readers_;
-  std::vector<std::uint64_t> initial_;
+  std::vector<std::uint64_t> colours_;
 };
 
 }  // namespace weft::detail

@@ -48,7 +48,9 @@ class Log {
 class Context {
  public:
   explicit Context(const weft_context& context)
-      : context_(&context), configuration_(detail::parse_json(context.configuration)), study_(detail::parse_json(context.study)) {}
+      : context_(&context),
+        configuration_(detail::parse_json(context.configuration)),
+        study_(detail::parse_json(context.study)) {}
 
   // The plugin's `args`: valid against its manifest's `parameters`, with every default filled in.
   const Json& configuration() const { return configuration_; }
@@ -63,7 +65,8 @@ class Context {
   SpaceRef space() const { return SpaceRef(collaborator("space")); }
   Task task() const { return study_.contains("task") ? Task::from_json(study_.at("task")) : Task{}; }
 
-  // {"task", "objectives": [{"name", "direction"}..], "budget": {"trials", "seconds"}, "phase", "slots"}; members may be absent.
+  // {"task", "objectives": [{"name", "direction"}..], "budget": {"trials", "seconds"}, "phase", "slots"}; members may
+  // be absent.
   const Json& study() const { return study_; }
   // During a search the test split must not be touched; a final evaluation may.
   bool final_phase() const { return study_.value("phase", "search") == "final"; }
@@ -72,7 +75,8 @@ class Context {
   weft_handle collaborator(std::string_view role) const {
     weft_handle found{};
     detail::StringWriter error;
-    detail::check(context_->collaborator(context_->host, detail::text(role), &found, error), error);
+    detail::check(
+        detail::need(context_, &weft_context::collaborator)(context_->host, detail::text(role), &found, error), error);
     return found;
   }
 

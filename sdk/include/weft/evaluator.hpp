@@ -64,8 +64,8 @@ template <typename T>
 struct EvaluatorTables {
   static constexpr weft_evaluator_1 evaluator{
       .size = sizeof(weft_evaluator_1),
-      .evaluate = [](void* instance, const weft_request* lent, const weft_reporter* reporter, const weft_writer* metrics,
-                     const weft_writer* error) {
+      .evaluate = [](void* instance, const weft_request* lent, const weft_reporter* reporter,
+                     const weft_writer* metrics, const weft_writer* error) {
         return guard(error, [&] {
           EvaluationRequest request;
           request.trial = lent->trial;
@@ -92,7 +92,8 @@ class EvaluatorRef {
   explicit EvaluatorRef(weft_handle handle)
       : instance_(handle.instance),
         table_(static_cast<const weft_evaluator_1*>(handle.component->find_interface(WEFT_EVALUATOR_1))) {
-    if (table_ == nullptr) throw Error(std::string(handle.component->name) + " is not an evaluator: it has no " WEFT_EVALUATOR_1);
+    if (table_ == nullptr)
+      throw Error(std::string(handle.component->name) + " is not an evaluator: it has no " WEFT_EVALUATOR_1);
   }
 
   Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
@@ -101,13 +102,13 @@ class EvaluatorRef {
     const std::string transfer = detail::dump(request.transfer);
     const std::string folder = request.folder.value_or("").string();
     const std::string parent_folder = request.parent_folder.value_or("").string();
-    const weft_request lent{sizeof(weft_request),   request.trial,
-                            *genotype,              detail::text(fidelity),
-                            detail::text(transfer), detail::text(folder),
+    const weft_request lent{sizeof(weft_request),        request.trial,          *genotype,
+                            detail::text(fidelity),      detail::text(transfer), detail::text(folder),
                             detail::text(parent_folder), request.rng.state()};
     detail::StringWriter metrics;
     detail::StringWriter error;
-    detail::check(table_->evaluate(instance_, &lent, &reporter, metrics, error), error);
+    detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, &lent, &reporter, metrics, error),
+                  error);
     Evaluation evaluation;
     evaluation.metrics = Json::parse(metrics.text());
     if (const auto state = evaluation.metrics.find("state"); state != evaluation.metrics.end()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,11 @@ struct Genotype {
   static Genotype from_json(const Json& json) {
     Genotype genotype;
     if (json.is_array() && std::all_of(json.begin(), json.end(), [](const Json& x) { return x.is_number_integer(); })) {
+      for (const Json& option : json) {
+        if (option < std::numeric_limits<std::int32_t>::min() || option > std::numeric_limits<std::int32_t>::max()) {
+          throw InvalidInput("option number " + option.dump() + " is out of range");
+        }
+      }
       genotype.decisions = json.get<std::vector<std::int32_t>>();
     } else {
       genotype.opaque = json;

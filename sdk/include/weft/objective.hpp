@@ -21,8 +21,11 @@ class Objective {
   // The value as far as the candidate alone tells it. A plugin that overrides this says "objective.before" in its
   // manifest; only then does the host decode the graph for it.
   virtual std::optional<double> before(const Candidate&) const { return {}; }
-  // The value from an evaluation's metrics; asked only where `before` did not know. Throws Error if the metric is missing.
-  virtual double after(const Json& metrics) const { throw Error("this objective is not measured by an evaluation: " + metrics.dump()); }
+  // The value from an evaluation's metrics; asked only where `before` did not know. Throws Error if the metric is
+  // missing.
+  virtual double after(const Json& metrics) const {
+    throw Error("this objective is not measured by an evaluation: " + metrics.dump());
+  }
 };
 
 namespace detail {
@@ -59,13 +62,14 @@ class ObjectiveRef {
   explicit ObjectiveRef(weft_handle handle)
       : instance_(handle.instance),
         table_(static_cast<const weft_objective_1*>(handle.component->find_interface(WEFT_OBJECTIVE_1))) {
-    if (table_ == nullptr) throw Error(std::string(handle.component->name) + " is not an objective: it has no " WEFT_OBJECTIVE_1);
+    if (table_ == nullptr)
+      throw Error(std::string(handle.component->name) + " is not an objective: it has no " WEFT_OBJECTIVE_1);
   }
 
   Direction direction() const {
     std::int32_t direction = 0;
     detail::StringWriter error;
-    detail::check(table_->direction(instance_, &direction, error), error);
+    detail::check(detail::need(table_, &weft_objective_1::direction)(instance_, &direction, error), error);
     return direction < 0 ? Direction::minimize : Direction::maximize;
   }
   std::optional<double> before(const std::string& candidate) const {
@@ -79,7 +83,8 @@ class ObjectiveRef {
   double after(const std::string& metrics) const {
     double value = 0.0;
     detail::StringWriter error;
-    if (!detail::has(table_, &weft_objective_1::after)) throw Error("the objective cannot be measured by an evaluation");
+    if (!detail::has(table_, &weft_objective_1::after))
+      throw Error("the objective cannot be measured by an evaluation");
     detail::check(table_->after(instance_, detail::text(metrics), &value, error), error);
     return value;
   }

@@ -45,10 +45,10 @@ struct OperationRule {
   using Shapes = std::span<const Shape>;
 
   std::string name;
-  Json defaults;                 // attribute -> default; null marks one that must be given
+  Json defaults;  // attribute -> default; null marks one that must be given
   std::size_t min_inputs = 1;
   std::size_t max_inputs = 1;
-  bool commutative = false;      // the order of the inputs does not matter
+  bool commutative = false;                                          // the order of the inputs does not matter
   std::function<Shape(Json& attributes, Shapes inputs)> infer = {};  // may rewrite attributes into normal form
   std::function<Cost(const Json& attributes, Shapes inputs, const Shape& output)> cost = {};
 };
@@ -77,8 +77,8 @@ class Operations {
 
 // The functions an `activation` node may name.
 inline const std::vector<std::string>& activation_functions() {
-  static const std::vector<std::string> names = {"relu", "leaky_relu", "elu",     "selu", "gelu",
-                                                 "relu6", "sigmoid",   "softplus", "swish", "tanh"};
+  static const std::vector<std::string> names = {"relu",  "leaky_relu", "elu",      "selu",  "gelu",
+                                                 "relu6", "sigmoid",    "softplus", "swish", "tanh"};
   return names;
 }
 
@@ -91,16 +91,19 @@ inline void require_image(std::string_view rule, const Shape& shape) {
 inline std::int64_t positive(const Json& attributes, const char* name, std::int64_t minimum = 1) {
   const Json& value = attributes.at(name);
   if (!value.is_number_integer() || value.get<std::int64_t>() < minimum) {
-    throw InvalidInput(std::string(name) + " must be an integer >= " + std::to_string(minimum) + ", not " + value.dump());
+    throw InvalidInput(std::string(name) + " must be an integer >= " + std::to_string(minimum) + ", not " +
+                       value.dump());
   }
   return value;
 }
 
-inline double probability(const Json& attributes, const char* name) {
-  const Json& value = attributes.at(name);
-  if (!value.is_number() || value.get<double>() < 0.0 || value.get<double>() >= 1.0) {
-    throw InvalidInput(std::string(name) + " must be in [0, 1), not " + value.dump());
+// Rewrites `1` as `1.0`. `range` is how the allowed range is told.
+inline double real(Json& attributes, const char* name, bool (*allowed)(double), const char* range) {
+  Json& value = attributes.at(name);
+  if (!value.is_number() || !allowed(value.get<double>())) {
+    throw InvalidInput(std::string(name) + " must be in " + range + ", not " + value.dump());
   }
+  value = value.get<double>();
   return value;
 }
 
@@ -174,8 +177,13 @@ inline OperationRule pooling_rule(const char* name) {
 
 inline OperationRule convolution_rule() {
   OperationRule rule{.name = "conv2d",
-                     .defaults = {{"channels", nullptr}, {"kernel", nullptr}, {"stride", 1}, {"padding", 0},
-                                  {"dilation", 1}, {"groups", 1}, {"bias", false}}};
+                     .defaults = {{"channels", nullptr},
+                                  {"kernel", nullptr},
+                                  {"stride", 1},
+                                  {"padding", 0},
+                                  {"dilation", 1},
+                                  {"groups", 1},
+                                  {"bias", false}}};
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
     require_image("conv2d", inputs[0]);
     const std::int64_t channels = positive(attributes, "channels");
@@ -194,7 +202,8 @@ inline OperationRule convolution_rule() {
   };
   rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
     const std::int64_t groups = attributes.at("groups");
-    const std::int64_t kernel = attributes.at("kernel")[0].get<std::int64_t>() * attributes.at("kernel")[1].get<std::int64_t>();
+    const std::int64_t kernel =
+        attributes.at("kernel")[0].get<std::int64_t>() * attributes.at("kernel")[1].get<std::int64_t>();
     const std::int64_t weights = output.channels * (inputs[0].channels / groups) * kernel;
     return Cost{.parameters = weights + (attributes.at("bias").get<bool>() ? output.channels : 0),
                 .multiply_adds = weights * output.height * output.width,
@@ -226,10 +235,8 @@ inline OperationRule batch_norm_rule() {
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
     boolean(attributes, "affine");
     for (const char* name : {"eps", "momentum"}) {
-      const Json& value = attributes.at(name);
-      if (!value.is_number() || value.get<double>() <= 0.0 || value.get<double>() > 1.0) {
-        throw InvalidInput(std::string(name) + " must be in (0, 1], not " + value.dump());
-      }
+      real(
+          attributes, name, [](double value) { return value > 0.0 && value <= 1.0; }, "(0, 1]");
     }
     return inputs[0];
   };
@@ -260,7 +267,8 @@ inline OperationRule activation_rule() {
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
     const auto& known = activation_functions();
     if (std::find(known.begin(), known.end(), attributes.at("function")) == known.end()) {
-      throw InvalidInput("unknown activation " + attributes.at("function").dump() + "; known are " + Json(known).dump());
+      throw InvalidInput("unknown activation " + attributes.at("function").dump() + "; known are " +
+                         Json(known).dump());
     }
     return inputs[0];
   };
@@ -284,7 +292,10 @@ inline OperationRule choice_rule() {
 
 inline Operations make_built_in_operations() {
   Operations operations;
-  operations.add({.name = "input", .defaults = {{"shape", nullptr}}, .min_inputs = 0, .max_inputs = 0,
+  operations.add({.name = "input",
+                  .defaults = {{"shape", nullptr}},
+                  .min_inputs = 0,
+                  .max_inputs = 0,
                   .infer = [](Json& a, OperationRule::Shapes) { return Shape::from_json(a.at("shape")); },
                   .cost = free_of_cost});
   operations.add(convolution_rule());
@@ -293,51 +304,76 @@ inline Operations make_built_in_operations() {
   operations.add(activation_rule());
   operations.add(pooling_rule("max_pool"));
   operations.add(pooling_rule("avg_pool"));
-  operations.add({.name = "global_avg_pool", .defaults = Json::object(),
-                  .infer = [](Json&, OperationRule::Shapes inputs) {
-                    require_image("global_avg_pool", inputs[0]);
-                    return Shape::features(inputs[0].channels);
-                  },
+  operations.add({.name = "global_avg_pool",
+                  .defaults = Json::object(),
+                  .infer =
+                      [](Json&, OperationRule::Shapes inputs) {
+                        require_image("global_avg_pool", inputs[0]);
+                        return Shape::features(inputs[0].channels);
+                      },
                   .cost = activation_cost});
-  operations.add({.name = "flatten", .defaults = Json::object(),
+  operations.add({.name = "flatten",
+                  .defaults = Json::object(),
                   .infer = [](Json&, OperationRule::Shapes inputs) { return Shape::features(inputs[0].elements()); },
                   .cost = free_of_cost});
   operations.add({.name = "identity", .defaults = Json::object(), .infer = same_shape, .cost = free_of_cost});
-  operations.add({.name = "add", .defaults = Json::object(), .max_inputs = SIZE_MAX, .commutative = true,
-                  .infer = all_equal, .cost = activation_cost});
-  operations.add({.name = "multiply", .defaults = Json::object(), .max_inputs = SIZE_MAX, .commutative = true,
-                  .infer = all_equal, .cost = activation_cost});
-  operations.add(concat_rule());
-  operations.add({.name = "dropout", .defaults = {{"probability", nullptr}},
-                  .infer = [](Json& a, OperationRule::Shapes inputs) { probability(a, "probability"); return inputs[0]; },
+  operations.add({.name = "add",
+                  .defaults = Json::object(),
+                  .max_inputs = SIZE_MAX,
+                  .commutative = true,
+                  .infer = all_equal,
                   .cost = activation_cost});
-  // Drops whole examples of a path; the probability is the recipe's drop_path schedule times `scale` (ScheduledDropPath).
-  operations.add({.name = "drop_path", .defaults = {{"scale", 1.0}},
-                  .infer = [](Json& a, OperationRule::Shapes inputs) {
-                    const Json& scale = a.at("scale");
-                    if (!scale.is_number() || scale.get<double>() < 0.0 || scale.get<double>() > 1.0) {
-                      throw InvalidInput("scale must be in [0, 1], not " + scale.dump());
-                    }
-                    return inputs[0];
-                  },
+  operations.add({.name = "multiply",
+                  .defaults = Json::object(),
+                  .max_inputs = SIZE_MAX,
+                  .commutative = true,
+                  .infer = all_equal,
+                  .cost = activation_cost});
+  operations.add(concat_rule());
+  operations.add({.name = "dropout",
+                  .defaults = {{"probability", nullptr}},
+                  .infer =
+                      [](Json& a, OperationRule::Shapes inputs) {
+                        real(
+                            a, "probability", [](double value) { return value >= 0.0 && value < 1.0; }, "[0, 1)");
+                        return inputs[0];
+                      },
+                  .cost = activation_cost});
+  // Drops whole examples of a path; the probability is the recipe's drop_path schedule times `scale`
+  // (ScheduledDropPath).
+  operations.add({.name = "drop_path",
+                  .defaults = {{"scale", 1.0}},
+                  .infer =
+                      [](Json& a, OperationRule::Shapes inputs) {
+                        real(
+                            a, "scale", [](double value) { return value >= 0.0 && value <= 1.0; }, "[0, 1]");
+                        return inputs[0];
+                      },
                   .cost = activation_cost});
   // Zeros of the input's shape, subsampled by `stride`.
-  operations.add({.name = "zero", .defaults = {{"stride", 1}},
-                  .infer = [](Json& a, OperationRule::Shapes inputs) {
-                    const std::int64_t stride = positive(a, "stride");
-                    Shape output = inputs[0];
-                    if (output.is_image()) {
-                      output.height = (output.height + stride - 1) / stride;
-                      output.width = (output.width + stride - 1) / stride;
-                    } else if (stride != 1) {
-                      throw InvalidInput("stride needs an image");
-                    }
-                    return output;
-                  },
+  operations.add({.name = "zero",
+                  .defaults = {{"stride", 1}},
+                  .infer =
+                      [](Json& a, OperationRule::Shapes inputs) {
+                        const std::int64_t stride = positive(a, "stride");
+                        Shape output = inputs[0];
+                        if (output.is_image()) {
+                          output.height = (output.height + stride - 1) / stride;
+                          output.width = (output.width + stride - 1) / stride;
+                        } else if (stride != 1) {
+                          throw InvalidInput("stride needs an image");
+                        }
+                        return output;
+                      },
                   .cost = activation_cost});
   // The image moved up and left by one pixel, zeros entering at the bottom and right (factorized reduction).
-  operations.add({.name = "shift", .defaults = Json::object(),
-                  .infer = [](Json&, OperationRule::Shapes inputs) { require_image("shift", inputs[0]); return inputs[0]; },
+  operations.add({.name = "shift",
+                  .defaults = Json::object(),
+                  .infer =
+                      [](Json&, OperationRule::Shapes inputs) {
+                        require_image("shift", inputs[0]);
+                        return inputs[0];
+                      },
                   .cost = activation_cost});
   operations.add(choice_rule());
   return operations;

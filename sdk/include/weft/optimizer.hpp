@@ -55,17 +55,20 @@ struct OptimizerTables {
                 const std::string transfer = dump(proposal.transfer);
                 const std::string fidelity = proposal.fidelity == Fidelity{} ? "" : proposal.fidelity.to_json().dump();
                 const std::string notes = dump(proposal.notes);
-                const weft_proposal lent{sizeof(weft_proposal), *genotype, proposal.parent.value_or(-1),
-                                         text(transfer), text(fidelity), text(notes)};
+                const weft_proposal lent{sizeof(weft_proposal), *genotype,      proposal.parent.value_or(-1),
+                                         text(transfer),        text(fidelity), text(notes)};
                 out->receive(out->context, &lent);
               }
             });
           },
-      .tell = [](void* instance, const weft_result* result,
-                 const weft_writer* error) { return guard(error, [&] { self<T>(instance).tell(to_result(*result)); }); },
-      .finished = [](void* instance, std::int32_t* out, const weft_writer* error) {
-        return guard(error, [&] { *out = self<T>(instance).finished() ? 1 : 0; });
-      }};
+      .tell =
+          [](void* instance, const weft_result* result, const weft_writer* error) {
+            return guard(error, [&] { self<T>(instance).tell(to_result(*result)); });
+          },
+      .finished =
+          [](void* instance, std::int32_t* out, const weft_writer* error) {
+            return guard(error, [&] { *out = self<T>(instance).finished() ? 1 : 0; });
+          }};
 
   static const void* find(std::string_view id) { return id == WEFT_OPTIMIZER_1 ? &optimizer : nullptr; }
 };
@@ -78,22 +81,23 @@ class OptimizerRef final : public Optimizer {
   explicit OptimizerRef(weft_handle handle)
       : instance_(handle.instance),
         table_(static_cast<const weft_optimizer_1*>(handle.component->find_interface(WEFT_OPTIMIZER_1))) {
-    if (table_ == nullptr) throw Error(std::string(handle.component->name) + " is not an optimizer: it has no " WEFT_OPTIMIZER_1);
+    if (table_ == nullptr)
+      throw Error(std::string(handle.component->name) + " is not an optimizer: it has no " WEFT_OPTIMIZER_1);
   }
 
   std::vector<Proposal> ask(std::size_t capacity) override {
     std::vector<Proposal> proposals;
-    const auto receive = [&](const weft_proposal& lent) {
+    const auto sink = detail::make_sink<weft_proposal_sink, weft_proposal>([&](const weft_proposal& lent) {
       Proposal proposal{.genotype = detail::to_genotype(lent.genotype)};
       if (lent.parent >= 0) proposal.parent = lent.parent;
       proposal.transfer = detail::parse_json(lent.transfer);
       if (lent.fidelity.size != 0) proposal.fidelity = Fidelity::from_json(detail::parse_json(lent.fidelity));
       proposal.notes = detail::parse_json(lent.notes);
       proposals.push_back(std::move(proposal));
-    };
-    const auto sink = detail::make_sink<weft_proposal_sink, weft_proposal>(receive);
+    });
     detail::StringWriter error;
-    detail::check(table_->ask(instance_, capacity, &sink, error), error);
+    detail::check(detail::need(table_, &weft_optimizer_1::ask)(instance_, capacity, sink, error), error);
+    sink.finish();
     if (proposals.size() > capacity) {
       throw Error("ask(" + std::to_string(capacity) + ") returned " + std::to_string(proposals.size()) + " proposals");
     }
@@ -105,20 +109,25 @@ class OptimizerRef final : public Optimizer {
     const std::string fidelity = result.fidelity == Fidelity{} ? "" : result.fidelity.to_json().dump();
     const std::string metrics = detail::dump(result.metrics);
     const std::string notes = detail::dump(result.notes);
-    const weft_result lent{sizeof(weft_result),       result.trial,
-                           static_cast<std::int32_t>(result.state), *genotype,
-                           result.reward,             result.objectives.data(),
-                           result.objectives.size(),  detail::text(fidelity),
-                           detail::text(metrics),     detail::text(notes),
+    const weft_result lent{sizeof(weft_result),
+                           result.trial,
+                           static_cast<std::int32_t>(result.state),
+                           *genotype,
+                           result.reward,
+                           result.objectives.data(),
+                           result.objectives.size(),
+                           detail::text(fidelity),
+                           detail::text(metrics),
+                           detail::text(notes),
                            detail::text(result.reason)};
     detail::StringWriter error;
-    detail::check(table_->tell(instance_, &lent, error), error);
+    detail::check(detail::need(table_, &weft_optimizer_1::tell)(instance_, &lent, error), error);
   }
 
   bool finished() const override {
     std::int32_t finished = 0;
     detail::StringWriter error;
-    detail::check(table_->finished(instance_, &finished, error), error);
+    detail::check(detail::need(table_, &weft_optimizer_1::finished)(instance_, &finished, error), error);
     return finished != 0;
   }
 

@@ -3,8 +3,8 @@
 //   WEFT_PLUGIN(weft::component<RegularizedEvolution>("regularized_evolution"))
 //
 // The class derives from the kind's abstract class and is constructed from a `const weft::Context&`. The macro defines
-// the one exported symbol, and a stamp in its own ELF section that repeats the tags, so that the host can refuse a library
-// from its file, before any of its code runs.
+// the one exported symbol, and a stamp in its own ELF section that repeats the tags, so that the host can refuse a
+// library from its file, before any of its code runs.
 #pragma once
 
 #include <string>
@@ -70,18 +70,18 @@ constexpr weft_component component(const char* name) {
 
 }  // namespace weft
 
-#define WEFT_PLUGIN(...)                                                                                           \
-  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                                        \
-  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;                             \
-  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                                                 \
-                                       sizeof(weft_descriptor),                                                    \
-                                       WEFT_ABI_MAJOR,                                                             \
-                                       WEFT_ABI_MINOR,                                                             \
-                                       WEFT_BUILD_TAG,                                                             \
-                                       WEFT_TORCH_TAG,                                                             \
-                                       weft_plugin_components,                                                     \
-                                       sizeof(weft_plugin_components) / sizeof(weft_component),                    \
-                                       sizeof(weft_component)};                                                    \
-  __attribute__((section(".weft.stamp"), used)) static const char weft_plugin_stamp[] =                            \
-      "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG       \
-      " torch=" WEFT_TORCH_TAG;
+#define WEFT_PLUGIN(...)                                                                                     \
+  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                                  \
+  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;                       \
+  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                                           \
+                                       sizeof(weft_descriptor),                                              \
+                                       WEFT_ABI_MAJOR,                                                       \
+                                       WEFT_ABI_MINOR,                                                       \
+                                       WEFT_BUILD_TAG,                                                       \
+                                       WEFT_TORCH_TAG,                                                       \
+                                       weft_plugin_components,                                               \
+                                       sizeof(weft_plugin_components) / sizeof(weft_component),              \
+                                       sizeof(weft_component)};                                              \
+  __attribute__((section(".weft.stamp"), used)) static const char weft_plugin_stamp[] =                      \
+      "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG \
+                                                                                    " torch=" WEFT_TORCH_TAG;

@@ -61,7 +61,8 @@ class Rng {
   // An independent stream, the same whenever it is derived: from a name, an index, or both.
   Rng derive(std::string_view name, std::uint64_t index = 0) const {
     const std::uint64_t parent = state_.stream * 0x9E3779B97F4A7C15ULL + 0x632BE59BD9B4E019ULL;
-    return Rng(weft_rng{state_.key, (hash_text(name, parent ^ 0xcbf29ce484222325ULL) ^ index) * 0xD6E8FEB86659FD93ULL + index, 0});
+    return Rng(weft_rng{state_.key,
+                        (hash_text(name, parent ^ 0xcbf29ce484222325ULL) ^ index) * 0xD6E8FEB86659FD93ULL + index, 0});
   }
 
   // Uniform over 0 .. count-1, without bias; count > 0.

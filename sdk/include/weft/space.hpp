@@ -1,8 +1,8 @@
 // A search space: which architectures exist, and how one is written down.
 //
 // A plugin derives from Space and from the capabilities it has; most derive from DecisionSpace, which has working
-// defaults for all of them. Consumers (optimizers, evaluators, the host) use a SpaceRef, which reaches the space through
-// the C tables, wherever it lives. All members are const and may be called in any order.
+// defaults for all of them. Consumers (optimizers, evaluators, the host) use a SpaceRef, which reaches the space
+// through the C tables, wherever it lives. All members are const and may be called in any order.
 #pragma once
 
 #include <algorithm>
@@ -84,7 +84,7 @@ class DecisionSpace : public Space, public Decisions, public Mutation, public Cr
   std::string notation(const Genotype& genotype) const override;
   Genotype parse(std::string_view notation) const override;
   // Changes one decision that has an alternative, uniformly; later decisions keep their option where they still exist
-  // and still offer it, and are drawn anew where not.
+  // and still offer it, and are drawn anew where not. A genotype of a progressive space does not grow by it.
   Genotype mutate(const Genotype& parent, Rng& rng) const override;
   // Takes each step whole from one of the parents, with equal probability; repaired as in mutate.
   Genotype cross(const Genotype& first, const Genotype& second, Rng& rng) const override;
@@ -101,12 +101,17 @@ class DecisionSpace : public Space, public Decisions, public Mutation, public Cr
 
 namespace detail {
 
-inline Genotype walk_and_choose(const Decisions& space, auto&& choose) {
+// Decides one by one, until nothing is left or, where the space allows an end, `stop` says so.
+inline Genotype walk_and_choose(const Decisions& space, auto&& choose, auto&& stop) {
   Genotype genotype;
   while (const std::optional<Decision> decision = space.next(genotype.decisions)) {
+    if (stop(*decision) && space.complete(genotype.decisions)) break;
     genotype.decisions.push_back(static_cast<std::int32_t>(choose(*decision)));
   }
   return genotype;
+}
+inline Genotype walk_and_choose(const Decisions& space, auto&& choose) {
+  return walk_and_choose(space, choose, [](const Decision&) { return false; });
 }
 
 // What a genotype answered: decision name -> option text.
@@ -133,14 +138,17 @@ inline std::size_t keep_or_draw(const Decision& decision, const Answers& given, 
 }  // namespace detail
 
 inline std::vector<Decision> DecisionSpace::walk(const Genotype& genotype) const {
+  if (!genotype.opaque.is_null()) {
+    throw InvalidInput("a genotype of this space is a list of decisions, not " + genotype.opaque.dump());
+  }
   std::vector<Decision> decisions;
   const std::span<const std::int32_t> taken = genotype.decisions;
   while (decisions.size() < taken.size()) {
     const std::size_t at = decisions.size();
     std::optional<Decision> decision = next(taken.first(at));
     if (!decision) {
-      throw InvalidInput("the genotype has " + std::to_string(taken.size()) + " decisions, but nothing is left to decide after " +
-                         std::to_string(at));
+      throw InvalidInput("the genotype has " + std::to_string(taken.size()) +
+                         " decisions, but nothing is left to decide after " + std::to_string(at));
     }
     if (taken[at] < 0 || static_cast<std::size_t>(taken[at]) >= decision->options.size()) {
       throw InvalidInput("decision " + std::to_string(at) + " (" + decision->name + ") takes option " +
@@ -191,22 +199,27 @@ inline Genotype DecisionSpace::mutate(const Genotype& parent, Rng& rng) const {
   if (drawn >= old) ++drawn;
   const detail::Answers kept = detail::answers(decisions, parent);
   std::size_t at = 0;
-  return detail::walk_and_choose(*this, [&](const Decision& decision) {
+  const auto choose = [&](const Decision& decision) {
     const std::size_t here = at++;
     if (here < changed) return static_cast<std::size_t>(parent.decisions[here]);
     return here == changed ? drawn : detail::keep_or_draw(decision, kept, rng);
-  });
+  };
+  return detail::walk_and_choose(*this, choose,
+                                 [&](const Decision& decision) { return !kept.contains(decision.name); });
 }
 
 inline Genotype DecisionSpace::cross(const Genotype& first, const Genotype& second, Rng& rng) const {
   const detail::Answers parents[2] = {detail::answers(walk(first), first), detail::answers(walk(second), second)};
   std::optional<int> step;
   std::size_t parent = 0;
-  return detail::walk_and_choose(*this, [&](const Decision& decision) {
+  const auto choose = [&](const Decision& decision) {
     if (step != decision.step) parent = rng.below(2);
     step = decision.step;
     const bool answered = parents[parent].contains(decision.name);
     return detail::keep_or_draw(decision, parents[answered ? parent : 1 - parent], rng);
+  };
+  return detail::walk_and_choose(*this, choose, [&](const Decision& decision) {
+    return !parents[0].contains(decision.name) && !parents[1].contains(decision.name);
   });
 }
 
@@ -227,7 +240,8 @@ inline std::vector<double> DecisionSpace::encode(const Genotype& genotype) const
     code.resize(at + decisions[i].options.size());
     code[at + static_cast<std::size_t>(genotype.decisions[i])] = 1.0;
   }
-  if (code.size() != encoding_length()) throw Error("the space's decisions depend on each other: it needs an encoding of its own");
+  if (code.size() != encoding_length())
+    throw Error("the space's decisions depend on each other: it needs an encoding of its own");
   return code;
 }
 
@@ -277,8 +291,9 @@ struct SpaceTables {
                   if (!decision) return;
                   std::vector<weft_text> options;
                   for (const std::string& option : decision->options) options.push_back(text(option));
-                  const weft_decision lent{sizeof(weft_decision), text(decision->name), text(decision->group),
-                                           static_cast<std::int32_t>(decision->kind), decision->step, options.data(),
+                  const weft_decision lent{sizeof(weft_decision), text(decision->name),
+                                           text(decision->group), static_cast<std::int32_t>(decision->kind),
+                                           decision->step,        options.data(),
                                            options.size()};
                   out->receive(out->context, &lent);
                 });
@@ -296,17 +311,17 @@ struct SpaceTables {
       if (id == WEFT_DECISIONS_1) return &decisions;
     }
     if constexpr (std::is_base_of_v<Mutation, T>) {
-      static constexpr weft_mutation_1 mutation{
-          .size = sizeof(weft_mutation_1),
-          .mutate = [](void* instance, const weft_genotype* parent, weft_rng* rng, const weft_genotype_sink* out,
-                       const weft_writer* error) {
-            return guard(error, [&] {
-              Rng stream(*rng);
-              const Genotype child = self<T>(instance).mutate(to_genotype(*parent), stream);
-              *rng = stream.state();
-              out->receive(out->context, LentGenotype(child));
-            });
-          }};
+      static constexpr weft_mutation_1 mutation{.size = sizeof(weft_mutation_1),
+                                                .mutate = [](void* instance, const weft_genotype* parent, weft_rng* rng,
+                                                             const weft_genotype_sink* out, const weft_writer* error) {
+                                                  return guard(error, [&] {
+                                                    Rng stream(*rng);
+                                                    const Genotype child =
+                                                        self<T>(instance).mutate(to_genotype(*parent), stream);
+                                                    *rng = stream.state();
+                                                    out->receive(out->context, LentGenotype(child));
+                                                  });
+                                                }};
       if (id == WEFT_MUTATION_1) return &mutation;
     }
     if constexpr (std::is_base_of_v<Crossover, T>) {
@@ -326,8 +341,10 @@ struct SpaceTables {
     if constexpr (std::is_base_of_v<Encoding, T>) {
       static constexpr weft_encoding_1 encoding{
           .size = sizeof(weft_encoding_1),
-          .length = [](void* instance, std::uint64_t* out,
-                       const weft_writer* error) { return guard(error, [&] { *out = self<T>(instance).encoding_length(); }); },
+          .length =
+              [](void* instance, std::uint64_t* out, const weft_writer* error) {
+                return guard(error, [&] { *out = self<T>(instance).encoding_length(); });
+              },
           .encode =
               [](void* instance, const weft_genotype* genotype, double* values, std::uint64_t length,
                  const weft_writer* error) {
@@ -358,7 +375,8 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
     mutation_ = static_cast<const weft_mutation_1*>(find(WEFT_MUTATION_1));
     crossover_ = static_cast<const weft_crossover_1*>(find(WEFT_CROSSOVER_1));
     encoding_ = static_cast<const weft_encoding_1*>(find(WEFT_ENCODING_1));
-    if (space_ == nullptr) throw Error(std::string(handle.component->name) + " is not a space: it has no " WEFT_SPACE_1);
+    if (space_ == nullptr)
+      throw Error(std::string(handle.component->name) + " is not a space: it has no " WEFT_SPACE_1);
   }
 
   bool has_decisions() const { return decisions_ != nullptr; }
@@ -368,7 +386,7 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
 
   Genotype sample(Rng& rng) const override {
     return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return space_->sample(instance_, state, out, error);
+      return detail::need(space_, &weft_space_1::sample)(instance_, state, out, error);
     });
   }
   Candidate decode(const Genotype& genotype) const override {
@@ -376,70 +394,81 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
   }
   // The candidate as the JSON text that crosses.
   std::string decode_text(const Genotype& genotype) const {
-    return written([&](auto out, auto error) { return space_->decode(instance_, detail::LentGenotype(genotype), out, error); });
+    return written([&](auto out, auto error) {
+      return detail::need(space_, &weft_space_1::decode)(instance_, detail::LentGenotype(genotype), out, error);
+    });
   }
   std::string notation(const Genotype& genotype) const override {
-    return written([&](auto out, auto error) { return space_->notation(instance_, detail::LentGenotype(genotype), out, error); });
+    return written([&](auto out, auto error) {
+      return detail::need(space_, &weft_space_1::notation)(instance_, detail::LentGenotype(genotype), out, error);
+    });
   }
   Genotype parse(std::string_view notation) const override {
-    return detail::receive_genotype([&](auto out, auto error) { return space_->parse(instance_, detail::text(notation), out, error); });
+    return detail::receive_genotype([&](auto out, auto error) {
+      return detail::need(space_, &weft_space_1::parse)(instance_, detail::text(notation), out, error);
+    });
   }
 
   std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
     std::optional<Decision> decision;
-    const auto receive = [&](const weft_decision& lent) {
+    const auto sink = detail::make_sink<weft_decision_sink, weft_decision>([&](const weft_decision& lent) {
       decision.emplace();
       decision->name = detail::view(lent.name);
       decision->group = detail::view(lent.group);
       decision->kind = static_cast<Decision::Kind>(lent.kind);
       decision->step = lent.step;
-      for (std::uint64_t i = 0; i < lent.option_count; ++i) decision->options.emplace_back(detail::view(lent.options[i]));
-    };
-    const auto sink = detail::make_sink<weft_decision_sink, weft_decision>(receive);
+      for (std::uint64_t i = 0; i < lent.option_count; ++i)
+        decision->options.emplace_back(detail::view(lent.options[i]));
+    });
     detail::StringWriter error;
-    detail::check(need(decisions_)->next(instance_, taken.data(), taken.size(), &sink, error), error);
+    detail::check(detail::need(decisions_, &weft_decisions_1::next)(instance_, taken.data(), taken.size(), sink, error),
+                  error);
+    sink.finish();
     return decision;
   }
   bool complete(std::span<const std::int32_t> taken) const override {
     std::int32_t complete = 0;
     detail::StringWriter error;
-    detail::check(need(decisions_)->complete(instance_, taken.data(), taken.size(), &complete, error), error);
+    detail::check(
+        detail::need(decisions_, &weft_decisions_1::complete)(instance_, taken.data(), taken.size(), &complete, error),
+        error);
     return complete != 0;
   }
   std::string state(std::span<const std::int32_t> taken) const override {
-    return written([&](auto out, auto error) { return need(decisions_)->state(instance_, taken.data(), taken.size(), out, error); });
+    return written([&](auto out, auto error) {
+      return detail::need(decisions_, &weft_decisions_1::state)(instance_, taken.data(), taken.size(), out, error);
+    });
   }
 
   Genotype mutate(const Genotype& parent, Rng& rng) const override {
     return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return need(mutation_)->mutate(instance_, detail::LentGenotype(parent), state, out, error);
+      return detail::need(mutation_, &weft_mutation_1::mutate)(instance_, detail::LentGenotype(parent), state, out,
+                                                               error);
     });
   }
   Genotype cross(const Genotype& first, const Genotype& second, Rng& rng) const override {
     return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return need(crossover_)->cross(instance_, detail::LentGenotype(first), detail::LentGenotype(second), state, out, error);
+      return detail::need(crossover_, &weft_crossover_1::cross)(instance_, detail::LentGenotype(first),
+                                                                detail::LentGenotype(second), state, out, error);
     });
   }
 
   std::size_t encoding_length() const override {
     std::uint64_t length = 0;
     detail::StringWriter error;
-    detail::check(need(encoding_)->length(instance_, &length, error), error);
+    detail::check(detail::need(encoding_, &weft_encoding_1::length)(instance_, &length, error), error);
     return length;
   }
   std::vector<double> encode(const Genotype& genotype) const override {
     std::vector<double> code(encoding_length());
     detail::StringWriter error;
-    detail::check(need(encoding_)->encode(instance_, detail::LentGenotype(genotype), code.data(), code.size(), error), error);
+    detail::check(detail::need(encoding_, &weft_encoding_1::encode)(instance_, detail::LentGenotype(genotype),
+                                                                    code.data(), code.size(), error),
+                  error);
     return code;
   }
 
  private:
-  template <typename Table>
-  static const Table* need(const Table* table) {
-    if (table == nullptr) throw Error("the space lacks a capability that its consumer should have required in its manifest");
-    return table;
-  }
   template <typename Call>
   static Genotype drawing(Rng& rng, Call&& call) {
     weft_rng state = rng.state();

@@ -42,9 +42,9 @@ inline TrialState trial_state(std::string_view name) {
 // How thoroughly a candidate is evaluated. What is absent is the evaluator's own setting.
 struct Fidelity {
   std::optional<int> epochs;
-  std::optional<TrialId> resume_from;        // go on from the last checkpoint of this trial
-  std::optional<double> data_fraction;       // of the training split, (0, 1]
-  std::optional<int> resolution;             // pixels, height and width
+  std::optional<TrialId> resume_from;   // go on from the last checkpoint of this trial
+  std::optional<double> data_fraction;  // of the training split, (0, 1]
+  std::optional<int> resolution;        // pixels, height and width
   std::optional<double> width_scale, depth_scale;
 
   friend bool operator==(const Fidelity&, const Fidelity&) = default;
@@ -80,7 +80,7 @@ struct Proposal {
   std::optional<TrialId> parent = {};  // whose weights may be inherited
   Json transfer = {};                  // null, or how each parameter follows from the parent's (WeightTransfer)
   Fidelity fidelity = {};
-  Json notes = {};                     // null, or anything: kept with the trial, handed back by tell()
+  Json notes = {};  // null, or anything: kept with the trial, handed back by tell()
 };
 
 // How a trial ended, as an optimizer is told.

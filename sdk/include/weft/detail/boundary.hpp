@@ -43,12 +43,39 @@ class StringWriter {
   weft_writer writer_{this, &append};
 };
 
-// A C callback (context + function pointer) around a C++ callable that outlives the call.
+// A C callback (context + function pointer) around a C++ callable. What the callable throws must not pass through the
+// other side's frames: it is kept until `finish`, which the caller calls when the other side has returned.
 template <typename Sink, typename Record, typename Function>
-Sink make_sink(Function& function) {
-  return {const_cast<void*>(static_cast<const void*>(&function)), [](void* context, const Record* record) {
-            (*static_cast<Function*>(context))(*record);
-          }};
+class Receiver {
+ public:
+  explicit Receiver(Function function) : function_(std::move(function)) {}
+  Receiver(const Receiver&) = delete;
+  Receiver& operator=(const Receiver&) = delete;
+
+  operator const Sink*() const { return &sink_; }
+  void finish() const {
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  static void receive(void* context, const Record* record) noexcept {
+    auto& self = *static_cast<Receiver*>(context);
+    if (self.failure_) return;
+    try {
+      self.function_(*record);
+    } catch (...) {
+      self.failure_ = std::current_exception();
+    }
+  }
+
+  Function function_;
+  std::exception_ptr failure_;
+  Sink sink_{this, &receive};
+};
+
+template <typename Sink, typename Record, typename Function>
+Receiver<Sink, Record, Function> make_sink(Function function) {
+  return Receiver<Sink, Record, Function>(std::move(function));
 }
 
 // Runs `body` on the callee's side: whatever it throws becomes a status and a text.
@@ -83,6 +110,17 @@ bool has(const Table* table, Member Table::*member) {
   return table->size >= static_cast<std::uint64_t>(offset) + sizeof(Member) && table->*member != nullptr;
 }
 
+// That member, to be called at once. Throws Error where the other side does not have it.
+template <typename Table, typename Member>
+Member need(const Table* table, Member Table::*member) {
+  if (table == nullptr || !has(table, member)) {
+    throw Error(
+        "the plugin lacks a function that its consumer relies on; the consumer's manifest should require the "
+        "capability");
+  }
+  return table->*member;
+}
+
 inline Json parse_json(weft_text text) { return text.size == 0 ? Json() : Json::parse(view(text)); }
 inline std::string dump(const Json& json) { return json.is_null() ? std::string() : json.dump(); }
 
@@ -113,13 +151,13 @@ template <typename Function>
 Genotype receive_genotype(Function&& function) {
   Genotype genotype;
   bool received = false;
-  const auto receive = [&](const weft_genotype& lent) {
+  const auto sink = make_sink<weft_genotype_sink, weft_genotype>([&](const weft_genotype& lent) {
     genotype = to_genotype(lent);
     received = true;
-  };
-  const auto sink = make_sink<weft_genotype_sink, weft_genotype>(receive);
+  });
   StringWriter error;
-  check(function(&sink, static_cast<const weft_writer*>(error)), error);
+  check(function(static_cast<const weft_genotype_sink*>(sink), static_cast<const weft_writer*>(error)), error);
+  sink.finish();
   if (!received) throw Error("succeeded without handing over a genotype");
   return genotype;
 }
