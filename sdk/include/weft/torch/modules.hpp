@@ -1,0 +1,65 @@
+// Operations as modules: one module per node of an architecture graph, holding that node's parameters.
+//
+// Called by Network, which makes a module for each node through OperationModules, registers it under the node's name
+// and runs it by its plan (weft/torch/plan.hpp). Shapes and costs of the same operations: weft/operation.hpp.
+#pragma once
+
+#include <ATen/core/ivalue.h>
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "weft/architecture.hpp"
+#include "weft/rng.hpp"
+
+namespace weft {
+
+class OperationModule : public torch::nn::Module {
+ public:
+  // What a plan may do with this operation in the present mode (training or evaluation). All false is always correct.
+  struct Traits {
+    bool passes_through = false;   // the output is the input: the node costs nothing
+    bool pure = false;             // a function of inputs and attributes alone: equal nodes are computed once
+    bool commutative = false;      // the order of the inputs does not matter
+    bool overwrites = false;       // can write its output over its first input
+    bool output_reusable = false;  // the output is new memory that neither autograd nor the module keeps
+  };
+  virtual Traits traits() const { return {}; }
+
+  // Inputs in the node's order (any order if commutative), batch first, images channels-last. `overwrite` is set only
+  // if traits().overwrites, and only if nobody else will read inputs[0].
+  virtual at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool overwrite) = 0;
+
+  // The recipe's present drop-path probability, in [0, 1).
+  virtual void set_drop_path(double) {}
+};
+
+// What a module is made from. `rng` is the node's own stream, for its initial weights.
+struct ModuleArguments {
+  const Node& node;
+  std::span<const Shape> inputs;
+  Rng rng;
+};
+using ModuleFactory = std::function<std::shared_ptr<OperationModule>(const ModuleArguments&)>;
+
+// The modules of a vocabulary (weft::Operations): the built-in one, or that and what `operation` plugins add.
+class OperationModules {
+ public:
+  static const OperationModules& built_in();
+
+  void add(std::string operation, ModuleFactory factory) {
+    factories_.insert_or_assign(std::move(operation), std::move(factory));
+  }
+  // Throws InvalidInput naming the node and its operation if there is no module for it.
+  std::shared_ptr<OperationModule> make(const ModuleArguments& arguments) const;
+
+ private:
+  std::map<std::string, ModuleFactory, std::less<>> factories_;
+};
+
+}  // namespace weft

@@ -1,0 +1,71 @@
+// The network of an architecture: the graph with weights.
+//
+// Evaluators construct it, move it to a device with to(), set train() or eval(), and call forward(). Parameters are
+// named by node: "conv2d_3.weight", "batch_norm_4.running_mean". One thread at a time; random numbers of dropout and
+// drop-path come from LibTorch's default generator of the device, which the training loop seeds.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weft/architecture.hpp"
+#include "weft/rng.hpp"
+#include "weft/torch/modules.hpp"
+#include "weft/torch/plan.hpp"
+
+namespace weft {
+
+class Network final : public torch::nn::Module {
+ public:
+  // Initial weights are drawn from `rng`, each node's from a stream derived by its name, and are distributed as PyTorch
+  // does it by default: uniform within 1/sqrt(fan in). On the CPU, in training mode. Throws InvalidInput naming the
+  // node if the graph has a `choice`, an operation without a module, or not exactly one input.
+  Network(const Architecture& architecture, Rng rng, const OperationModules& modules = OperationModules::built_in());
+
+  struct Output {
+    at::Tensor logits;
+    at::Tensor auxiliary;  // undefined outside training, or without an auxiliary classifier
+  };
+  // `images` is float [n, channels, height, width] (or [n, features], [n, positions, features] as the graph's input
+  // says); channels-last is not copied. Throws InvalidInput if its extents are not the graph's.
+  Output forward(const at::Tensor& images) { return run(images, nullptr); }
+
+  // The same, showing each node's output as it is computed. Nodes that cost nothing are not shown, and the tensor may
+  // be overwritten later: read it, or copy it.
+  using Observer = std::function<void(const Node& node, const at::Tensor& output)>;
+  Output forward_observed(const at::Tensor& images, const Observer& observer) { return run(images, &observer); }
+
+  // The schedule's present value, in [0, 1); each drop_path node multiplies it by its scale.
+  void set_drop_path(double probability);
+
+  void train(bool on = true) override;
+
+  const Architecture& architecture() const { return architecture_; }
+  const Plan& plan() const { return plan_; }
+
+  // Parameters and running statistics by name; they share memory with the network. A parameter that only a `zero` reads
+  // takes no part, and its gradient stays undefined.
+  std::map<std::string, at::Tensor> state() const;
+
+ private:
+  Output run(const at::Tensor& images, const Observer* observer);
+
+  Architecture architecture_;
+  NodeId input_ = 0;
+  std::vector<std::shared_ptr<OperationModule>> modules_;  // by node; null for the input
+  double drop_path_ = 0.0;
+  Plan plan_;
+};
+
+// Writes state() as a dictionary that `torch.load(path)` reads in Python, on the CPU; the file appears whole or not at
+// all. Throws Error.
+void save_weights(const Network& network, const std::filesystem::path& path);
+
+// Throws Error naming missing, unexpected and mis-shaped entries; the network is unchanged then.
+void load_weights(Network& network, const std::filesystem::path& path);
+
+}  // namespace weft

@@ -1,0 +1,333 @@
+#include "weft/torch/modules.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <array>
+#include <cmath>
+
+namespace weft {
+namespace {
+
+using Inputs = at::ArrayRef<at::Tensor>;
+using Extents = std::vector<std::int64_t>;
+
+// PyTorch's default for convolutions and linear layers (He et al. 2015 with a = sqrt(5)): uniform within 1/sqrt(fan
+// in).
+class Initialisation {
+ public:
+  explicit Initialisation(Rng rng) : generator_(at::detail::createCPUGenerator(rng())) {}
+
+  at::Tensor operator()(const Extents& sizes, std::int64_t fan_in) {
+    // at::empty gives images of one channel true channels-last strides, which a conversion would not.
+    const auto format = sizes.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+    const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));
+    return at::empty(sizes, at::TensorOptions(at::kFloat).memory_format(format)).uniform_(-bound, bound, generator_);
+  }
+
+ private:
+  at::Generator generator_;
+};
+
+class Convolution final : public OperationModule {
+ public:
+  explicit Convolution(const ModuleArguments& arguments)
+      : stride_(arguments.node.attributes.at("stride")),
+        padding_(arguments.node.attributes.at("padding")),
+        dilation_(arguments.node.attributes.at("dilation")),
+        groups_(arguments.node.attributes.at("groups")) {
+    const Extents kernel = arguments.node.attributes.at("kernel");
+    const std::int64_t channels = arguments.node.shape.channels;
+    const std::int64_t depth = arguments.inputs[0].channels / groups_;
+    const std::int64_t fan_in = depth * kernel[0] * kernel[1];
+    Initialisation draw(arguments.rng);
+    weight_ = register_parameter("weight", draw({channels, depth, kernel[0], kernel[1]}, fan_in));
+    if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
+  }
+
+  Traits traits() const override { return {.output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    return at::conv2d(inputs[0], weight_, bias_, stride_, padding_, dilation_, groups_);
+  }
+
+ private:
+  Extents stride_, padding_, dilation_;
+  std::int64_t groups_;
+  at::Tensor weight_, bias_;
+};
+
+class Linear final : public OperationModule {
+ public:
+  explicit Linear(const ModuleArguments& arguments) {
+    const std::int64_t fan_in = arguments.inputs[0].channels;
+    const std::int64_t features = arguments.node.shape.channels;
+    Initialisation draw(arguments.rng);
+    weight_ = register_parameter("weight", draw({features, fan_in}, fan_in));
+    if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({features}, fan_in));
+  }
+
+  at::Tensor forward(Inputs inputs, bool) override { return at::linear(inputs[0], weight_, bias_); }
+
+ private:
+  at::Tensor weight_, bias_;
+};
+
+class BatchNorm final : public OperationModule {
+ public:
+  explicit BatchNorm(const ModuleArguments& arguments)
+      : sequence_(arguments.node.shape.kind == Shape::Kind::sequence),
+        eps_(arguments.node.attributes.at("eps")),
+        momentum_(arguments.node.attributes.at("momentum")) {
+    const std::int64_t channels = arguments.node.shape.channels;
+    if (arguments.node.attributes.at("affine")) {
+      weight_ = register_parameter("weight", at::ones({channels}));
+      bias_ = register_parameter("bias", at::zeros({channels}));
+    }
+    running_mean_ = register_buffer("running_mean", at::zeros({channels}));
+    running_var_ = register_buffer("running_var", at::ones({channels}));
+  }
+
+  Traits traits() const override { return {.output_reusable = !sequence_}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
+    const at::Tensor x = sequence_ ? inputs[0].flatten(0, 1) : inputs[0];
+    const at::Tensor y = at::batch_norm(x, weight_, bias_, running_mean_, running_var_, is_training(), momentum_, eps_,
+                                        at::globalContext().userEnabledCuDNN());
+    return sequence_ ? y.view(inputs[0].sizes()) : y;
+  }
+
+ private:
+  bool sequence_;
+  double eps_, momentum_;
+  at::Tensor weight_, bias_, running_mean_, running_var_;
+};
+
+// Names as in activation_functions(). In place only where autograd derives the gradient from the result.
+struct ActivationFunction {
+  const char* name;
+  at::Tensor (*compute)(const at::Tensor&);
+  void (*in_place)(at::Tensor&) = nullptr;
+};
+constexpr std::array activations = {
+    ActivationFunction{"relu", [](const at::Tensor& x) { return at::relu(x); }, [](at::Tensor& x) { at::relu_(x); }},
+    ActivationFunction{"leaky_relu", [](const at::Tensor& x) { return at::leaky_relu(x); },
+                       [](at::Tensor& x) { at::leaky_relu_(x); }},
+    ActivationFunction{"elu", [](const at::Tensor& x) { return at::elu(x); }, [](at::Tensor& x) { at::elu_(x); }},
+    ActivationFunction{"selu", [](const at::Tensor& x) { return at::selu(x); }, [](at::Tensor& x) { at::selu_(x); }},
+    ActivationFunction{"gelu", [](const at::Tensor& x) { return at::gelu(x); }},
+    ActivationFunction{"relu6", [](const at::Tensor& x) { return at::hardtanh(x, 0, 6); },
+                       [](at::Tensor& x) { at::hardtanh_(x, 0, 6); }},
+    ActivationFunction{"sigmoid", [](const at::Tensor& x) { return at::sigmoid(x); },
+                       [](at::Tensor& x) { at::sigmoid_(x); }},
+    ActivationFunction{"softplus", [](const at::Tensor& x) { return at::softplus(x); }},
+    ActivationFunction{"swish", [](const at::Tensor& x) { return at::silu(x); }},
+    ActivationFunction{"tanh", [](const at::Tensor& x) { return at::tanh(x); }, [](at::Tensor& x) { at::tanh_(x); }},
+};
+
+class Activation final : public OperationModule {
+ public:
+  explicit Activation(const ModuleArguments& arguments) {
+    const std::string& name = arguments.node.attributes.at("function").get_ref<const std::string&>();
+    for (const ActivationFunction& function : activations) {
+      if (name == function.name) function_ = &function;
+    }
+    if (function_ == nullptr)
+      throw InvalidInput("node " + arguments.node.name + ": no module computes the activation " + name);
+  }
+
+  // Autograd keeps the result of most of them.
+  Traits traits() const override { return {.pure = true, .overwrites = function_->in_place != nullptr}; }
+  at::Tensor forward(Inputs inputs, bool overwrite) override {
+    if (!overwrite) return function_->compute(inputs[0]);
+    at::Tensor result = inputs[0];
+    function_->in_place(result);
+    return result;
+  }
+
+ private:
+  const ActivationFunction* function_ = nullptr;
+};
+
+class Pooling final : public OperationModule {
+ public:
+  explicit Pooling(const ModuleArguments& arguments)
+      : average_(arguments.node.operation == "avg_pool"),
+        kernel_(arguments.node.attributes.at("kernel")),
+        stride_(arguments.node.attributes.at("stride")),
+        padding_(arguments.node.attributes.at("padding")),
+        ceil_(arguments.node.attributes.at("ceil")),
+        count_include_pad_(average_ && arguments.node.attributes.at("count_include_pad").get<bool>()) {}
+
+  Traits traits() const override { return {.pure = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    return average_ ? at::avg_pool2d(inputs[0], kernel_, stride_, padding_, ceil_, count_include_pad_)
+                    : at::max_pool2d(inputs[0], kernel_, stride_, padding_, /*dilation=*/1, ceil_);
+  }
+
+ private:
+  bool average_;
+  Extents kernel_, stride_, padding_;
+  bool ceil_, count_include_pad_;
+};
+
+class GlobalAvgPool final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return at::mean(inputs[0], {2, 3}); }
+};
+
+class Flatten final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true}; }  // the output may be a view of the input
+  at::Tensor forward(Inputs inputs, bool) override { return at::flatten(inputs[0], 1); }
+};
+
+class Identity final : public OperationModule {
+ public:
+  Traits traits() const override { return {.passes_through = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return inputs[0]; }
+};
+
+class Add final : public OperationModule {
+ public:
+  Traits traits() const override {
+    return {.pure = true, .commutative = true, .overwrites = true, .output_reusable = true};
+  }
+  at::Tensor forward(Inputs inputs, bool overwrite) override {
+    at::Tensor sum = overwrite ? inputs[0].add_(inputs[1]) : at::add(inputs[0], inputs[1]);
+    for (const at::Tensor& term : inputs.slice(2)) sum.add_(term);
+    return sum;
+  }
+};
+
+class Multiply final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true, .commutative = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    at::Tensor product = at::mul(inputs[0], inputs[1]);
+    for (const at::Tensor& factor : inputs.slice(2)) product = at::mul(product, factor);
+    return product;
+  }
+};
+
+class Concat final : public OperationModule {
+ public:
+  explicit Concat(const ModuleArguments& arguments)
+      : dimension_(arguments.node.shape.kind == Shape::Kind::sequence ? 2 : 1) {}
+
+  Traits traits() const override { return {.pure = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return at::cat(inputs, dimension_); }
+
+ private:
+  std::int64_t dimension_;
+};
+
+class Dropout final : public OperationModule {
+ public:
+  explicit Dropout(const ModuleArguments& arguments) : probability_(arguments.node.attributes.at("probability")) {}
+
+  Traits traits() const override {
+    return {.passes_through = !is_training() || probability_ == 0.0, .output_reusable = true};
+  }
+  at::Tensor forward(Inputs inputs, bool) override { return at::dropout(inputs[0], probability_, /*train=*/true); }
+
+ private:
+  double probability_;
+};
+
+// Larsson et al. 2017, "FractalNet", as Zoph et al. 2018 use it: each example keeps the path with probability 1 - p,
+// and what is kept is divided by it, so that the mean is preserved.
+class DropPath final : public OperationModule {
+ public:
+  explicit DropPath(const ModuleArguments& arguments) : scale_(arguments.node.attributes.at("scale")) {}
+
+  void set_drop_path(double probability) override { keep_ = 1.0 - probability * scale_; }
+  Traits traits() const override {
+    return {.passes_through = !is_training() || keep_ == 1.0, .overwrites = true, .output_reusable = true};
+  }
+  at::Tensor forward(Inputs inputs, bool overwrite) override {
+    const at::Tensor& x = inputs[0];
+    Extents sizes(static_cast<std::size_t>(x.dim()), 1);
+    sizes[0] = x.size(0);
+    const at::Tensor mask = at::empty(sizes, x.options()).bernoulli_(keep_).div_(keep_);  // [n, 1, ..]
+    return overwrite ? x.mul_(mask) : at::mul(x, mask);
+  }
+
+ private:
+  double scale_;
+  double keep_ = 1.0;
+};
+
+// Reads the network's input for the number of examples and the device.
+class Zero final : public OperationModule {
+ public:
+  explicit Zero(const ModuleArguments& arguments) : shape_(arguments.node.shape) {}
+
+  Traits traits() const override { return {.pure = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    const std::int64_t examples = inputs[0].size(0);
+    const at::TensorOptions options = inputs[0].options();
+    if (shape_.is_image()) {
+      return at::empty({examples, shape_.channels, shape_.height, shape_.width},
+                       options.memory_format(at::MemoryFormat::ChannelsLast))
+          .zero_();
+    }
+    if (shape_.kind == Shape::Kind::features) return at::zeros({examples, shape_.channels}, options);
+    return at::zeros({examples, shape_.height, shape_.channels}, options);
+  }
+
+ private:
+  Shape shape_;
+};
+
+class Shift final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    return at::constant_pad_nd(inputs[0], {-1, 1, -1, 1});  // left, right, top, bottom
+  }
+};
+
+template <typename T>
+std::shared_ptr<OperationModule> make_module(const ModuleArguments& arguments) {
+  if constexpr (std::is_constructible_v<T, const ModuleArguments&>) {
+    return std::make_shared<T>(arguments);
+  } else {
+    return std::make_shared<T>();
+  }
+}
+
+}  // namespace
+
+const OperationModules& OperationModules::built_in() {
+  static const OperationModules modules = [] {
+    OperationModules built_in;
+    built_in.add("conv2d", make_module<Convolution>);
+    built_in.add("linear", make_module<Linear>);
+    built_in.add("batch_norm", make_module<BatchNorm>);
+    built_in.add("activation", make_module<Activation>);
+    built_in.add("max_pool", make_module<Pooling>);
+    built_in.add("avg_pool", make_module<Pooling>);
+    built_in.add("global_avg_pool", make_module<GlobalAvgPool>);
+    built_in.add("flatten", make_module<Flatten>);
+    built_in.add("identity", make_module<Identity>);
+    built_in.add("add", make_module<Add>);
+    built_in.add("multiply", make_module<Multiply>);
+    built_in.add("concat", make_module<Concat>);
+    built_in.add("dropout", make_module<Dropout>);
+    built_in.add("drop_path", make_module<DropPath>);
+    built_in.add("zero", make_module<Zero>);
+    built_in.add("shift", make_module<Shift>);
+    return built_in;
+  }();
+  return modules;
+}
+
+std::shared_ptr<OperationModule> OperationModules::make(const ModuleArguments& arguments) const {
+  const auto found = factories_.find(arguments.node.operation);
+  if (found != factories_.end()) return found->second(arguments);
+  throw InvalidInput("node " + arguments.node.name + ": no module computes the operation " + arguments.node.operation +
+                     "; install the plugin of kind \"operation\" that offers it to the torch tier");
+}
+
+}  // namespace weft

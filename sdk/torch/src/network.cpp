@@ -1,0 +1,94 @@
+#include "weft/torch/network.hpp"
+
+#include <c10/util/SmallVector.h>
+
+namespace weft {
+namespace {
+
+// The extents of a batch of that shape: images are [n, c, h, w], features [n, f], sequences [n, positions, features].
+std::vector<std::int64_t> batch_sizes(const Shape& shape, std::int64_t examples) {
+  if (shape.is_image()) return {examples, shape.channels, shape.height, shape.width};
+  if (shape.kind == Shape::Kind::features) return {examples, shape.channels};
+  return {examples, shape.height, shape.channels};
+}
+
+}  // namespace
+
+Network::Network(const Architecture& architecture, Rng rng, const OperationModules& modules)
+    : architecture_(architecture) {
+  std::size_t inputs = 0;
+  for (NodeId id = 0; const Node& node : architecture_.nodes()) {
+    if (node.operation == "choice") {
+      throw InvalidInput("node " + node.name +
+                         " is a choice; a network needs every decision taken: decode a genotype first");
+    }
+    std::shared_ptr<OperationModule>& module = modules_.emplace_back();
+    if (node.operation == "input") {
+      input_ = id;
+      if (++inputs > 1) throw InvalidInput("node " + node.name + " is a second input; a network has one");
+    } else {
+      std::vector<Shape> shapes;
+      for (const NodeId input : node.inputs) shapes.push_back(architecture_.shape(input));
+      module = register_module(node.name, modules.make({node, shapes, rng.derive(node.name)}));
+    }
+    ++id;
+  }
+  if (inputs == 0) throw InvalidInput("the graph has no input node; a network needs one");
+  plan_ = make_plan(architecture_, modules_, is_training());
+}
+
+void Network::train(bool on) {
+  const bool changed = on != is_training();
+  torch::nn::Module::train(on);
+  if (changed) plan_ = make_plan(architecture_, modules_, on);
+}
+
+void Network::set_drop_path(double probability) {
+  if (!(probability >= 0.0 && probability < 1.0)) {
+    throw InvalidInput("the drop-path probability must be in [0, 1), not " + std::to_string(probability));
+  }
+  for (const auto& module : modules_) {
+    if (module) module->set_drop_path(probability);
+  }
+  const bool changed = (probability > 0.0) != (drop_path_ > 0.0);
+  drop_path_ = probability;
+  if (changed) plan_ = make_plan(architecture_, modules_, is_training());
+}
+
+Network::Output Network::run(const at::Tensor& images, const Observer* observer) {
+  const Shape& shape = architecture_.shape(input_);
+  if (images.dim() == 0 || images.sizes() != at::IntArrayRef(batch_sizes(shape, images.size(0)))) {
+    throw InvalidInput("the network takes batches of " + shape.to_string() + "; it was given a tensor of extents " +
+                       Json(images.sizes().vec()).dump());
+  }
+  std::vector<at::Tensor> slots(plan_.slots);
+  slots[plan_.input] = shape.is_image() ? images.contiguous(at::MemoryFormat::ChannelsLast) : images;
+  c10::SmallVector<at::Tensor, 8> inputs;
+  for (const Plan::Instruction& instruction : plan_.instructions) {
+    for (const auto& [slot, last_use] : instruction.inputs) {
+      if (last_use) {
+        inputs.push_back(std::move(slots[slot]));
+      } else {
+        inputs.push_back(slots[slot]);
+      }
+    }
+    const auto index = static_cast<std::size_t>(instruction.node);
+    at::Tensor output = modules_[index]->forward(inputs, instruction.overwrite);
+    inputs.clear();
+    if (observer) (*observer)(architecture_.nodes()[index], output);
+    slots[instruction.output] = std::move(output);
+  }
+  Output output;
+  if (plan_.auxiliary) output.auxiliary = slots[*plan_.auxiliary];
+  output.logits = slots[plan_.output];
+  return output;
+}
+
+std::map<std::string, at::Tensor> Network::state() const {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& entry : named_parameters()) state.emplace(entry.key(), entry.value().detach());
+  for (const auto& entry : named_buffers()) state.emplace(entry.key(), entry.value().detach());
+  return state;
+}
+
+}  // namespace weft

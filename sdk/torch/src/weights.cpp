@@ -1,0 +1,70 @@
+// Weights on disk. The format is PyTorch's own: a pickled dictionary of tensors.
+#include <torch/csrc/jit/serialization/pickle.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "weft/torch/network.hpp"
+
+namespace weft {
+
+void save_weights(const Network& network, const std::filesystem::path& path) {
+  c10::Dict<std::string, at::Tensor> entries;
+  for (const auto& [name, tensor] : network.state()) entries.insert(name, tensor.cpu());
+  const std::vector<char> bytes = torch::jit::pickle_save(entries);
+
+  std::filesystem::path unfinished = path;
+  unfinished += "." + std::to_string(::getpid()) + ".unfinished";
+  std::ofstream file(unfinished, std::ios::binary);
+  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  file.close();
+  std::error_code failure;
+  if (!file) failure.assign(errno, std::generic_category());
+  if (!failure) std::filesystem::rename(unfinished, path, failure);
+  if (failure) {
+    std::error_code ignored;
+    std::filesystem::remove(unfinished, ignored);
+    throw Error(path.string() + ": the weights cannot be written: " + failure.message());
+  }
+}
+
+void load_weights(Network& network, const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw Error(path.string() + ": the weights cannot be read: " + std::strerror(errno));
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+
+  std::map<std::string, at::Tensor> found;
+  try {
+    for (const auto& entry : torch::jit::pickle_load(bytes).toGenericDict()) {
+      found.emplace(entry.key().toStringRef(), entry.value().toTensor());
+    }
+  } catch (const std::exception& error) {
+    const auto* torch_error = dynamic_cast<const c10::Error*>(&error);
+    throw Error(path.string() + ": not a dictionary of tensors as torch.save writes it: " +
+                (torch_error ? torch_error->what_without_backtrace() : error.what()));
+  }
+
+  const auto wanted = network.state();
+  std::string wrong;
+  const auto extents = [](const at::Tensor& tensor) { return Json(tensor.sizes().vec()).dump(); };
+  for (const auto& [name, tensor] : wanted) {
+    const auto entry = found.find(name);
+    if (entry == found.end()) {
+      wrong += "; " + name + " is missing";
+    } else if (entry->second.sizes() != tensor.sizes()) {
+      wrong += "; " + name + " is " + extents(entry->second) + ", not " + extents(tensor);
+    }
+  }
+  for (const auto& [name, tensor] : found) {
+    if (!wanted.contains(name)) wrong += "; " + name + " is unexpected";
+  }
+  if (!wrong.empty()) throw Error(path.string() + ": the weights are of another network" + wrong);
+
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : wanted) tensor.copy_(found.at(name));
+}
+
+}  // namespace weft
