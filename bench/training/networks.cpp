@@ -1,0 +1,124 @@
+#include "bench/training/networks.hpp"
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "weft/blocks.hpp"
+
+namespace weft::bench {
+namespace {
+
+using blocks::Convolution;
+
+constexpr std::int64_t classes = 10;
+const Shape grey = Shape::image(1, 28, 28);
+const Shape colour = Shape::image(3, 32, 32);
+
+// Three stages of convolution, batch norm, ReLU and pooling, each twice as wide.
+Architecture plain(const Shape& input, std::int64_t channels) {
+  ArchitectureBuilder graph;
+  NodeId x = graph.input(input);
+  for (int stage = 0; stage < 3; ++stage, channels *= 2) {
+    x = blocks::conv_bn_relu(graph, x, Convolution::square(channels, 3));
+    x = graph.add("max_pool", {{"kernel", 2}, {"stride", 2}}, {x});
+  }
+  return std::move(graph).build(blocks::classifier(graph, x, classes));
+}
+
+// Depthwise and pointwise convolutions in turns, as in MobileNet (Howard et al. 2017, Table 1), scaled to small images.
+Architecture depthwise_separable() {
+  ArchitectureBuilder graph;
+  NodeId x = blocks::conv_bn_relu(graph, graph.input(colour), Convolution::square(32, 3));
+  struct Layer {
+    std::int64_t channels, stride;
+  };
+  for (const auto [channels, stride] : std::array<Layer, 5>{{{64, 1}, {128, 2}, {128, 1}, {256, 2}, {256, 1}}}) {
+    Convolution depthwise = Convolution::square(graph.shape(x).channels, 3, stride);
+    depthwise.groups = depthwise.channels;
+    x = blocks::conv_bn_relu(graph, x, depthwise);
+    x = blocks::conv_bn_relu(graph, x, Convolution::square(channels, 1));
+  }
+  return std::move(graph).build(blocks::classifier(graph, x, classes));
+}
+
+// One block of NASNet-A's cells (Zoph et al. 2018, Fig. 4): two operations on two of the states before, added.
+struct Block {
+  int left;
+  const char* left_operation;
+  int right;
+  const char* right_operation;
+};
+
+// State 0 is the output of the cell before, state 1 that of the one before it, block i makes state i + 2.
+constexpr std::array normal_cell = {
+    Block{0, "separable 3", 0, "identity"},    Block{1, "separable 3", 0, "separable 5"},
+    Block{0, "average", 1, "identity"},        Block{1, "average", 1, "average"},
+    Block{1, "separable 5", 1, "separable 3"},
+};
+constexpr std::array reduction_cell = {
+    Block{0, "separable 5", 1, "separable 7"}, Block{0, "maximum", 1, "separable 7"},
+    Block{0, "average", 1, "separable 5"},     Block{0, "maximum", 2, "separable 3"},
+    Block{2, "average", 3, "identity"},
+};
+
+NodeId add_operation(ArchitectureBuilder& graph, NodeId input, std::string_view operation, std::int64_t stride) {
+  const std::int64_t channels = graph.shape(input).channels;
+  if (operation == "identity") return graph.add("identity", {}, {input});
+  if (operation == "average") return blocks::pool(graph, input, "avg_pool", 3, stride);
+  if (operation == "maximum") return blocks::pool(graph, input, "max_pool", 3, stride);
+  return blocks::separable_conv(graph, input, channels, operation.back() - '0', stride);
+}
+
+NodeId add_cell(ArchitectureBuilder& graph, NodeId before, NodeId previous, std::int64_t channels, bool reduction) {
+  std::vector<NodeId> states;
+  states.push_back(blocks::relu_conv_bn(graph, previous, Convolution::square(channels, 1)));
+  states.push_back(graph.shape(before).height == graph.shape(previous).height
+                       ? blocks::relu_conv_bn(graph, before, Convolution::square(channels, 1))
+                       : blocks::factorized_reduction(graph, before, channels));
+  std::vector<bool> read(2 + normal_cell.size());
+  int number = 0;
+  for (const Block& block : reduction ? reduction_cell : normal_cell) {
+    const auto group = graph.group("block " + std::to_string(++number));
+    const auto operand = [&](int state, std::string_view operation) {
+      read[static_cast<std::size_t>(state)] = true;
+      return add_operation(graph, states[static_cast<std::size_t>(state)], operation, reduction && state < 2 ? 2 : 1);
+    };
+    const NodeId left = operand(block.left, block.left_operation);
+    states.push_back(graph.add("add", {}, {left, operand(block.right, block.right_operation)}));
+  }
+  std::vector<NodeId> loose;
+  for (std::size_t state = 2; state < states.size(); ++state) {
+    if (!read[state]) loose.push_back(states[state]);
+  }
+  return graph.add("concat", {}, loose);
+}
+
+Architecture nasnet_cells() {
+  ArchitectureBuilder graph;
+  NodeId previous = graph.input(colour);
+  std::int64_t channels = 16;
+  {
+    const auto group = graph.group("stem");
+    previous = blocks::batch_norm(graph, blocks::convolution(graph, previous, Convolution::square(3 * channels, 3)));
+  }
+  NodeId before = previous;
+  int number = 0;
+  for (const bool reduction : {false, true, false, true, false}) {
+    const auto group = graph.group((reduction ? "reduction " : "normal ") + std::to_string(++number));
+    if (reduction) channels *= 2;
+    before = std::exchange(previous, add_cell(graph, before, previous, channels, reduction));
+  }
+  return std::move(graph).build(blocks::classifier(graph, blocks::relu(graph, previous), classes));
+}
+
+}  // namespace
+
+std::vector<NamedNetwork> networks() {
+  return {{"plain", plain(grey, 32)},
+          {"tiny", plain(grey, 8)},
+          {"cells", nasnet_cells()},
+          {"separable", depthwise_separable()}};
+}
+
+}  // namespace weft::bench

@@ -1,0 +1,25 @@
+// The picture of an architecture, as papers draw it: the skeleton of the whole network, and beside it each kind of cell
+// once, with composite operations such as a separable convolution folded into one box.
+//
+// What is a cell and what is one operation is read from the nodes' groups (Node::group). A component with a running
+// number ("normal 3", "block 2") is a place; one without ("sep_conv_3x3", "stem") names what its nodes compute
+// together.
+#pragma once
+
+#include <string>
+
+#include "weft/architecture.hpp"
+
+namespace weft::host {
+
+struct DrawingOptions {
+  bool whole = false;  // every node, with all groups as nested clusters, instead of skeleton and kinds of cells
+};
+
+// Graphviz's language; the same text for the same architecture.
+std::string to_dot(const Architecture& architecture, const DrawingOptions& options = {});
+
+// An <svg> element, laid out by Graphviz's `dot` as a child process. Throws Error if the program is missing or fails.
+std::string to_svg(const Architecture& architecture, const DrawingOptions& options = {});
+
+}  // namespace weft::host
