@@ -28,7 +28,7 @@ constexpr std::size_t edges = nodes * (nodes - 1) / 2;
 constexpr std::size_t edge(std::size_t from, std::size_t to) { return to * (to - 1) / 2 + from; }
 
 NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string& operation) {
-  const auto group = graph.group(operation);
+  const auto group = graph.own_group(operation);
   const std::int64_t channels = graph.shape(input).channels;
   if (operation == "skip_connect") return graph.add("identity", {}, {input});
   if (operation == "avg_pool_3x3") return blocks::pool(graph, input, "avg_pool", 3);
