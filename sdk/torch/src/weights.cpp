@@ -17,7 +17,7 @@ void save_weights(const Network& network, const std::filesystem::path& path) {
   const std::vector<char> bytes = torch::jit::pickle_save(entries);
 
   std::filesystem::path unfinished = path;
-  unfinished += "." + std::to_string(::getpid()) + ".unfinished";
+  unfinished += ".unfinished_" + std::to_string(::getpid());
   std::ofstream file(unfinished, std::ios::binary);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();

@@ -1,0 +1,413 @@
+#include "weft/torch/network.hpp"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+
+#include <fstream>
+
+#include "tests/catch.hpp"
+#include "weft/blocks.hpp"
+
+using namespace weft;
+
+namespace {
+
+std::vector<std::int64_t> batch_sizes(const Shape& shape, std::int64_t n) {
+  if (shape.is_image()) return {n, shape.channels, shape.height, shape.width};
+  if (shape.kind == Shape::Kind::features) return {n, shape.channels};
+  return {n, shape.height, shape.channels};
+}
+
+at::Tensor examples(const Shape& shape, std::int64_t n = 2) {
+  const at::Tensor x = at::randn(batch_sizes(shape, n));
+  return shape.is_image() ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+}
+
+Architecture graph_of(const Shape& input, const char* operation, const Attributes& attributes, std::size_t arity = 1) {
+  ArchitectureBuilder graph;
+  const std::vector<NodeId> inputs(arity, graph.input(input));
+  const NodeId output = graph.add(operation, attributes, inputs, "it");
+  return std::move(graph).build(output);
+}
+
+std::int64_t count_parameters(const Network& network) {
+  std::int64_t count = 0;
+  for (const at::Tensor& parameter : network.parameters()) count += parameter.numel();
+  return count;
+}
+
+// Of convolutions and linear layers for one example, from the tensors themselves.
+std::int64_t count_multiply_adds(Network& network, const at::Tensor& images) {
+  std::int64_t count = 0;
+  const auto state = network.state();
+  network.forward_observed(images, [&](const Node& node, const at::Tensor& output) {
+    if (node.operation != "conv2d" && node.operation != "linear") return;
+    const at::Tensor& weight = state.at(node.name + ".weight");
+    // Each element of the output is a product of length numel / output channels.
+    count += output.numel() / output.size(0) * (weight.numel() / weight.size(0));
+  });
+  return count;
+}
+
+std::filesystem::path scratch(const std::string& name) {
+  return std::filesystem::temp_directory_path() / ("weft_network_test_" + std::to_string(::getpid()) + "_" + name);
+}
+
+bool equal(const Network& a, const Network& b) {
+  const auto x = a.state(), y = b.state();
+  return std::equal(x.begin(), x.end(), y.begin(), y.end(), [](const auto& one, const auto& other) {
+    return one.first == other.first && at::equal(one.second, other.second);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("Every operation computes the shape, the parameters and the multiply-adds that the graph says") {
+  const Shape image = Shape::image(6, 9, 7), features = Shape::features(10), sequence = Shape::sequence(5, 8);
+  struct Case {
+    const char* operation;
+    Shape input;
+    Attributes attributes;
+    std::size_t arity = 1;
+  };
+  std::vector<Case> cases = {
+      {"conv2d", image, {{"channels", 8}, {"kernel", 3}, {"padding", 1}, {"stride", 2}}},
+      {"conv2d", image, {{"channels", 4}, {"kernel", {1, 7}}, {"padding", {0, 3}}, {"stride", {1, 2}}, {"bias", true}}},
+      {"conv2d",
+       image,
+       {{"channels", 6}, {"kernel", 3}, {"padding", 2}, {"dilation", 2}, {"groups", 6}, {"stride", 2}}},
+      {"conv2d", image, {{"channels", 12}, {"kernel", 5}, {"groups", 3}, {"padding", 1}}},
+      {"conv2d", Shape::image(1, 8, 8), {{"channels", 4}, {"kernel", 3}}},
+      {"linear", features, {{"features", 3}}},
+      {"linear", features, {{"features", 3}, {"bias", false}}},
+      {"linear", sequence, {{"features", 3}}},
+      {"batch_norm", image, Attributes::object()},
+      {"batch_norm", image, {{"affine", false}}},
+      {"batch_norm", features, Attributes::object()},
+      {"batch_norm", sequence, Attributes::object()},
+      {"max_pool", image, {{"kernel", 3}, {"stride", 2}, {"padding", 1}}},
+      {"max_pool", image, {{"kernel", 2}, {"stride", 2}, {"ceil", true}}},
+      {"max_pool", image, {{"kernel", 3}, {"stride", 3}, {"padding", 1}, {"ceil", true}}},
+      {"avg_pool", image, {{"kernel", 3}, {"stride", 2}, {"padding", 1}}},
+      {"avg_pool", image, {{"kernel", {2, 3}}, {"stride", 2}, {"ceil", true}, {"count_include_pad", true}}},
+      {"global_avg_pool", image, Attributes::object()},
+      {"flatten", image, Attributes::object()},
+      {"flatten", sequence, Attributes::object()},
+      {"identity", image, Attributes::object()},
+      {"add", image, Attributes::object(), 3},
+      {"add", image, Attributes::object(), 1},
+      {"multiply", features, Attributes::object(), 3},
+      {"concat", image, Attributes::object(), 3},
+      {"concat", features, Attributes::object(), 2},
+      {"concat", sequence, Attributes::object(), 2},
+      {"concat", image, Attributes::object(), 1},
+      {"dropout", image, {{"probability", 0.5}}},
+      {"drop_path", sequence, Attributes::object()},
+      {"zero", image, {{"stride", 2}}},
+      {"zero", features, Attributes::object()},
+      {"zero", sequence, Attributes::object()},
+      {"shift", image, Attributes::object()},
+  };
+  for (const std::string& function : activation_functions()) {
+    cases.push_back({"activation", image, {{"function", function}}});
+  }
+  std::set<std::string> met = {"input", "choice"};  // a choice is refused, see below
+  for (const auto& [operation, input, attributes, arity] : cases) {
+    INFO(operation << " " << attributes << " of " << input.to_string());
+    met.insert(operation);
+    const Architecture graph = graph_of(input, operation, attributes, arity);
+    Network network(graph, Rng(1));
+    CHECK(count_parameters(network) == graph.cost().parameters);
+    for (const bool training : {true, false}) {
+      network.train(training);
+      network.set_drop_path(training ? 0.5 : 0.0);
+      const at::Tensor x = examples(input);
+      const at::Tensor y = network.forward(x).logits;
+      CHECK(y.sizes() == at::IntArrayRef(batch_sizes(graph.shape(graph.output()), 2)));
+      if (graph.shape(graph.output()).is_image()) CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
+      CHECK(count_multiply_adds(network, x) == graph.cost().multiply_adds);
+    }
+  }
+  for (const auto& [name, rule] : Operations::built_in().rules()) {
+    INFO(name);
+    CHECK(met.contains(name));
+  }
+}
+
+TEST_CASE("Operations compute what they are named after") {
+  const Shape shape = Shape::image(2, 3, 3);
+  const at::Tensor x = examples(shape);
+  const auto compute = [&](const char* operation, const Attributes& attributes, std::size_t arity = 1) {
+    Network network(graph_of(shape, operation, attributes, arity), Rng(1));
+    network.eval();
+    return network.forward(x).logits;
+  };
+  using at::indexing::Slice;
+  at::Tensor shifted = at::zeros_like(x);
+  shifted.index_put_({Slice(), Slice(), Slice(0, 2), Slice(0, 2)}, x.index({Slice(), Slice(), Slice(1), Slice(1)}));
+  CHECK(at::equal(compute("shift", Attributes::object()), shifted));
+  CHECK(at::allclose(compute("add", Attributes::object(), 3), 3 * x));
+  CHECK(at::allclose(compute("multiply", Attributes::object(), 3), x * x * x));
+  CHECK(at::equal(compute("zero", Attributes::object()), at::zeros_like(x)));
+  CHECK(at::equal(compute("dropout", {{"probability", 0.5}}), x));
+  CHECK(at::equal(compute("activation", {{"function", "swish"}}), at::silu(x)));
+  CHECK(at::equal(compute("activation", {{"function", "relu6"}}), at::clamp(x, 0, 6)));
+  // The corner of a padded average: 4 of the window's 9 pixels lie in the image.
+  const at::Tensor corner = x.index({0, 0, Slice(0, 2), Slice(0, 2)}).sum();
+  const Attributes window = {{"kernel", 3}, {"padding", 1}};
+  CHECK(at::allclose(compute("avg_pool", window)[0][0][0][0], corner / 4));
+  Attributes including = window;
+  including["count_include_pad"] = true;
+  CHECK(at::allclose(compute("avg_pool", including)[0][0][0][0], corner / 9));
+}
+
+TEST_CASE("A linear layer of a sequence works on the last dimension, a batch norm over all positions") {
+  ArchitectureBuilder builder;
+  NodeId node = builder.input(Shape::sequence(4, 6));
+  node = builder.add("linear", {{"features", 5}}, {node}, "linear");
+  node = builder.add("batch_norm", {}, {node}, "norm");
+  Network network(std::move(builder).build(node), Rng(3));
+  const at::Tensor x = at::randn({3, 4, 6});
+  const auto state = network.state();
+  const at::Tensor y = at::matmul(x, state.at("linear.weight").t()) + state.at("linear.bias");
+  const at::Tensor mean = y.mean(at::IntArrayRef{0, 1}), variance = y.var(at::IntArrayRef{0, 1}, /*unbiased=*/false);
+  CHECK(at::allclose(network.forward(x).logits, (y - mean) / at::sqrt(variance + 1e-5), 1e-4, 1e-5));
+  CHECK(at::allclose(state.at("norm.running_mean"), 0.1 * mean, 1e-4, 1e-6));
+}
+
+TEST_CASE("Gradients through overwritten and shared tensors equal those of the plain formula") {
+  // A cell with every hazard: a batch norm read by a ReLU alone and one read by two; ReLUs repeated on one tensor; sums
+  // over fresh terms, over the input, and over one term twice; drop-path at 0; a sum with a zero; an auxiliary output.
+  ArchitectureBuilder builder;
+  const auto conv = [&](NodeId input, const char* name) {
+    return builder.add("conv2d", {{"channels", 4}, {"kernel", 3}, {"padding", 1}}, {input}, name);
+  };
+  const auto norm = [&](NodeId input, const char* name) { return builder.add("batch_norm", {}, {input}, name); };
+  const auto add = [&](std::initializer_list<NodeId> inputs) { return builder.add("add", {}, inputs); };
+  const auto act = [&](NodeId input, const char* function) {
+    return builder.add("activation", {{"function", function}}, {input});
+  };
+  const NodeId x = builder.input(Shape::image(4, 6, 6));
+  const NodeId a = norm(conv(blocks::relu(builder, x), "c0"), "n0");
+  const NodeId b = norm(conv(blocks::relu(builder, a), "c1"), "n1");
+  const NodeId c = norm(conv(blocks::relu(builder, a), "c2"), "n2");
+  const NodeId d = add({a, b, builder.add("drop_path", {}, {c}), builder.add("zero", {}, {c})});
+  const NodeId e = act(norm(conv(d, "c3"), "n3"), "leaky_relu");
+  const NodeId f = add({e, e, x, builder.add("identity", {}, {d})});
+  const NodeId g = act(add({conv(f, "c4"), conv(blocks::relu(builder, f), "c5")}), "tanh");
+  const NodeId h = builder.add("multiply", {}, {g, act(conv(g, "c6"), "sigmoid")});
+  const NodeId out = blocks::classifier(builder, builder.add("concat", {}, {blocks::relu(builder, h), h}), 3);
+  Network network(std::move(builder).build(out, f), Rng(5));
+
+  std::map<std::string, at::Tensor> w;
+  for (const auto& [name, tensor] : network.state()) w[name] = tensor.clone();
+  for (const auto& entry : network.named_parameters()) w[entry.key()].requires_grad_();
+  const auto plain_conv = [&](const at::Tensor& input, const std::string& name) {
+    return at::conv2d(input, w[name + ".weight"], {}, 1, 1);
+  };
+  const auto plain_norm = [&](const at::Tensor& input, const std::string& name) {
+    return at::batch_norm(input, w[name + ".weight"], w[name + ".bias"], w[name + ".running_mean"],
+                          w[name + ".running_var"], true, 0.1, 1e-5, false);
+  };
+  const at::Tensor images = examples(Shape::image(4, 6, 6), 8), images_before = images.clone();
+  const at::Tensor pa = plain_norm(plain_conv(at::relu(images), "c0"), "n0");
+  const at::Tensor pb = plain_norm(plain_conv(at::relu(pa), "c1"), "n1");
+  const at::Tensor pc = plain_norm(plain_conv(at::relu(pa), "c2"), "n2");
+  const at::Tensor pd = pa + pb + pc;
+  const at::Tensor pe = at::leaky_relu(plain_norm(plain_conv(pd, "c3"), "n3"));
+  const at::Tensor pf = pe + pe + images + pd;
+  const at::Tensor pg = at::tanh(plain_conv(pf, "c4") + plain_conv(at::relu(pf), "c5"));
+  const at::Tensor ph = pg * at::sigmoid(plain_conv(pg, "c6"));
+  const std::string head = network.architecture().node(network.architecture().output()).name;
+  const at::Tensor expected =
+      at::linear(at::cat({at::relu(ph), ph}, 1).mean(at::IntArrayRef{2, 3}), w[head + ".weight"], w[head + ".bias"]);
+
+  const auto [logits, auxiliary] = network.forward(images);
+  REQUIRE(auxiliary.defined());
+  CHECK(at::allclose(logits, expected, 1e-4, 1e-5));
+  CHECK(at::allclose(auxiliary, pf, 1e-4, 1e-5));
+  CHECK(at::equal(images, images_before));
+  (logits.square().sum() + 0.01 * auxiliary.square().sum()).backward();
+  (expected.square().sum() + 0.01 * pf.square().sum()).backward();
+  for (const auto& entry : network.named_parameters()) {
+    INFO(entry.key());
+    REQUIRE(entry.value().grad().defined());
+    CHECK(at::allclose(entry.value().grad(), w[entry.key()].grad(), 1e-3, 1e-4));
+  }
+  for (const auto& entry : network.named_buffers()) CHECK(at::allclose(entry.value(), w[entry.key()], 1e-4, 1e-6));
+  const auto overwrites = [&] {
+    return std::count_if(network.plan().instructions.begin(), network.plan().instructions.end(),
+                         [](const auto& instruction) { return instruction.overwrite; });
+  };
+  CHECK(overwrites() >= 4);
+
+  network.eval();
+  CHECK_FALSE(network.forward(images).auxiliary.defined());
+}
+
+TEST_CASE("Every activation has the right gradient when it overwrites its input") {
+  for (const std::string& function : activation_functions()) {
+    INFO(function);
+    ArchitectureBuilder builder;
+    const NodeId norm = blocks::batch_norm(builder, builder.input(Shape::image(2, 4, 4)));
+    const NodeId output = builder.add("activation", {{"function", function}}, {norm});
+    Network network(std::move(builder).build(output), Rng(1));
+    const at::Tensor x = examples(Shape::image(2, 4, 4)).requires_grad_();
+    const at::Tensor seed = at::randn({2, 2, 4, 4});
+    (network.forward(x).logits * seed).sum().backward();
+    const at::Tensor gradient = x.grad().clone();
+    // Central differences along a random direction, in evaluation mode's absence: the batch statistics move with x.
+    const at::NoGradGuard no_grad;
+    const at::Tensor direction = at::randn_like(x);
+    const auto value = [&](double step) {
+      return (network.forward(x + step * direction).logits * seed).sum().item<double>();
+    };
+    CHECK((value(1e-3) - value(-1e-3)) / 2e-3 ==
+          Approx((gradient * direction).sum().item<double>()).epsilon(0.03).margin(0.03));
+  }
+}
+
+TEST_CASE("Initial weights follow from the Rng, and each node's from its name") {
+  ArchitectureBuilder builder;
+  const NodeId conv =
+      blocks::convolution(builder, builder.input(Shape::image(64, 8, 8)), blocks::Convolution::square(64, 3));
+  const Architecture graph = std::move(builder).build(blocks::classifier(builder, conv, 10));
+  const Network network(graph, Rng(7)), same(graph, Rng(7)), other(graph, Rng(8));
+  CHECK(equal(network, same));
+  CHECK_FALSE(equal(network, other));
+  const at::Tensor weight = network.state().begin()->second;  // uniform within 1 / sqrt(576) = 1/24
+  CHECK(weight.numel() == 64 * 576);
+  CHECK(weight.abs().max().item<float>() <= 1.0F / 24);
+  CHECK(weight.std().item<float>() == Approx(1.0 / 24 / std::sqrt(3.0)).epsilon(0.02));
+  CHECK(weight.is_contiguous(at::MemoryFormat::ChannelsLast));
+}
+
+TEST_CASE("Evaluation repeats itself and changes nothing; training moves the running statistics") {
+  ArchitectureBuilder builder;
+  NodeId node = blocks::conv_bn_relu(builder, builder.input(Shape::image(3, 8, 8)), blocks::Convolution::square(8, 3));
+  node = builder.add("drop_path", {}, {builder.add("dropout", {{"probability", 0.5}}, {node})});
+  const Architecture graph = std::move(builder).build(blocks::classifier(builder, node, 10));
+  Network network(graph, Rng(1)), untouched(graph, Rng(1));
+  network.set_drop_path(0.5);
+  const at::Tensor x = examples(Shape::image(3, 8, 8));
+  network.eval();
+  CHECK(at::equal(network.forward(x).logits, network.forward(x).logits));
+  CHECK(equal(network, untouched));
+  network.train();
+  CHECK_FALSE(at::equal(network.forward(x).logits, network.forward(x).logits));
+  CHECK_FALSE(equal(network, untouched));
+}
+
+TEST_CASE("Drop-path drops whole examples and preserves the mean") {
+  const Architecture graph = graph_of(Shape::image(2, 2, 2), "drop_path", {{"scale", 0.5}});
+  Network network(graph, Rng(1));
+  const at::Tensor x = at::ones({20000, 2, 2, 2});
+  CHECK(at::equal(network.forward(x).logits, x));
+  network.set_drop_path(0.5);  // times the scale: 0.25
+  at::manual_seed(1);
+  const at::Tensor y = network.forward(x).logits.flatten(1);
+  CHECK(at::equal(y.amin(1), y.amax(1)));
+  CHECK(y.mean().item<double>() ==
+        Approx(1.0).margin(0.015));  // 4 standard deviations: sqrt(0.25 / 0.75 / 20000) = 0.0041
+  CHECK((y == 0).to(at::kFloat).mean().item<double>() == Approx(0.25).margin(0.0125));
+  CHECK(y.amax().item<double>() == Approx(1 / 0.75));
+  at::manual_seed(1);
+  CHECK(at::equal(network.forward(x).logits.flatten(1), y));
+  CHECK_THROWS_AS(network.set_drop_path(1.0), InvalidInput);
+}
+
+TEST_CASE("A tensor lives until its last reader") {
+  ArchitectureBuilder builder;
+  NodeId node = builder.input(Shape::image(4, 8, 8));
+  for (int i = 0; i < 50; ++i) {
+    node = i % 2 ? blocks::pool(builder, node, "avg_pool", 3)
+                 : blocks::convolution(builder, node, blocks::Convolution::square(4, 3));
+  }
+  Network network(std::move(builder).build(node), Rng(1));
+  CHECK(network.plan().slots == 1);
+  const at::NoGradGuard no_grad;
+  std::vector<c10::weak_intrusive_ptr<c10::StorageImpl>> storages;
+  std::ptrdiff_t most = 0;
+  network.forward_observed(examples(Shape::image(4, 8, 8)), [&](const Node&, const at::Tensor& output) {
+    storages.emplace_back(c10::intrusive_ptr<c10::StorageImpl>::reclaim_copy(output.storage().unsafeGetStorageImpl()));
+    most = std::max(most, std::count_if(storages.begin(), storages.end(), [](const auto& s) { return !s.expired(); }));
+  });
+  CHECK(storages.size() == 50);
+  CHECK(most == 1);
+}
+
+TEST_CASE("Nodes that change nothing are not executed") {
+  ArchitectureBuilder builder;
+  const NodeId x = builder.input(Shape::image(4, 8, 8));
+  const NodeId dead = blocks::convolution(builder, x, blocks::Convolution::square(4, 3));
+  const NodeId pool = blocks::pool(builder, builder.add("identity", {}, {x}), "avg_pool", 3);
+  const NodeId again = blocks::pool(builder, x, "avg_pool", 3);
+  const NodeId sum = builder.add("add", {}, {pool, builder.add("zero", {}, {dead}), again});
+  Network network(std::move(builder).build(builder.add("concat", {}, {sum})), Rng(1));
+  std::vector<std::string> ran;
+  const at::Tensor images = examples(Shape::image(4, 8, 8));
+  const auto output =
+      network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
+  CHECK(ran == std::vector<std::string>{"avg_pool", "add"});
+  CHECK(at::allclose(output.logits, 2 * at::avg_pool2d(images, 3, 1, 1, false, false)));
+}
+
+TEST_CASE("A network refuses choices, unknown operations and images of other extents") {
+  ArchitectureBuilder builder;
+  const NodeId x = builder.input(Shape::image(3, 8, 8));
+  const NodeId choice = builder.add("choice", {{"decision", "d"}, {"options", {"a", "b"}}}, {x, x}, "edge_0");
+  const Architecture undecided = std::move(builder).build(choice);
+  CHECK_THROWS_WITH(Network(undecided, Rng(1)), Catch::Contains("edge_0 is a choice"));
+
+  Operations vocabulary = Operations::built_in();
+  OperationRule rule = vocabulary.find("identity");
+  rule.name = "warp";
+  vocabulary.add(rule);
+  ArchitectureBuilder extended(vocabulary);
+  const NodeId warp = extended.add("warp", {}, {extended.input(Shape::image(3, 8, 8))}, "engine");
+  const Architecture warped = std::move(extended).build(warp);
+  CHECK_THROWS_WITH(Network(warped, Rng(1)), Catch::Contains("engine") && Catch::Contains("warp"));
+
+  // A module from outside is used like those built in.
+  struct Double : OperationModule {
+    at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool) override { return 2 * inputs[0]; }
+  };
+  OperationModules modules = OperationModules::built_in();
+  modules.add("warp", [](const ModuleArguments&) { return std::make_shared<Double>(); });
+  Network network(warped, Rng(1), modules);
+  const at::Tensor images = examples(Shape::image(3, 8, 8));
+  CHECK(at::equal(network.forward(images).logits, 2 * images));
+  CHECK_THROWS_WITH(network.forward(at::zeros({2, 3, 8, 9})),
+                    Catch::Contains("3 x 8 x 8") && Catch::Contains("[2,3,8,9]"));
+}
+
+TEST_CASE("Weights go to a file and come back; a file that does not fit is refused whole") {
+  const auto make = [](std::int64_t channels, std::uint64_t seed, const char* name = "first") {
+    ArchitectureBuilder builder;
+    NodeId node = builder.input(Shape::image(3, 8, 8));
+    node = builder.add("conv2d", {{"channels", channels}, {"kernel", 3}}, {node}, name);
+    node = builder.add("batch_norm", {}, {node}, "norm");
+    return std::make_unique<Network>(std::move(builder).build(node), Rng(seed));
+  };
+  const auto path = scratch("weights.pt");
+  const auto saved = make(4, 1);
+  saved->forward(examples(Shape::image(3, 8, 8)));  // moves the running statistics
+  save_weights(*saved, path);
+  const auto loaded = make(4, 2);
+  REQUIRE_FALSE(equal(*loaded, *saved));
+  load_weights(*loaded, path);
+  CHECK(equal(*loaded, *saved));
+  CHECK(loaded->parameters()[0].is_contiguous(at::MemoryFormat::ChannelsLast));
+
+  const auto wide = make(5, 3), untouched = make(5, 3);
+  CHECK_THROWS_WITH(load_weights(*wide, path), Catch::Contains("first.weight is [4,3,3,3], not [5,3,3,3]"));
+  CHECK(equal(*wide, *untouched));
+  CHECK_THROWS_WITH(load_weights(*make(4, 1, "other"), path),
+                    Catch::Contains("other.weight is missing") && Catch::Contains("first.weight is unexpected"));
+  std::ofstream(path) << "no weights";
+  CHECK_THROWS_WITH(load_weights(*loaded, path),
+                    Catch::Contains(path.string()) && Catch::Contains("not a dictionary of tensors"));
+  std::filesystem::remove(path);
+  CHECK_THROWS_WITH(load_weights(*loaded, path), Catch::Contains("No such file"));
+  CHECK_THROWS_WITH(save_weights(*saved, scratch("absent") / "weights.pt"), Catch::Contains("cannot be written"));
+}
