@@ -107,7 +107,9 @@ Index running_number(std::string_view component) {
                                                                                          : std::string_view::npos;
 }
 
-bool numbered(std::string_view component) { return running_number(component) != std::string_view::npos; }
+std::string without_number(std::string_view component) {
+  return std::string(component.substr(0, running_number(component)));
+}
 
 // Drawn as one unit: nodes that compute one operation together.
 struct Box {
@@ -140,6 +142,11 @@ class Drawing {
     readers_.resize(nodes_.size());
     for (Index id = 0; id < nodes_.size(); ++id) {
       for (const NodeId input : nodes_[id].inputs) readers_[at(input)].push_back(static_cast<NodeId>(id));
+    }
+    for (const Node& node : nodes_) {
+      for (std::string& part : components(node.group)) {
+        if (running_number(part) == std::string::npos) operations_.insert(std::move(part));
+      }
     }
     split_groups();
   }
@@ -184,8 +191,13 @@ class Drawing {
  private:
   // --- Folding nodes into boxes ---
 
-  // The key of each group a node is in. A numbered group is one place, however scattered its nodes; the nodes of an
-  // unnumbered one are several applications of one operation where they do not hang together.
+  // A numbered group is a place, unless its name is elsewhere that of an operation: "sep_conv_3x3 2" is a second one.
+  bool is_place(std::string_view component) const {
+    return running_number(component) != std::string_view::npos && !operations_.contains(without_number(component));
+  }
+
+  // The key of each group a node is in. A place is one, however scattered its nodes; the nodes of an operation are
+  // several applications of it where they do not hang together.
   void split_groups() {
     keys_.resize(nodes_.size());
     std::vector<std::vector<std::string>> parts;
@@ -215,7 +227,7 @@ class Drawing {
       for (Index id = 0; id < nodes_.size(); ++id) {
         if (parts[id].size() <= depth) continue;
         std::string key = (depth > 0 ? keys_[id].back() : "") + "/" + parts[id][depth];
-        if (!numbered(parts[id][depth])) key += "#" + std::to_string(find(id));
+        if (!is_place(parts[id][depth])) key += "#" + std::to_string(find(id));
         keys_[id].push_back(std::move(key));
       }
     }
@@ -227,11 +239,11 @@ class Drawing {
     for (Index id = 0; id < nodes_.size(); ++id) {
       const std::vector<std::string> parts = components(nodes_[id].group);
       const auto composite = std::find_if(parts.begin() + (parts.empty() ? 0 : 1), parts.end(),
-                                          [](const std::string& part) { return !numbered(part); });
+                                          [&](const std::string& part) { return !is_place(part); });
       if (composite != parts.end()) {
         const Index depth = static_cast<Index>(composite - parts.begin());
         const auto [entry, fresh] = composites.try_emplace(keys_[id][depth], boxes_.size());
-        if (fresh) boxes_.push_back({.composite = *composite});
+        if (fresh) boxes_.push_back({.composite = without_number(*composite)});
         box_of_[id] = entry->second;
       } else if (continues_run(id)) {
         box_of_[id] = box_of_[at(nodes_[id].inputs[0])];
@@ -297,8 +309,11 @@ class Drawing {
 
   // --- Kinds of cells: colour refinement over a cell's boxes ---
 
-  // Adapts an input of the cell: the only thing the box reads is outside, and it changes channels or extent alone.
+  // Adapts an input of the cell: the box belongs to the cell itself and not to one of its blocks, all it reads is
+  // outside, and it changes channels or extent alone.
   bool adapts(const Box& box) const {
+    const std::vector<std::string> groups = components(nodes_[at(box.members.front())].group);
+    if (groups.empty() || (groups.size() > 1 && is_place(groups[1]))) return false;
     if (box.inputs.size() != 1 || boxes_[box.inputs[0]].place == box.place) return false;
     bool convolves = false;
     for (const NodeId member : box.members) {
@@ -354,7 +369,7 @@ class Drawing {
   std::string signature(const Place& place, bool sources_differ) const {
     std::multiset<std::size_t> sorted;
     for (const auto& [box, colour] : colours(place, sources_differ)) sorted.insert(colour);
-    std::string text = base_name(place) + ":";
+    std::string text = without_number(place.name) + ":";
     for (const std::size_t colour : sorted) text += " " + std::to_string(colour);
     return text;
   }
@@ -369,8 +384,6 @@ class Drawing {
     }
     return false;
   }
-
-  static std::string base_name(const Place& place) { return place.name.substr(0, running_number(place.name)); }
 
   void find_kinds() {
     std::map<std::string, Index> known;
@@ -387,21 +400,21 @@ class Drawing {
         const auto later = refined.find(signature(place, false));
         if (later != refined.end() && later->second.size() == 1) key = *later->second.begin();
       }
-      if (!numbered(place.name)) key += "#" + std::to_string(index);
+      if (!is_place(place.name)) key += "#" + std::to_string(index);
       const auto [entry, fresh] = known.try_emplace(std::move(key), kinds_.size());
-      if (fresh) kinds_.push_back({.name = base_name(place), .example = index});
+      if (fresh) kinds_.push_back({.name = without_number(place.name), .example = index});
       place.kind = entry->second;
       Kind& kind = kinds_[place.kind];
       kind.places.push_back(index);
       if (place.sources.size() > places_[kind.example].sources.size()) kind.example = index;
       for (const auto& [box, colour] : colours(place, true)) {
-        if (adapts(boxes_[box])) kind.adapters[colour].insert(label(boxes_[box], false));
+        if (adapts(boxes_[box])) kind.adapters[colour].insert(adapter_label(boxes_[box]));
       }
     }
     // Kinds of one name are told apart by a letter.
     std::map<std::string, std::vector<Index>> namesakes;
     for (Index kind = 0; kind < kinds_.size(); ++kind) {
-      if (numbered(places_[kinds_[kind].example].name)) namesakes[kinds_[kind].name].push_back(kind);
+      if (is_place(places_[kinds_[kind].example].name)) namesakes[kinds_[kind].name].push_back(kind);
     }
     for (const auto& [name, alike] : namesakes) {
       for (Index i = 0; alike.size() > 1 && i < alike.size(); ++i) {
@@ -456,12 +469,26 @@ class Drawing {
       }
       return text;
     }
+    return run_label(box, channels);
+  }
+
+  std::string run_label(const Box& box, bool channels) const {
     std::string text;
     for (const NodeId member : box.members) {
       if (nodes_[at(member)].operation == "drop_path" && box.members.size() > 1) continue;
       text += (text.empty() ? "" : " – ") + label(member, channels);
     }
     return text;
+  }
+
+  // What adapts an input, told by its contents: the group is often just called "preprocess".
+  std::string adapter_label(const Box& box) const {
+    if (box.members.size() <= 3) return run_label(box, false);
+    const std::vector<std::string> groups = components(nodes_[at(box.members.front())].group);
+    for (const NodeId member : box.members) {
+      if (components(nodes_[at(member)].group) != groups) return label(box, false);
+    }
+    return readable(without_number(groups.back()));
   }
 
   Family family(std::span<const NodeId> members) const {
@@ -525,7 +552,7 @@ class Drawing {
   // A short chain needs no drawing of its own.
   bool described_in_skeleton(const Kind& kind) const {
     const Place& place = places_[kind.example];
-    if (place.boxes.size() > 4) return false;
+    if (place.boxes.size() > 8) return false;
     for (Index i = 0; i < place.boxes.size(); ++i) {
       const std::vector<Index>& inputs = boxes_[place.boxes[i]].inputs;
       if (inputs.size() > 1 || (i > 0 && inputs != std::vector<Index>{place.boxes[i - 1]})) return false;
@@ -550,7 +577,7 @@ class Drawing {
     };
     for (Index place = 0; place < places_.size(); ++place) {
       run_of[place] = runs.size();
-      if (!places_[place].sources.empty() && numbered(places_[place].name)) {
+      if (!places_[place].sources.empty() && is_place(places_[place].name)) {
         const Index before = boxes_[places_[place].sources[0]].place;
         const Run& run = runs[run_of[before]];
         if (run.places.back() == before && places_[before].kind == places_[place].kind &&
@@ -607,6 +634,9 @@ class Drawing {
                                                          : std::to_string(i + 1) + " before";
       text += box(id + "in" + std::to_string(i), name, "white");
     }
+    text += "{ rank=same;";
+    for (Index i = 0; i < place.sources.size(); ++i) text += " " + id + "in" + std::to_string(i) + ";";
+    text += " }\n";
     const std::map<Index, std::size_t> colour_of = colours(place, true);
     for (const Index each : place.boxes) {
       std::string html = escape_html(label(boxes_[each], false));
@@ -634,6 +664,7 @@ class Drawing {
   const Architecture& architecture_;
   std::span<const Node> nodes_;
   std::vector<std::vector<NodeId>> readers_;
+  std::set<std::string> operations_;            // names of groups without a number
   std::vector<std::vector<std::string>> keys_;  // of the groups of each node, outermost first
   std::vector<Box> boxes_;
   std::vector<Index> box_of_;

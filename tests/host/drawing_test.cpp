@@ -1,0 +1,157 @@
+// Drawing: what is folded, what is drawn once, and that Graphviz accepts it.
+
+#include "host/report/drawing.hpp"
+
+#include <boost/process/search_path.hpp>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+#include "tests/catch.hpp"
+#include "weft/blocks.hpp"
+
+namespace {
+
+using weft::ArchitectureBuilder;
+using weft::NodeId;
+using weft::host::to_dot;
+using weft::host::to_svg;
+namespace blocks = weft::blocks;
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
+  return found;
+}
+
+bool balanced(const std::string& dot) {
+  int depth = 0;
+  for (const char c : dot) {
+    if (c == '{') ++depth;
+    if (c == '}' && --depth < 0) return false;
+  }
+  return depth == 0;
+}
+
+// Adapts both inputs, then adds two separable convolutions.
+NodeId add_cell(ArchitectureBuilder& graph, NodeId before, NodeId previous, std::int64_t channels,
+                std::int64_t stride) {
+  const auto adapt = [&](NodeId input) {
+    const auto group = graph.group("preprocess");
+    if (graph.shape(input).height != graph.shape(previous).height)
+      return blocks::factorized_reduction(graph, input, channels);
+    return blocks::relu_conv_bn(graph, input, blocks::Convolution::square(channels, 1));
+  };
+  const NodeId left = adapt(before), right = adapt(previous);
+  const auto group = graph.group("block 1");
+  const NodeId first = blocks::separable_conv(graph, left, channels, 3, stride);
+  return graph.add("add", {}, {first, blocks::separable_conv(graph, right, channels, 3, stride)});
+}
+
+weft::Architecture cells() {
+  ArchitectureBuilder graph;
+  NodeId previous = graph.input(weft::Shape::image(3, 16, 16));
+  {
+    const auto group = graph.group("stem");
+    previous = blocks::batch_norm(graph, blocks::convolution(graph, previous, blocks::Convolution::square(8, 3)));
+  }
+  NodeId before = previous;
+  for (int number = 1; number <= 7; ++number) {
+    const bool reduces = number == 4;
+    const auto group = graph.group((reduces ? "reduction " : "normal ") + std::to_string(number));
+    before = std::exchange(previous, add_cell(graph, before, previous, number < 4 ? 8 : 16, reduces ? 2 : 1));
+  }
+  return std::move(graph).build(blocks::classifier(graph, previous, 10));
+}
+
+}  // namespace
+
+TEST_CASE("a network of cells is its skeleton and each kind of cell once") {
+  const std::string dot = to_dot(cells());
+  CHECK(balanced(dot));
+  CHECK(count(dot, "subgraph cluster_") == 2);
+  // Six equal cells, although the first reads the stem twice and one input is adapted by a factorized reduction.
+  CHECK(count(dot, "<b>normal</b> (6 in the network)") == 1);
+  CHECK(count(dot, "<b>normal</b> × 3") == 2);
+  // The reduction cell and its separable convolutions, folded, with their stride.
+  CHECK(count(dot, "<b>reduction</b>") == 2);
+  CHECK(count(dot, "<sep conv 3×3>") == 2);
+  CHECK(count(dot, "<sep conv 3×3, /2>") == 2);
+  CHECK(count(dot, "ReLU – conv 1×1 – BN<br/>or factorized reduction") == 1);
+  CHECK(count(dot, ">previous<") + count(dot, "<previous>") == 2);
+  CHECK(count(dot, "<before previous>") == 2);
+  CHECK(to_dot(cells()) == dot);
+}
+
+TEST_CASE("cells of one name that differ are drawn apart") {
+  ArchitectureBuilder graph;
+  NodeId x = graph.input(weft::Shape::image(4, 8, 8));
+  for (int number = 1; number <= 3; ++number) {
+    const auto group = graph.group("cell " + std::to_string(number));
+    const NodeId pooled = blocks::pool(graph, x, number == 3 ? "max_pool" : "avg_pool", 3);
+    x = graph.add("add", {}, {pooled, graph.add("identity", {}, {x})});
+  }
+  const std::string dot = to_dot(std::move(graph).build(blocks::classifier(graph, x, 2)));
+  CHECK(count(dot, "<b>cell A</b> (2 in the network)") == 1);
+  CHECK(count(dot, "<b>cell A</b> × 2") == 1);
+  CHECK(count(dot, "<max pool 3×3>") == 1);
+  CHECK(count(dot, "<avg pool 3×3>") == 1);
+}
+
+TEST_CASE("a chain is drawn layer by layer") {
+  ArchitectureBuilder graph;
+  NodeId x = graph.input(weft::Shape::image(3, 8, 8));
+  for (const std::int64_t channels : {4, 8})
+    x = blocks::conv_bn_relu(graph, x, blocks::Convolution::square(channels, 3));
+  x = graph.add("linear", {{"features", 2}}, {graph.add("flatten", {}, {x})});
+  const std::string dot = to_dot(std::move(graph).build(x));
+  CHECK(count(dot, "subgraph") == 0);
+  CHECK(count(dot, "conv 3×3, 4 – BN – ReLU<br/>") == 1);
+  CHECK(count(dot, "conv 3×3, 8 – BN – ReLU<br/>") == 1);
+  CHECK(count(dot, "8 × 8 × 8") == 1);
+  CHECK(count(dot, " -> ") == 4);
+}
+
+TEST_CASE("the whole network has every node and every edge") {
+  const weft::Architecture network = cells();
+  const std::string dot = to_dot(network, {.whole = true});
+  CHECK(balanced(dot));
+  std::size_t edges = 0;
+  for (std::size_t id = 0; id < network.nodes().size(); ++id) {
+    CHECK(count(dot, "\nn" + std::to_string(id) + " [") == 1);
+    edges += network.nodes()[id].inputs.size();
+  }
+  CHECK(count(dot, " -> ") == edges);
+  // Seven cells with two adapters (one holding a factorized reduction), a block and two separable convolutions each;
+  // stem and classifier.
+  CHECK(count(dot, "subgraph cluster_") == 7 * (1 + 2 + 1 + 2) + 1 + 2);
+}
+
+TEST_CASE("names in a drawing cannot break out of their labels") {
+  ArchitectureBuilder graph;
+  NodeId x = graph.input(weft::Shape::image(3, 8, 8));
+  {
+    const auto group = graph.group("a<b>\"c\" & {d} 1");
+    x = graph.add("add", {}, {blocks::pool(graph, x, "avg_pool", 3), blocks::relu(graph, x)});
+  }
+  const weft::Architecture network = std::move(graph).build(blocks::classifier(graph, x, 2));
+  const std::string dot = to_dot(network);
+  CHECK(count(dot, "a&lt;b&gt;&quot;c&quot; &amp; {d}") >= 1);
+  CHECK(count(dot, "a<b>") == 0);
+  if (!boost::process::search_path("dot").empty()) CHECK(count(to_svg(network), "&amp; {d}") >= 1);
+}
+
+TEST_CASE("the picture is an svg element") {
+  if (boost::process::search_path("dot").empty()) return;  // the next test says what happens then
+  const std::string svg = to_svg(cells());
+  CHECK(svg.starts_with("<svg"));
+  CHECK(count(svg, "</svg>") == 1);
+  CHECK(count(svg, "sep conv 3×3") == 4);
+}
+
+TEST_CASE("without Graphviz the error names the package") {
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nonexistent", 1);
+  CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("install the package graphviz"));
+  setenv("PATH", path.c_str(), 1);
+}
