@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "weft/error.hpp"
 
@@ -17,8 +18,8 @@ namespace weft {
 
 class NotationReader {
  public:
-  // Both must outlive the reader. `example` is shown in every error.
-  NotationReader(std::string_view text, std::string_view example) : text_(text), example_(example) {}
+  // `text` must outlive the reader. `example` is shown in every error.
+  NotationReader(std::string_view text, std::string example) : text_(text), example_(std::move(example)) {}
 
   // Whether `token` comes next; it is read if so.
   bool accept(std::string_view token) {
@@ -73,7 +74,7 @@ class NotationReader {
     const std::string_view rest = text_.substr(at_);
     throw InvalidInput("position " + std::to_string(at_) + ": expected " + std::string(expected) + ", found " +
                        (rest.empty() ? "the end" : "\"" + std::string(rest.substr(0, 20)) + "\"") + "; the form is " +
-                       std::string(example_));
+                       example_);
   }
 
  private:
@@ -82,7 +83,7 @@ class NotationReader {
   }
 
   std::string_view text_;
-  std::string_view example_;
+  std::string example_;
   std::size_t at_ = 0;
 };
 

@@ -232,8 +232,9 @@ inline void check_refusals(const SpaceRef& space) {
 // Children are genotypes of the space, the same for the same stream, and usually not their parent.
 inline void check_mutation(const SpaceRef& space) {
   std::size_t changed = 0;
+  std::uint64_t stream = 0;
   for (const Genotype& parent : sample(space)) {
-    Rng first(37, changed);
+    Rng first(37, stream++);
     Rng second = first;
     const Genotype child = space.mutate(parent, first);
     INFO("parent " << parent.key() << ", child " << child.key());
