@@ -20,6 +20,10 @@ struct Candidate {
 
   Json to_json() const { return {{"architecture", architecture.to_json()}, {"recipe", recipe}}; }
   static Candidate from_json(const Json& json, const Operations& operations = Operations::built_in()) {
+    if (!json.is_object() || !json.contains("architecture") || !json.value("recipe", Json::object()).is_object()) {
+      throw InvalidInput("a candidate is {\"architecture\": {..}, \"recipe\": {..}}, not " +
+                         json.dump().substr(0, 200));
+    }
     return {Architecture::from_json(json.at("architecture"), operations), json.value("recipe", Json::object())};
   }
 };

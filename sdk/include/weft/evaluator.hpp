@@ -19,12 +19,12 @@ namespace weft {
 
 struct EvaluationRequest {
   TrialId trial = 0;
-  Genotype genotype;
-  Fidelity fidelity;
-  Json transfer;                                       // null, or a WeightTransfer from the parent
-  std::optional<std::filesystem::path> folder;         // the trial's own; checkpoints of earlier attempts lie here
-  std::optional<std::filesystem::path> parent_folder;  // of the trial whose weights are inherited
-  Rng rng{0};                                          // the trial's stream: the same on every attempt
+  Genotype genotype = {};
+  Fidelity fidelity = {};
+  Json transfer = {};                                       // null, or a WeightTransfer from the parent
+  std::optional<std::filesystem::path> folder = {};         // the trial's own; checkpoints of earlier attempts lie here
+  std::optional<std::filesystem::path> parent_folder = {};  // of the trial whose weights are inherited
+  Rng rng{0};                                               // the trial's stream: the same on every attempt
 };
 
 // What the other side answers to a report.

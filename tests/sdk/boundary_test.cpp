@@ -1,0 +1,336 @@
+// The C tables and the layer over them: what one side says arrives on the other, and what goes wrong arrives as words.
+#include "weft/detail/boundary.hpp"
+
+#include <cstdlib>
+#include <set>
+
+#include "tests/catch.hpp"
+#include "weft/plugin.hpp"
+#include "weft/testing/library.hpp"
+
+using namespace weft;
+using weft::testing::Instance;
+
+namespace {
+
+int alive = 0;  // instances of the components below
+
+struct Counted {
+  Counted() { ++alive; }
+  ~Counted() { --alive; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+};
+
+// Throws what its configuration or its input names.
+class Throwing final : public Space, private Counted {
+ public:
+  explicit Throwing(const Context& context) { fail(context.configuration().value("fail", "")); }
+  static void fail(const std::string& how) {
+    if (how == "invalid") throw InvalidInput("that is invalid");
+    if (how == "error") throw Error("that is an error");
+    if (how == "standard") throw std::out_of_range("that is the library's");
+    if (how == "number") throw 7;
+  }
+  Genotype sample(Rng& rng) const override {
+    Genotype genotype;
+    genotype.opaque = {{"drawn", rng.below(1000)}};
+    return genotype;
+  }
+  Candidate decode(const Genotype& genotype) const override {
+    fail(genotype.opaque.value("fail", ""));
+    ArchitectureBuilder graph;
+    const NodeId input = graph.input(Shape::features(1));
+    return {std::move(graph).build(input), genotype.opaque};
+  }
+  std::string notation(const Genotype& genotype) const override { return genotype.key(); }
+  Genotype parse(std::string_view notation) const override {
+    fail(std::string(notation));
+    return Genotype::from_json(Json::parse(notation));
+  }
+};
+
+// Says of itself what it was created with; hands on what it is told.
+class Echo final : public Optimizer, private Counted {
+ public:
+  explicit Echo(const Context& context)
+      : space_(context.space()), configuration_(context.configuration()), study_(context.study()), rng_(context.rng()) {
+    context.log().warning("created");
+  }
+  std::vector<Proposal> ask(std::size_t capacity) override {
+    if (capacity > 5) return std::vector<Proposal>(capacity + 1);
+    Proposal proposal{.genotype = space_.sample(rng_), .parent = 4, .transfer = {{"copy", {"a"}}}};
+    proposal.fidelity.epochs = 12;
+    proposal.fidelity.data_fraction = 0.25;
+    proposal.notes = {{"configuration", configuration_}, {"study", study_}, {"told", told_}};
+    return {proposal, Proposal{.genotype = Genotype({1, -2, 3})}};
+  }
+  void tell(const TrialResult& result) override {
+    told_ = {{"trial", result.trial},
+             {"state", to_string(result.state)},
+             {"genotype", result.genotype.to_json()},
+             {"reward", result.reward},
+             {"objectives", result.objectives},
+             {"fidelity", result.fidelity.to_json()},
+             {"metrics", result.metrics},
+             {"notes", result.notes},
+             {"reason", result.reason}};
+  }
+  bool finished() const override { return told_.is_object(); }
+
+ private:
+  SpaceRef space_;
+  Json configuration_;
+  Json study_;
+  Rng rng_;
+  Json told_;
+};
+
+class Reporting final : public Evaluator, private Counted {
+ public:
+  explicit Reporting(const Context&) {}
+  Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter) override {
+    Evaluation evaluation;
+    evaluation.metrics = {
+        {"trial", request.trial}, {"draw", Rng(request.rng).uniform()}, {"folder", request.folder ? 1 : 0}};
+    for (int epoch = 1; epoch <= request.fidelity.epochs.value_or(1); ++epoch) {
+      const Verdict verdict = reporter.report({{"epoch", epoch}});
+      evaluation.metrics["epochs"] = epoch;
+      if (verdict == Verdict::stop) evaluation.state = TrialState::pruned;
+      if (verdict == Verdict::pause) evaluation.state = TrialState::paused;
+      if (verdict != Verdict::go_on) break;
+    }
+    return evaluation;
+  }
+};
+
+class Size final : public Objective, private Counted {
+ public:
+  explicit Size(const Context&) {}
+  Direction direction() const override { return Direction::minimize; }
+  std::optional<double> before(const Candidate& candidate) const override {
+    if (candidate.recipe.contains("unknown")) return {};
+    return static_cast<double>(candidate.architecture.nodes().size());
+  }
+};
+
+constexpr weft_component throwing = component<Throwing>("throwing");
+constexpr weft_component echo = component<Echo>("echo");
+constexpr weft_component reporting = component<Reporting>("reporting");
+constexpr weft_component size = component<Size>("size");
+
+Genotype opaque(const Json& json) {
+  Genotype genotype;
+  genotype.opaque = json;
+  return genotype;
+}
+
+}  // namespace
+
+TEST_CASE("exceptions become a status and words, and come back as what they were") {
+  const Instance instance(throwing, Json::object());
+  const SpaceRef space(instance.handle());
+  CHECK_THROWS_AS(space.decode(opaque({{"fail", "invalid"}})), InvalidInput);
+  CHECK_THROWS_WITH(space.decode(opaque({{"fail", "invalid"}})), "that is invalid");
+  CHECK_THROWS_WITH(space.parse("error"), "that is an error");
+  CHECK_THROWS_WITH(space.parse("standard"), "that is the library's");
+  CHECK_THROWS_WITH(space.parse("number"), ContainsSubstring("not a std::exception"));
+  for (const char* how : {"error", "standard", "number"}) {
+    try {
+      space.parse(how);
+      FAIL("not refused");
+    } catch (const InvalidInput&) {
+      FAIL("only InvalidInput comes back as InvalidInput");
+    } catch (const Error&) {
+    }
+  }
+  CHECK(space.decode(opaque(Json::object())).architecture.nodes().size() == 1);  // and the instance lives on
+}
+
+TEST_CASE("a constructor that throws leaves no instance, a destroyed instance nothing at all") {
+  REQUIRE(alive == 0);
+  {
+    const Instance instance(throwing, Json::object());
+    CHECK(alive == 1);
+    CHECK_THROWS_AS(Instance(throwing, {{"fail", "invalid"}}), InvalidInput);
+    CHECK_THROWS_WITH(Instance(throwing, {{"fail", "standard"}}), "that is the library's");
+    CHECK(alive == 1);
+  }
+  CHECK(alive == 0);
+}
+
+TEST_CASE("the stream of the caller advances by what the plugin draws") {
+  const Instance instance(throwing, Json::object());
+  const SpaceRef space(instance.handle());
+  Rng rng(3);
+  Rng expected = rng;
+  for (int i = 0; i < 10; ++i) CHECK(space.sample(rng).opaque == Json{{"drawn", expected.below(1000)}});
+  CHECK(rng.state().counter == expected.state().counter);
+}
+
+TEST_CASE("a space without a capability says so when it is used nevertheless") {
+  const Instance instance(throwing, Json::object());
+  const SpaceRef space(instance.handle());
+  CHECK_FALSE((space.has_decisions() || space.has_mutation() || space.has_crossover() || space.has_encoding()));
+  Rng rng(1);
+  CHECK_THROWS_AS(space.next({}), Error);
+  CHECK_THROWS_AS(space.mutate(Genotype(), rng), Error);
+  CHECK_THROWS_AS(space.encode(Genotype()), Error);
+  CHECK_THROWS_WITH(OptimizerRef(instance.handle()), ContainsSubstring("throwing is not an optimizer"));
+  CHECK_THROWS_WITH(EvaluatorRef(instance.handle()), ContainsSubstring("throwing is not an evaluator"));
+  CHECK_THROWS_WITH(ObjectiveRef(instance.handle()), ContainsSubstring("throwing is not an objective"));
+}
+
+TEST_CASE("an optimizer receives and returns every member") {
+  const Instance space(throwing, Json::object());
+  const Instance instance(echo, {{"population_size", 3}},
+                          {.study = {{"phase", "search"}}, .collaborators = {{"space", space.handle()}}});
+  OptimizerRef optimizer(instance.handle());
+  CHECK_FALSE(optimizer.finished());
+  TrialResult result;
+  result.trial = 41;
+  result.state = TrialState::pruned;
+  result.genotype = Genotype({2, 0});
+  result.reward = 0.125;
+  result.objectives = {0.5, -3.0};
+  result.fidelity.resume_from = 7;
+  result.metrics = {{"loss", 2.5}};
+  result.notes = {{"rung", 1}};
+  result.reason = "too slow";
+  optimizer.tell(result);
+  CHECK(optimizer.finished());
+  const std::vector<Proposal> proposals = optimizer.ask(2);
+  REQUIRE(proposals.size() == 2);
+  CHECK(proposals[0].genotype.opaque.contains("drawn"));
+  CHECK(proposals[0].parent == 4);
+  CHECK(proposals[0].transfer == Json{{"copy", {"a"}}});
+  CHECK(proposals[0].fidelity.epochs == 12);
+  CHECK(proposals[0].fidelity.data_fraction == 0.25);
+  CHECK(proposals[0].notes == Json{{"configuration", {{"population_size", 3}}},
+                                   {"study", {{"phase", "search"}}},
+                                   {"told",
+                                    {{"trial", 41},
+                                     {"state", "PRUNED"},
+                                     {"genotype", {2, 0}},
+                                     {"reward", 0.125},
+                                     {"objectives", {0.5, -3.0}},
+                                     {"fidelity", {{"resume_from", 7}}},
+                                     {"metrics", {{"loss", 2.5}}},
+                                     {"notes", {{"rung", 1}}},
+                                     {"reason", "too slow"}}}});
+  CHECK(proposals[1].genotype == Genotype({1, -2, 3}));
+  CHECK_FALSE(proposals[1].parent.has_value());
+  CHECK(proposals[1].transfer.is_null());
+  CHECK(proposals[1].fidelity == Fidelity{});
+  CHECK_THROWS_WITH(optimizer.ask(6), ContainsSubstring("ask(6) returned 7 proposals"));
+}
+
+TEST_CASE("a collaborator that the pipeline lacks is named") {
+  CHECK_THROWS_WITH(Instance(echo, Json::object()), ContainsSubstring("there is no space here"));
+}
+
+TEST_CASE("an evaluator reports, is answered, and says how it ended") {
+  const Instance instance(reporting, Json::object());
+  EvaluatorRef evaluator(instance.handle());
+  EvaluationRequest request{.trial = 9, .rng = Rng(5, 9)};
+  request.fidelity.epochs = 4;
+  struct Script {
+    std::vector<Json> reports;
+    std::int32_t answer_to_second;
+  };
+  const auto run = [&](std::int32_t answer) {
+    Script script{{}, answer};
+    const weft_reporter reporter{sizeof(weft_reporter), &script, [](void* context, weft_text report) -> std::int32_t {
+                                   auto& script = *static_cast<Script*>(context);
+                                   script.reports.push_back(Json::parse(detail::view(report)));
+                                   return script.reports.size() == 2 ? script.answer_to_second : 0;
+                                 }};
+    const Evaluation evaluation = evaluator.evaluate(request, reporter);
+    CHECK(script.reports.at(1) == Json{{"epoch", 2}});
+    CHECK(evaluation.metrics.at("epochs") == script.reports.size());
+    CHECK(evaluation.metrics.at("trial") == 9);
+    CHECK(evaluation.metrics.at("draw") == Rng(5, 9).uniform());
+    CHECK(evaluation.metrics.at("folder") == 0);
+    CHECK_FALSE(evaluation.metrics.contains("state"));
+    return std::pair(evaluation.state, script.reports.size());
+  };
+  CHECK(run(0) == std::pair(TrialState::complete, std::size_t{4}));
+  CHECK(run(1) == std::pair(TrialState::pruned, std::size_t{2}));
+  CHECK(run(2) == std::pair(TrialState::paused, std::size_t{2}));
+}
+
+TEST_CASE("an objective answers before an evaluation where it can") {
+  const Instance space_instance(throwing, Json::object());
+  const SpaceRef space(space_instance.handle());
+  const Instance instance(size, Json::object());
+  const ObjectiveRef objective(instance.handle());
+  CHECK(objective.direction() == Direction::minimize);
+  CHECK(objective.before(space.decode_text(opaque(Json::object()))) == 1.0);
+  CHECK_FALSE(objective.before(space.decode_text(opaque({{"unknown", 1}}))).has_value());
+  CHECK_THROWS_AS(objective.before("{}"), InvalidInput);
+  CHECK_THROWS_WITH(objective.after(R"({"loss": 1})"), ContainsSubstring("not measured by an evaluation"));
+}
+
+// A table as an older plugin knew it: shorter, with what lies behind its end being somebody else's memory.
+TEST_CASE("a member beyond a table's size is never called") {
+  struct Older {
+    static const void* find(const char* id) {
+      static const weft_objective_1 table = [] {
+        auto table = *static_cast<const weft_objective_1*>(size.find_interface(WEFT_OBJECTIVE_1));
+        table.size = offsetof(weft_objective_1, before);
+        table.before = [](auto...) -> weft_status { std::abort(); };
+        table.after = [](auto...) -> weft_status { std::abort(); };
+        return table;
+      }();
+      return std::string_view(id) == WEFT_OBJECTIVE_1 ? &table : nullptr;
+    }
+  };
+  weft_component older = size;
+  older.find_interface = &Older::find;
+  const Instance instance(older, Json::object());
+  const ObjectiveRef objective(instance.handle());
+  CHECK(objective.direction() == Direction::minimize);
+  CHECK_FALSE(objective.before("{}").has_value());
+  CHECK_THROWS_AS(objective.after("{}"), Error);
+
+  weft_objective_1 table{};
+  table.size = sizeof(weft_objective_1);
+  CHECK_FALSE(detail::has(&table, &weft_objective_1::before));  // null
+  table.before = [](void*, weft_text, double*, std::int32_t*, const weft_writer*) -> weft_status { return WEFT_OK; };
+  table.size = offsetof(weft_objective_1, before) + sizeof(table.before) - 1;
+  CHECK_FALSE(detail::has(&table, &weft_objective_1::before));  // half covered
+  ++table.size;
+  CHECK(detail::has(&table, &weft_objective_1::before));
+}
+
+// Neither side may throw through the other's frames, so a callback keeps its exception until the call is over.
+TEST_CASE("what a callback throws is kept back until the other side has returned") {
+  bool returned = false;
+  const auto call = [&](const weft_genotype_sink* sink) {
+    const weft_genotype lent{nullptr, 0, detail::text("{not json")};
+    sink->receive(sink->context, &lent);
+    returned = true;
+    return WEFT_OK;
+  };
+  CHECK_THROWS(detail::receive_genotype([&](auto sink, auto) { return call(sink); }));
+  CHECK(returned);
+  CHECK_THROWS_WITH(detail::receive_genotype([](auto, auto) { return WEFT_OK; }),
+                    ContainsSubstring("without handing over"));
+  CHECK_THROWS_WITH(detail::receive_genotype([](auto, auto) { return WEFT_FAILED; }),
+                    ContainsSubstring("without saying why"));
+}
+
+TEST_CASE("genotypes, fidelities and trial states read what they write") {
+  for (const Genotype& genotype : {Genotype(), Genotype({3, 0, 7}), opaque({{"nodes", {1, 2}}})}) {
+    CHECK(Genotype::from_json(Json::parse(genotype.key())) == genotype);
+  }
+  CHECK(Genotype({1, 2}).key() != Genotype({12}).key());
+  CHECK_THROWS_AS(Genotype::from_json(Json::parse("[4294967296]")), InvalidInput);
+  Fidelity fidelity{
+      .epochs = 3, .resume_from = 8, .data_fraction = 0.5, .resolution = 16, .width_scale = 2.0, .depth_scale = 0.5};
+  CHECK(Fidelity::from_json(fidelity.to_json()) == fidelity);
+  CHECK(fidelity.to_json().size() == 6);
+  CHECK(Fidelity{}.to_json().empty());
+  for (const std::string_view name : trial_state_names) CHECK(to_string(trial_state(name)) == name);
+  CHECK_THROWS_WITH(trial_state("DONE"), ContainsSubstring("unknown trial state \"DONE\""));
+}
