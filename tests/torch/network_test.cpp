@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tests/catch.hpp"
+#include "tests/torch/counts.hpp"
 #include "weft/blocks.hpp"
 
 using namespace weft;
@@ -28,25 +29,6 @@ Architecture graph_of(const Shape& input, const char* operation, const Attribute
   const std::vector<NodeId> inputs(arity, graph.input(input));
   const NodeId output = graph.add(operation, attributes, inputs, "it");
   return std::move(graph).build(output);
-}
-
-std::int64_t count_parameters(const Network& network) {
-  std::int64_t count = 0;
-  for (const at::Tensor& parameter : network.parameters()) count += parameter.numel();
-  return count;
-}
-
-// Of convolutions and linear layers for one example, from the tensors themselves.
-std::int64_t count_multiply_adds(Network& network, const at::Tensor& images) {
-  std::int64_t count = 0;
-  const auto state = network.state();
-  network.forward_observed(images, [&](const Node& node, const at::Tensor& output) {
-    if (node.operation != "conv2d" && node.operation != "linear") return;
-    const at::Tensor& weight = state.at(node.name + ".weight");
-    // Each element of the output is a product of length numel / output channels.
-    count += output.numel() / output.size(0) * (weight.numel() / weight.size(0));
-  });
-  return count;
 }
 
 std::filesystem::path scratch(const std::string& name) {
