@@ -45,7 +45,8 @@ class Decisions {
   virtual std::optional<Decision> next(std::span<const std::int32_t> taken) const = 0;
   // Whether `taken` alone is a genotype that can be decoded (a finished one, or a shorter one of a progressive space).
   virtual bool complete(std::span<const std::int32_t> taken) const { return !next(taken).has_value(); }
-  // Prefixes with equal states have equal futures; value-based methods merge them.
+  // Value-based methods merge prefixes with equal states. These are followed by the same decision; where a space rounds
+  // (MetaQNN's binned sizes), the options it still offers may differ.
   virtual std::string state(std::span<const std::int32_t> taken) const {
     std::string text;
     for (const std::int32_t option : taken) text += std::to_string(option) + ",";
