@@ -143,7 +143,8 @@ class ArchitectureBuilder {
   class [[nodiscard]] Group {
    public:
     Group(std::string& current, std::string_view name) : current_(current), outer_(current) {
-      current_ += (current_.empty() ? "" : "/") + std::string(name);
+      if (!current_.empty()) current_ += '/';
+      current_ += name;
     }
     ~Group() { current_ = outer_; }
     Group(const Group&) = delete;

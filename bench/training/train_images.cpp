@@ -1,0 +1,101 @@
+// The benchmark's third column: one of Weft's concurrent single-threaded trainings, by the training loop that
+// evaluators use, in a process set up as a worker is. `bench/training/run` starts one per core.
+//
+//   bench_training write FOLDER                       each network as FOLDER/<name>.json
+//   bench_training train FILE BATCH EXAMPLES SECONDS  {"parameters", "images_per_second"} on standard output
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <malloc.h>
+
+#include <chrono>
+#include <fstream>
+#include <iostream>
+#include <string>
+
+#include "bench/training/networks.hpp"
+#include "weft/torch/training.hpp"
+
+namespace {
+
+using weft::Json;
+
+void write(const std::string& folder) {
+  for (const auto& [name, architecture] : weft::bench::networks()) {
+    std::ofstream(folder + "/" + name + ".json") << architecture.to_json();
+    std::cout << name << "\n";
+  }
+}
+
+// SGD with momentum, no augmentation: what the Python side does.
+weft::Recipe recipe(std::int64_t batch_size) {
+  return weft::Recipe::from_json({{"epochs", 1'000'000},
+                                  {"batch_size", batch_size},
+                                  {"update_rule", "sgd"},
+                                  {"lr", 0.01},
+                                  {"momentum", 0.9},
+                                  {"nesterov", false},
+                                  {"betas", {0.9, 0.999}},
+                                  {"eps", 1e-8},
+                                  {"weight_decay", 5e-4},
+                                  {"gradient_clip", 0},
+                                  {"schedule", "constant"},
+                                  {"lr_min", 0},
+                                  {"milestones", Json::array()},
+                                  {"gamma", 1},
+                                  {"warmup_epochs", 0},
+                                  {"label_smoothing", 0},
+                                  {"drop_path", 0},
+                                  {"auxiliary_weight", 0},
+                                  {"crop_padding", 0},
+                                  {"flip", false},
+                                  {"cutout", 0},
+                                  {"mixed_precision", "off"}});
+}
+
+void train(const std::string& file, std::int64_t batch_size, std::int64_t examples, double seconds) {
+  at::set_num_threads(1);
+  std::ifstream stream(file);
+  const weft::Architecture architecture = weft::Architecture::from_json(Json::parse(stream));
+  const weft::Shape shape = architecture.shape(0);
+  weft::Network network(architecture, weft::Rng(1));
+  const std::vector<double> ones(static_cast<std::size_t>(shape.channels), 1.0);
+  const weft::Split split{at::randint(256, {examples, shape.channels, shape.height, shape.width}, at::kByte)
+                              .contiguous(at::MemoryFormat::ChannelsLast),
+                          at::randint(architecture.shape(architecture.output()).channels, {examples}, at::kLong)};
+  // The first epoch warms up; then whole epochs until the time is over.
+  double elapsed = 0.0;
+  std::int64_t epochs = 0;
+  const auto report = [&](const Json& point) {
+    if (point.at("epoch") > 1) {
+      elapsed += point.at("seconds").get<double>();
+      ++epochs;
+    }
+    return elapsed < seconds ? weft::Verdict::go_on : weft::Verdict::stop;
+  };
+  weft::train(network, {split, {}, {ones, ones}}, recipe(batch_size), weft::Rng(1), {.report = report});
+  std::cout << Json{{"parameters", architecture.cost().parameters},
+                    {"images_per_second", static_cast<double>(epochs * examples) / elapsed}}
+            << "\n";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  try {
+    const std::vector<std::string> args(argv + 1, argv + argc);
+    if (args.size() == 2 && args[0] == "write") {
+      write(args[1]);
+    } else if (args.size() == 5 && args[0] == "train") {
+      train(args[1], std::stoll(args[2]), std::stoll(args[3]), std::stod(args[4]));
+    } else {
+      std::cerr << "bench_training write FOLDER | train FILE BATCH EXAMPLES SECONDS\n";
+      return 2;
+    }
+  } catch (const std::exception& error) {
+    std::cerr << "bench_training: " << error.what() << "\n";
+    return 1;
+  }
+}
