@@ -159,7 +159,8 @@ TEST_CASE("A linear layer of a sequence works on the last dimension, a batch nor
 
 TEST_CASE("Gradients through overwritten and shared tensors equal those of the plain formula") {
   // A cell with every hazard: a batch norm read by a ReLU alone and one read by two; ReLUs repeated on one tensor; sums
-  // over fresh terms, over the input, and over one term twice; drop-path at 0; a sum with a zero; an auxiliary output.
+  // over fresh terms, over one whose value autograd keeps (sigmoid), over the input, and over one term twice; drop-path
+  // at 0; a sum with a zero; an auxiliary output.
   ArchitectureBuilder builder;
   const auto conv = [&](NodeId input, const char* name) {
     return builder.add("conv2d", {{"channels", 4}, {"kernel", 3}, {"padding", 1}}, {input}, name);
@@ -175,7 +176,7 @@ TEST_CASE("Gradients through overwritten and shared tensors equal those of the p
   const NodeId c = norm(conv(blocks::relu(builder, a), "c2"), "n2");
   const NodeId d = add({a, b, builder.add("drop_path", {}, {c}), builder.add("zero", {}, {c})});
   const NodeId e = act(norm(conv(d, "c3"), "n3"), "leaky_relu");
-  const NodeId f = add({e, e, x, builder.add("identity", {}, {d})});
+  const NodeId f = add({e, e, x, builder.add("identity", {}, {d}), act(d, "sigmoid")});
   const NodeId g = act(add({conv(f, "c4"), conv(blocks::relu(builder, f), "c5")}), "tanh");
   const NodeId h = builder.add("multiply", {}, {g, act(conv(g, "c6"), "sigmoid")});
   const NodeId out = blocks::classifier(builder, builder.add("concat", {}, {blocks::relu(builder, h), h}), 3);
@@ -197,7 +198,7 @@ TEST_CASE("Gradients through overwritten and shared tensors equal those of the p
   const at::Tensor pc = plain_norm(plain_conv(at::relu(pa), "c2"), "n2");
   const at::Tensor pd = pa + pb + pc;
   const at::Tensor pe = at::leaky_relu(plain_norm(plain_conv(pd, "c3"), "n3"));
-  const at::Tensor pf = pe + pe + images + pd;
+  const at::Tensor pf = pe + pe + images + pd + at::sigmoid(pd);
   const at::Tensor pg = at::tanh(plain_conv(pf, "c4") + plain_conv(at::relu(pf), "c5"));
   const at::Tensor ph = pg * at::sigmoid(plain_conv(pg, "c6"));
   const std::string head = network.architecture().node(network.architecture().output()).name;
