@@ -1,6 +1,7 @@
 // Random search: every proposal is drawn from the space anew, whatever the results were.
 //
-// The null optimizer that every other one has to beat (Li & Talwalkar 2019, "Random Search and Reproducibility for NAS").
+// The null optimizer that every other one has to beat (Li & Talwalkar 2019, "Random Search and Reproducibility for
+// NAS").
 
 #include "weft/plugin.hpp"
 

@@ -41,11 +41,11 @@ inline TrialState trial_state(std::string_view name) {
 
 // How thoroughly a candidate is evaluated. What is absent is the evaluator's own setting.
 struct Fidelity {
-  std::optional<int> epochs;
-  std::optional<TrialId> resume_from;   // go on from the last checkpoint of this trial
-  std::optional<double> data_fraction;  // of the training split, (0, 1]
-  std::optional<int> resolution;        // pixels, height and width
-  std::optional<double> width_scale, depth_scale;
+  std::optional<int> epochs = {};
+  std::optional<TrialId> resume_from = {};   // go on from the last checkpoint of this trial
+  std::optional<double> data_fraction = {};  // of the training split, (0, 1]
+  std::optional<int> resolution = {};        // pixels, height and width
+  std::optional<double> width_scale = {}, depth_scale = {};
 
   friend bool operator==(const Fidelity&, const Fidelity&) = default;
 

@@ -169,8 +169,9 @@ inline void replay(Bench& bench, const std::vector<Event>& events, bool idle_ask
   }
 }
 
+// 0 where it cannot be told: without glibc, and under sanitizers, which bring an allocator of their own.
 inline std::size_t allocated_bytes() {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
 #else

@@ -1,0 +1,188 @@
+// Looks architectures up in a table of measured networks, so that a search costs microseconds (tabular benchmarks: Ying
+// et al. 2019, "NAS-Bench-101"; Dong & Yang 2020, "NAS-Bench-201").
+//
+// The key is the space's own notation of a genotype; no graph is decoded. Rows are read once: one vector of numbers for
+// all, one map from notation to row.
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "csv.hpp"
+#include "weft/plugin.hpp"
+
+namespace {
+
+// The file as it is given or, if that does not exist and is relative, below $WEFT_DATA.
+std::filesystem::path find_file(const std::filesystem::path& given) {
+  if (std::filesystem::exists(given)) return given;
+  const char* data = std::getenv("WEFT_DATA");
+  if (given.is_relative() && data != nullptr && std::filesystem::exists(data / given)) return data / given;
+  throw weft::InvalidInput("/file " + given.string() + " does not exist" +
+                           (given.is_absolute() ? std::string("; give the path of a table")
+                            : data != nullptr   ? " here or in $WEFT_DATA, " + std::string(data)
+                                                : " here; set WEFT_DATA to the folder of the data"));
+}
+
+std::string contents(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream || std::filesystem::is_directory(file)) {
+    throw weft::InvalidInput("/file " + file.string() + " cannot be read");
+  }
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+// Metric names and where their values lie in a row.
+using Metrics = std::vector<std::pair<std::string, std::size_t>>;
+
+class Table final : public weft::Evaluator {
+ public:
+  explicit Table(const weft::Context& context) : space_(context.space()) {
+    const auto file = find_file(context.get<std::string>("file"));
+    path_ = file.string();
+    const auto key = context.get<std::string>("key");
+    metrics_ = columns_of(context.configuration().at("metrics"));
+    for (const auto& [epochs, columns] : context.configuration().at("fidelities").items()) {
+      if (epochs.empty() || epochs.size() > 6 || epochs.find_first_not_of("0123456789") != std::string::npos) {
+        throw weft::InvalidInput("/fidelities/" + epochs + " must be a number of epochs");
+      }
+      fidelities_[std::stoi(epochs)] = columns_of(columns);
+    }
+    if (file.extension() == ".json") {
+      read_json(contents(file), key);
+    } else {
+      read_csv(contents(file), key);
+    }
+    if (rows_.empty()) throw weft::InvalidInput(path_ + " has no rows");
+    values_.shrink_to_fit();
+  }
+
+  weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
+    const std::string notation = space_.notation(request.genotype);
+    const auto row = rows_.find(notation);
+    if (row == rows_.end()) throw weft::Error("the architecture " + notation + " is not in " + path_);
+    const double* values = values_.data() + row->second * columns_.size();
+    weft::Evaluation evaluation;
+    for (const auto& [metric, column] : metrics_at(request.fidelity)) {
+      evaluation.metrics[metric] = values[column];
+    }
+    return evaluation;
+  }
+
+ private:
+  // The columns of a mapping, each read once however often it is named.
+  Metrics columns_of(const weft::Json& mapping) {
+    if (!mapping.contains("validation_accuracy")) {
+      throw weft::InvalidInput("a mapping of metrics must name validation_accuracy; it is " + mapping.dump());
+    }
+    Metrics metrics;
+    for (const auto& [metric, column] : mapping.items()) {
+      const auto found = std::find(columns_.begin(), columns_.end(), column);
+      metrics.emplace_back(metric, static_cast<std::size_t>(found - columns_.begin()));
+      if (found == columns_.end()) columns_.push_back(column);
+    }
+    return metrics;
+  }
+
+  void read_csv(std::string text, const std::string& key) {
+    Csv csv(std::move(text), path_);
+    std::vector<std::string> header;
+    if (!csv.next(header)) throw weft::InvalidInput(path_ + " is empty; its first line names the columns");
+    const auto position = [&](const std::string& column) {
+      const auto found = std::find(header.begin(), header.end(), column);
+      if (found == header.end()) throw weft::InvalidInput(missing(column, csv.place(), header));
+      return static_cast<std::size_t>(found - header.begin());
+    };
+    const std::size_t key_position = position(key);
+    std::vector<std::size_t> positions;
+    for (const std::string& column : columns_) positions.push_back(position(column));
+    std::vector<std::string> fields;
+    while (csv.next(fields)) {
+      if (fields.size() != header.size()) {
+        throw weft::InvalidInput(csv.place() + " has " + std::to_string(fields.size()) + " fields; the header has " +
+                                 std::to_string(header.size()));
+      }
+      for (const std::size_t at : positions) {
+        const std::string& field = fields[at];
+        double value = 0.0;
+        const auto [end, status] = std::from_chars(field.data(), field.data() + field.size(), value);
+        if (status != std::errc() || end != field.data() + field.size() || !std::isfinite(value)) {
+          throw weft::InvalidInput(csv.place() + ": column " + header[at] + " holds \"" + field + "\", not a number");
+        }
+        values_.push_back(value);
+      }
+      add_row(fields[key_position], csv.place());
+    }
+  }
+
+  void read_json(const std::string& text, const std::string& key) {
+    const weft::Json rows = weft::Json::parse(text, nullptr, false);
+    if (!rows.is_array()) throw weft::InvalidInput(path_ + " is not a JSON array of objects");
+    for (const weft::Json& row : rows) {
+      const std::string place = path_ + ": /" + std::to_string(rows_.size());
+      if (!row.is_object()) throw weft::InvalidInput(place + " is not an object: " + row.dump());
+      const auto member = [&](const std::string& column) -> const weft::Json& {
+        const auto found = row.find(column);
+        if (found != row.end()) return *found;
+        std::vector<std::string> known;
+        for (const auto& [name, unused] : row.items()) known.push_back(name);
+        throw weft::InvalidInput(missing(column, place, known));
+      };
+      for (const std::string& column : columns_) {
+        const weft::Json& value = member(column);
+        if (!value.is_number())
+          throw weft::InvalidInput(place + "/" + column + " is " + value.dump() + ", not a number");
+        values_.push_back(value);
+      }
+      if (!member(key).is_string()) throw weft::InvalidInput(place + "/" + key + " is not a text");
+      add_row(member(key), place);
+    }
+  }
+
+  static std::string missing(const std::string& column, const std::string& place,
+                             const std::vector<std::string>& known) {
+    std::string list;
+    for (const std::string& name : known) list += (list.empty() ? "" : ", ") + name;
+    return place + " has no column " + column + "; it has " + list;
+  }
+
+  void add_row(const std::string& notation, const std::string& place) {
+    if (!rows_.emplace(notation, rows_.size()).second) {
+      throw weft::InvalidInput(place + ": the architecture " + notation + " occurs for the second time");
+    }
+  }
+
+  const Metrics& metrics_at(const weft::Fidelity& fidelity) const {
+    if (fidelity.data_fraction || fidelity.resolution || fidelity.width_scale || fidelity.depth_scale) {
+      throw weft::Error("a table knows epochs alone, not the fidelity " + fidelity.to_json().dump());
+    }
+    if (!fidelity.epochs) return metrics_;
+    const auto found = fidelities_.find(*fidelity.epochs);
+    if (found != fidelities_.end()) return found->second;
+    std::string known;
+    for (const auto& [epochs, unused] : fidelities_) known += (known.empty() ? "" : ", ") + std::to_string(epochs);
+    throw weft::Error("/fidelities has no entry for " + std::to_string(*fidelity.epochs) + " epochs; it has " +
+                      (known.empty() ? "none" : known));
+  }
+
+  weft::SpaceRef space_;
+  std::string path_;
+  std::vector<std::string> columns_;  // that are read, beside the key
+  Metrics metrics_;
+  std::map<int, Metrics> fidelities_;  // by epochs
+  std::unordered_map<std::string, std::size_t> rows_;
+  std::vector<double> values_;  // rows x columns
+};
+
+}  // namespace
+
+WEFT_PLUGIN(weft::component<Table>("table"))

@@ -1,0 +1,124 @@
+// The contract suites notice what they promise to notice: each component below breaks one rule, and its suite must
+// fail.
+#include "tests/catch.hpp"
+#include "weft/testing/optimizer_contract.hpp"
+#include "weft/testing/space_contract.hpp"
+
+using namespace weft;
+using namespace weft::testing;
+
+namespace {
+
+class BrokenOptimizer final : public Optimizer {
+ public:
+  explicit BrokenOptimizer(const Context& context)
+      : how_(context.configuration().at("how")), space_(context.space()), rng_(context.rng()) {}
+  std::vector<Proposal> ask(std::size_t capacity) override {
+    static Rng shared(1);
+    if (how_ == "greedy") ++capacity;
+    if (how_ == "stuck" && told_ > 50) return {};
+    if (how_ == "idle" && capacity == 0) rng_();
+    std::vector<Proposal> proposals(capacity);
+    for (Proposal& proposal : proposals) proposal.genotype = space_.sample(how_ == "shared" ? shared : rng_);
+    return proposals;
+  }
+  void tell(const TrialResult& result) override {
+    ++told_;
+    if (how_ == "fragile" && !result.complete()) throw Error("what is this?");
+    if (how_ == "hoarding") kept_.push_back(std::string(4096, 'x'));
+  }
+
+ private:
+  std::string how_;
+  SpaceRef space_;
+  Rng rng_;
+  int told_ = 0;
+  std::vector<std::string> kept_;
+};
+constexpr weft_component broken_optimizer = component<BrokenOptimizer>("broken");
+
+void check_broken_optimizer(const char* how) {
+  check_optimizer({&broken_optimizer, {{"parameters", Json::object()}, {"provides", Json::array()}}}, {{"how", how}},
+                  {.trials = 100, .long_study = 2000, .improves = std::string_view(how) == "aimless"});
+}
+
+// Three decisions of two options, each taken for itself.
+class BrokenSpace final : public DecisionSpace {
+ public:
+  explicit BrokenSpace(const Context& context) : how_(context.configuration().at("how")) {
+    static int instances = 0;
+    instance_ = ++instances;
+  }
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 3 && how_ != "endless") return {};
+    const int at = static_cast<int>(taken.size());
+    Decision decision{.name = "d" + std::to_string(at), .options = {"relu", "elu"}, .step = at};
+    if (how_ == "namesakes") decision.name = "d";
+    if (how_ == "backwards") decision.step = -at;
+    return decision;
+  }
+  std::string state(std::span<const std::int32_t> taken) const override {
+    return how_ == "merging" ? "" : DecisionSpace::state(taken);
+  }
+  Candidate decode(const Genotype& genotype) const override {
+    if (how_ != "lenient") walk(genotype);
+    ArchitectureBuilder graph;
+    NodeId at = graph.input(Shape::features(how_ == "instance" ? instance_ : 3));
+    for (const std::int32_t option : genotype.decisions) {
+      at = graph.add("activation", {{"function", option == 0 ? "relu" : "elu"}}, {at});
+    }
+    return {std::move(graph).build(at)};
+  }
+  Genotype parse(std::string_view notation) const override {
+    return how_ == "gullible" && notation.size() > 5 ? Genotype({0, 0, 0}) : DecisionSpace::parse(notation);
+  }
+  Genotype mutate(const Genotype& parent, Rng& rng) const override {
+    if (how_ == "idle") return parent;
+    return how_ == "wild" ? Genotype({0, 1, 2}) : DecisionSpace::mutate(parent, rng);
+  }
+
+ private:
+  std::string how_;
+  int instance_;
+};
+constexpr weft_component broken_space = component<BrokenSpace>("broken");
+
+void check_broken_space(const char* how) {
+  std::set<std::string> provides = {"space.decisions", "space.mutation", "space.crossover", "space.encoding"};
+  if (std::string_view(how) == "modest") provides.erase("space.crossover");
+  check_space({&broken_space, {{"parameters", Json::object()}, {"provides", provides}}}, {{"how", how}});
+}
+
+}  // namespace
+
+TEST_CASE("contract: the small space keeps it") { check_space(small_space()); }
+TEST_CASE("contract: broken components keep it where nothing is broken") {
+  check_broken_optimizer("not at all");
+  check_broken_space("not at all");
+}
+
+TEST_CASE("contract: more proposals than asked for", "[!shouldfail]") { check_broken_optimizer("greedy"); }
+TEST_CASE("contract: no proposal though nothing runs", "[!shouldfail]") { check_broken_optimizer("stuck"); }
+TEST_CASE("contract: ask(0) that changes something", "[!shouldfail]") { check_broken_optimizer("idle"); }
+TEST_CASE("contract: state shared by instances", "[!shouldfail]") { check_broken_optimizer("shared"); }
+TEST_CASE("contract: failed trials not borne", "[!shouldfail]") { check_broken_optimizer("fragile"); }
+TEST_CASE("contract: memory without bound", "[!shouldfail]") {
+  if (optimizer_contract::allocated_bytes() == 0) FAIL("cannot be measured here");
+  check_broken_optimizer("hoarding");
+}
+TEST_CASE("contract: no improvement", "[!shouldfail]") { check_broken_optimizer("aimless"); }
+
+TEST_CASE("contract: decisions without end", "[!shouldfail]") {
+  // Sampling would not end either: the walk alone is checked.
+  const Instance instance(broken_space, {{"how", "endless"}});
+  space_contract::offers_alternatives(SpaceRef(instance.handle()));
+}
+TEST_CASE("contract: decisions of one name", "[!shouldfail]") { check_broken_space("namesakes"); }
+TEST_CASE("contract: steps that decrease", "[!shouldfail]") { check_broken_space("backwards"); }
+TEST_CASE("contract: equal states of different futures", "[!shouldfail]") { check_broken_space("merging"); }
+TEST_CASE("contract: genotypes taken unchecked", "[!shouldfail]") { check_broken_space("lenient"); }
+TEST_CASE("contract: instances that decode differently", "[!shouldfail]") { check_broken_space("instance"); }
+TEST_CASE("contract: any notation accepted", "[!shouldfail]") { check_broken_space("gullible"); }
+TEST_CASE("contract: mutation that changes nothing", "[!shouldfail]") { check_broken_space("idle"); }
+TEST_CASE("contract: mutation that leaves the space", "[!shouldfail]") { check_broken_space("wild"); }
+TEST_CASE("contract: a capability that the manifest hides", "[!shouldfail]") { check_broken_space("modest"); }
