@@ -19,7 +19,8 @@ void check(const Cell& cell, const std::string& name) {
     refuse("has " + std::to_string(cell.edges.size()) + " operations; every node takes two");
   }
   for (std::size_t i = 0; i < cell.edges.size(); ++i) {
-    const auto& [operation, input] = cell.edges[i];
+    const std::string& operation = cell.edges[i].operation;
+    const int input = cell.edges[i].input;
     const int node = 2 + static_cast<int>(i / 2);
     const auto among = [&](const auto& names) {
       return std::find(names.begin(), names.end(), operation) != names.end();
