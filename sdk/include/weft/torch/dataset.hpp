@@ -17,7 +17,7 @@
 namespace weft {
 
 struct Split {
-  at::Tensor images;  // uint8, [examples, channels, height, width], on the CPU
+  at::Tensor images;  // uint8, [examples, channels, height, width], channels last in memory, on the CPU
   at::Tensor labels;  // int64, [examples], 0 .. classes-1
 
   std::int64_t size() const { return labels.defined() ? labels.size(0) : 0; }

@@ -1,0 +1,73 @@
+// The training loop: a network, data and a recipe in; a learning curve out. Every evaluator that trains uses this one.
+//
+// Determinism: all randomness of an epoch (order, augmentation, dropout, drop-path) is derived from the Rng handed in
+// and the epoch's number, so a training that is interrupted after any epoch and resumed from its checkpoint ends bit
+// for bit as one that was not. Dropout draws from LibTorch's default generator, which is seeded per epoch: one training
+// per process at a time.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "weft/evaluator.hpp"
+#include "weft/torch/batches.hpp"
+#include "weft/torch/network.hpp"
+#include "weft/torch/recipe.hpp"
+
+namespace weft {
+
+struct TrainingData {
+  Split train;
+  Split validation;  // may be empty: then the curve has no validation scores
+  Normalisation normalisation;
+};
+
+struct Score {
+  double loss;      // mean cross-entropy, in nats
+  double accuracy;  // percent
+};
+
+// One point of the learning curve.
+struct TrainedEpoch {
+  int epoch;    // counted from 1
+  Score train;  // while training: of augmented examples, label smoothing and auxiliary loss included in the loss
+  std::optional<Score> validation;
+  double lr;       // of its first step
+  double seconds;  // training and validation
+
+  // {"epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr", "seconds"}.
+  Json to_json() const;
+  static TrainedEpoch from_json(const Json& json);
+};
+
+struct TrainingOptions {
+  // Where a checkpoint is written after every epoch (whole or not at all) and looked for at the start.
+  std::optional<std::filesystem::path> folder = {};
+  // Called with to_json() after every epoch, before its checkpoint is written: a training that is killed and resumed
+  // may report one epoch twice, but loses none.
+  std::function<Verdict(const Json& report)> report = {};
+  c10::Device device = c10::kCPU;  // where the network is
+};
+
+struct TrainingResult {
+  TrialState state = TrialState::complete;  // pruned or paused if a report before the last epoch's was answered so
+  std::vector<TrainedEpoch> curve;
+};
+
+// The checkpoint in `folder`; whoever has no more use for it removes it.
+std::filesystem::path checkpoint_file(const std::filesystem::path& folder);
+
+// Trains to the end of the recipe or until a report says otherwise. Throws InvalidInput if the data is smaller than a
+// batch, Error if the loss is no longer finite or memory runs out (both name the epoch), a checkpoint is damaged, or
+// the device cannot do the recipe's precision.
+TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
+                     const TrainingOptions& options = {});
+
+// In evaluation mode, without augmentation; the network is left in that mode.
+Score evaluate(Network& network, const Batches& batches);
+
+}  // namespace weft

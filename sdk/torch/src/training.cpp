@@ -1,0 +1,321 @@
+#include "weft/torch/training.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/autocast_mode.h>
+#include <c10/core/InferenceMode.h>
+#include <torch/csrc/jit/serialization/pickle.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <new>
+#include <string>
+#include <utility>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+#include "weft/torch/update_rule.hpp"
+
+namespace weft {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
+  return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100, label_smoothing);
+}
+
+// Sums of a pass over the data, kept on the device so that no step waits for it.
+class Totals {
+ public:
+  explicit Totals(c10::Device device) : sums_(at::zeros({2}, at::TensorOptions(at::kDouble).device(device))) {}
+
+  void add(const at::Tensor& mean_loss, const at::Tensor& logits, const at::Tensor& labels) {
+    const at::Tensor correct = logits.argmax(1).eq(labels).sum();
+    sums_.add_(at::stack({mean_loss.detach().to(at::kDouble).mul(labels.size(0)), correct.to(at::kDouble)}));
+    examples_ += labels.size(0);
+  }
+  bool finite() const { return std::isfinite(sums_[0].item<double>()); }
+  Score score() const {
+    const auto count = static_cast<double>(examples_);
+    return {sums_[0].item<double>() / count, 100.0 * sums_[1].item<double>() / count};
+  }
+
+ private:
+  at::Tensor sums_;  // of losses, of correct answers
+  std::int64_t examples_ = 0;
+};
+
+// ---- mixed precision ----
+
+bool cpu_has_bf16() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool avx512_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
+  const bool amx_bf16 = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & (1U << 22)) != 0;
+  return avx512_bf16 || amx_bf16;
+#else
+  return false;
+#endif
+}
+
+void check_precision(const Recipe& recipe, c10::Device device) {
+  if (recipe.mixed_precision == Recipe::MixedPrecision::off || device.is_cuda() || cpu_has_bf16()) return;
+  throw Error(
+      "/mixed_precision is \"bf16\"; needs a CPU with AVX512-BF16 or AMX, or a CUDA device. This CPU has neither and "
+      "would "
+      "be slower for it: set it to \"off\"");
+}
+
+// Autocast while it lives. The weights' copies that autocast keeps are dropped at its end: the next step changes the
+// weights.
+class Autocast {
+ public:
+  Autocast(Recipe::MixedPrecision precision, c10::Device device)
+      : on_(precision == Recipe::MixedPrecision::bf16), device_(device) {
+    if (on_) set(true);
+  }
+  ~Autocast() {
+    if (!on_) return;
+    set(false);
+    at::autocast::clear_cache();
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  void set(bool on) const {
+    if (device_.is_cuda()) {
+      at::autocast::set_autocast_gpu_dtype(at::kBFloat16);
+      at::autocast::set_enabled(on);
+    } else {
+      at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
+      at::autocast::set_cpu_enabled(on);
+    }
+  }
+  bool on_;
+  c10::Device device_;
+};
+
+// ---- checkpoints ----
+
+// All tensors a training changes, by name; they share memory with the network and the update rule.
+std::map<std::string, at::Tensor> training_state(const Network& network, const UpdateRule& rule) {
+  std::map<std::string, at::Tensor> state;
+  for (const auto& [name, tensor] : rule.state()) state["rule/" + name] = tensor;
+  for (const auto& buffer : network.named_buffers()) state["buffer/" + buffer.key()] = buffer.value();
+  return state;
+}
+
+void write_checkpoint(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& state,
+                      const std::vector<TrainedEpoch>& curve) {
+  c10::Dict<std::string, at::Tensor> tensors;
+  for (const auto& [name, tensor] : state) tensors.insert(name, tensor.cpu());
+  Json epochs = Json::array();
+  for (const TrainedEpoch& epoch : curve) epochs.push_back(epoch.to_json());
+  const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump()}));
+  std::filesystem::path unfinished = file;
+  unfinished += ".part";
+  std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
+  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  stream.close();
+  if (!stream)
+    throw Error(unfinished.string() + ": the checkpoint cannot be written; is the disk full, the folder writable?");
+  std::filesystem::rename(unfinished, file);
+}
+
+// Fills `state` and returns the curve so far; nothing if there is no checkpoint.
+std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
+                                          const std::map<std::string, at::Tensor>& state) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return {};
+  const std::string remedy = "; remove the file to train from the start";
+  try {
+    const std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), {});
+    const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
+    std::map<std::string, at::Tensor> tensors;
+    for (const auto& entry : content.at(0).toGenericDict())
+      tensors[entry.key().toStringRef()] = entry.value().toTensor();
+    for (const auto& [name, tensor] : state) {
+      if (!tensors.contains(name) || tensors.at(name).sizes() != tensor.sizes()) {
+        throw Error(file.string() + ": a checkpoint of another network or update rule (" + name + " differs)" + remedy);
+      }
+    }
+    const at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : state) tensor.copy_(tensors.at(name));
+    std::vector<TrainedEpoch> curve;
+    for (const Json& epoch : Json::parse(content.at(1).toStringRef())) curve.push_back(TrainedEpoch::from_json(epoch));
+    return curve;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& damage) {
+    const std::string reason = damage.what();
+    throw Error(file.string() + ": damaged checkpoint (" + reason.substr(0, reason.find('\n')) + ")" + remedy);
+  }
+}
+
+// ---- the loop ----
+
+class Training {
+ public:
+  Training(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng, c10::Device device)
+      : network_(network),
+        recipe_(recipe),
+        rng_(rng),
+        device_(device),
+        train_(data.train, data.normalisation, device),
+        rule_(network.parameters(), recipe) {
+    if (data.validation.size() > 0) validation_.emplace(data.validation, data.normalisation, device);
+  }
+
+  std::map<std::string, at::Tensor> state() const { return training_state(network_, rule_); }
+
+  TrainedEpoch run(int epoch) {
+    const auto start = Clock::now();
+    const Score train = pass(epoch);
+    std::optional<Score> validation;
+    if (validation_) {
+      validation = evaluate(network_, *validation_);
+      if (!std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
+    }
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    return {epoch, train, validation, recipe_.learning_rate(epoch - 1), seconds};
+  }
+
+ private:
+  Score pass(int epoch) {
+    const Rng rng = rng_.derive("epoch", static_cast<std::uint64_t>(epoch));
+    Rng augmentation = rng.derive("augmentation");
+    at::manual_seed(rng.derive("layers")());
+    network_.train();
+    network_.set_drop_path(recipe_.drop_path_at(epoch));
+    const std::vector<at::Tensor> batches = epoch_batches(train_.examples(), recipe_.batch_size, rng.derive("order"));
+    Totals totals(device_);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      const Batch batch = train_.augmented(batches[i], recipe_.augmentation, augmentation);
+      rule_.zero_grad();
+      Network::Output output;
+      at::Tensor loss;
+      {
+        const Autocast autocast(recipe_.mixed_precision, device_);
+        output = network_.forward(batch.images);
+        loss = cross_entropy(output.logits, batch.labels, recipe_.label_smoothing);
+        if (output.auxiliary.defined()) {
+          loss =
+              loss + recipe_.auxiliary_weight * cross_entropy(output.auxiliary, batch.labels, recipe_.label_smoothing);
+        }
+      }
+      loss.backward();
+      rule_.step(recipe_.learning_rate(epoch - 1 + static_cast<double>(i) / static_cast<double>(batches.size())));
+      totals.add(loss, output.logits.detach(), batch.labels);
+      // Not every step, as it waits for the device; what is not finite stays so in the sum.
+      const bool look = i % 16 == 15 || i + 1 == batches.size();
+      if (look && !totals.finite()) fail_not_finite("loss", epoch);
+    }
+    return totals.score();
+  }
+
+  [[noreturn]] void fail_not_finite(const std::string& what, int epoch) const {
+    throw Error(what + " is not finite in epoch " + std::to_string(epoch) +
+                "; a smaller lr, gradient_clip or warmup_epochs may help");
+  }
+
+  Network& network_;
+  const Recipe& recipe_;
+  Rng rng_;
+  c10::Device device_;
+  Batches train_;
+  std::optional<Batches> validation_;
+  UpdateRule rule_;
+};
+
+[[noreturn]] void fail_out_of_memory(int epoch, const std::string& reason) {
+  throw Error("out of memory in epoch " + std::to_string(epoch) + "; use a smaller batch_size or network (" +
+              reason.substr(0, reason.find('\n')) + ")");
+}
+
+// `body`, with running out of memory told as what it is. LibTorch has no one exception for it in all its versions.
+template <typename Body>
+auto in_epoch(int epoch, Body&& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc& error) {
+    fail_out_of_memory(epoch, error.what());
+  } catch (const c10::Error& error) {
+    const std::string text = error.what_without_backtrace();
+    if (text.find("out of memory") == std::string::npos && text.find("not enough memory") == std::string::npos) throw;
+    fail_out_of_memory(epoch, text);
+  }
+}
+
+}  // namespace
+
+Json TrainedEpoch::to_json() const {
+  Json json = {{"epoch", epoch},
+               {"train_loss", train.loss},
+               {"train_accuracy", train.accuracy},
+               {"lr", lr},
+               {"seconds", seconds}};
+  if (validation) {
+    json["validation_loss"] = validation->loss;
+    json["validation_accuracy"] = validation->accuracy;
+  }
+  return json;
+}
+
+TrainedEpoch TrainedEpoch::from_json(const Json& json) {
+  std::optional<Score> validation;
+  if (json.contains("validation_loss")) validation = Score{json.at("validation_loss"), json.at("validation_accuracy")};
+  return {json.at("epoch"),
+          {json.at("train_loss"), json.at("train_accuracy")},
+          validation,
+          json.at("lr"),
+          json.at("seconds")};
+}
+
+std::filesystem::path checkpoint_file(const std::filesystem::path& folder) { return folder / "checkpoint.pt"; }
+
+TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
+                     const TrainingOptions& options) {
+  if (recipe.batch_size > data.train.size()) {
+    throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) +
+                       "; must not exceed the number of training examples, " + std::to_string(data.train.size()));
+  }
+  check_precision(recipe, options.device);
+  Training training(network, data, recipe, rng, options.device);
+  TrainingResult result;
+  if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state());
+  for (int epoch = static_cast<int>(result.curve.size()) + 1; epoch <= recipe.epochs; ++epoch) {
+    result.curve.push_back(in_epoch(epoch, [&] { return training.run(epoch); }));
+    const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
+    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report.
+    if (options.folder) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve);
+    if (verdict == Verdict::go_on || epoch == recipe.epochs) continue;
+    result.state = verdict == Verdict::stop ? TrialState::pruned : TrialState::paused;
+    break;
+  }
+  return result;
+}
+
+Score evaluate(Network& network, const Batches& batches) {
+  // Large enough that the cost of a batch does not count, small enough that activations stay near the cache.
+  constexpr std::int64_t batch_size = 256;
+  const c10::InferenceMode inference;
+  network.eval();
+  std::optional<Totals> totals;
+  for (std::int64_t first = 0; first < batches.examples(); first += batch_size) {
+    const Batch batch = batches.plain(first, std::min(batch_size, batches.examples() - first));
+    if (!totals) totals.emplace(batch.images.device());
+    const at::Tensor logits = network.forward(batch.images).logits;
+    totals->add(cross_entropy(logits, batch.labels, 0.0), logits, batch.labels);
+  }
+  if (!totals) throw InvalidInput("there is no example to evaluate on");
+  return totals->score();
+}
+
+}  // namespace weft
