@@ -1,0 +1,51 @@
+// The program's commands. Each returns the exit code: 0 done, 1 failed, 2 unusable input, 130 interrupted.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/pipelines/pipeline.hpp"
+
+namespace weft::host {
+
+enum ExitCode { done = 0, failed = 1, unusable_input = 2, was_interrupted = 130 };
+
+using PluginPath = std::vector<std::filesystem::path>;
+
+struct RunOptions {
+  std::string pipeline;
+  Overrides overrides;
+  std::optional<std::filesystem::path> study;
+  std::vector<std::string> slots;  // replaces the pipeline's
+  bool no_journal = false;
+  bool quiet = false;
+  bool json = false;
+};
+
+int run_command(const RunOptions& options, const PluginPath& plugin_path);
+int resume_command(const std::filesystem::path& study, bool quiet, bool json, const PluginPath& plugin_path);
+int check_command(const RunOptions& options, std::size_t samples, const PluginPath& plugin_path);
+
+int plugin_list_command(bool json, const PluginPath& plugin_path);
+int plugin_show_command(const std::string& name, bool json, const PluginPath& plugin_path);
+
+int trials_command(const std::filesystem::path& study, bool json);
+int best_command(const std::filesystem::path& study, std::size_t count, bool json, const PluginPath& plugin_path);
+
+struct ExportOptions {
+  std::filesystem::path study;
+  std::optional<std::int64_t> trial;  // default: the best
+  std::string format;                 // architecture, dot, svg, weights
+  std::optional<std::filesystem::path> output;  // default: stdout for text
+  bool whole = false;
+};
+int export_command(const ExportOptions& options, const PluginPath& plugin_path);
+
+int doctor_command(bool json, const PluginPath& plugin_path);
+// What LibTorch this installation would load, and its devices; for doctor, which runs it in a child process.
+int probe_torch_command();
+
+}  // namespace weft::host

@@ -1,0 +1,28 @@
+#include "host/cli/interrupt.hpp"
+
+#include <signal.h>
+#include <unistd.h>
+
+namespace weft::host {
+namespace {
+
+std::atomic<bool> flag = false;
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+
+void on_signal(int signal) {
+  if (flag.exchange(true)) _exit(128 + signal);  // workers die with the host; the journal is whole at any moment
+  constexpr char note[] = "\nstopping; once more leaves at once\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, note, sizeof(note) - 1);
+}
+
+}  // namespace
+
+const std::atomic<bool>& interrupted() { return flag; }
+
+void install_interrupt_handler() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;  // without SA_RESTART: waiting calls return
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+}
+
+}  // namespace weft::host

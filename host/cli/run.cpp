@@ -1,0 +1,250 @@
+// `weft run`, `weft resume`, `weft check`.
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cstdio>
+#include <memory>
+#include <thread>
+
+#include "host/cli/commands.hpp"
+#include "host/cli/interrupt.hpp"
+#include "host/cli/progress.hpp"
+#include "host/execution/inline_executor.hpp"
+#include "host/execution/local_executor.hpp"
+#include "host/plugins/schema.hpp"
+#include "host/report/export.hpp"
+#include "host/study/finals.hpp"
+#include "host/study/folder.hpp"
+#include "host/study/search.hpp"
+#include "weft/error.hpp"
+
+namespace weft::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One pipeline under way, from the first worker to the exported best.
+class Conduct {
+ public:
+  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet) : pipeline_(pipeline), plugin_path_(plugin_path), progress_(pipeline, quiet), quiet_(quiet) {}
+
+  // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
+  void prepare(const Json& known_task = {}) {
+    task_ = known_task;
+    if (!pipeline_.is_inline) {
+      auto local = std::make_unique<LocalExecutor>(pipeline_.slots, hello(Phase::search), [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+      task_ = local->describe();
+      local->set_task(task_);
+      executor_ = std::move(local);
+    }
+    assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search);
+    assembly_->space();
+    assembly_->optimizer();
+    assembly_->objectives();
+    if (pipeline_.is_inline) {
+      executor_ = std::make_unique<InlineExecutor>(*assembly_, pipeline_.seed(), [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+    }
+  }
+
+  const Json& task() const { return task_; }
+  Assembly& assembly() { return *assembly_; }
+
+  int run(Journal* journal, const StudyFolder* folder, bool resumed) {
+    install_interrupt_handler();
+    search_ = std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, journal, folder},
+                                       Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); }, [this] { progress_.tick(*search_, *executor_); }});
+    if (resumed) search_->replay();
+    if (!search_->trials().search_over()) {
+      progress_.tick(*search_, *executor_);
+      const Search::Outcome outcome = search_->run(*executor_, interrupted());
+      progress_.clear();
+      if (outcome == Search::Outcome::interrupted) return stopped(folder);
+    }
+    executor_.reset();  // the workers make room for the final training
+    if (pipeline_.final && folder != nullptr && !train_finals(*journal, *folder)) return stopped(folder);
+    return conclude(folder);
+  }
+
+  const Trials& trials() const { return search_->trials(); }
+
+ private:
+  Json hello(Phase phase) const {
+    Json folders = Json::array();
+    for (const fs::path& folder : plugin_path_) folders.push_back(folder.string());
+    Json message = {{"pipeline", pipeline_.json()}, {"file", pipeline_.file()}, {"plugin_path", folders}, {"phase", phase == Phase::final ? "final" : "search"}};
+    if (!task_.is_null()) message["task"] = task_;
+    return message;
+  }
+
+  // Without slots of its own: all cores for one candidate, one core each for several; a search's cards are used again.
+  std::vector<std::string> final_slots(std::size_t count) const {
+    if (!pipeline_.final->slots.empty()) return pipeline_.final->slots;
+    const bool on_cards = !pipeline_.slots.empty() && pipeline_.slots.front().rfind("cuda", 0) == 0;
+    if (on_cards || count > 1) return pipeline_.slots;
+    return {fmt::format("cpu:{}", std::max(1U, std::thread::hardware_concurrency()))};
+  }
+
+  bool train_finals(Journal& journal, const StudyFolder& folder) {
+    Finals finals(pipeline_, search_->trials(), journal, folder, [this] { return search_->elapsed(); });
+    if (finals.pending().empty()) return true;
+    if (!quiet_) fmt::print(stderr, "final training of trial {}\n", fmt::join(finals.pending(), ", "));
+    const Executor::OnReport on_report = [this](TrialId trial, const Json& report) {
+      if (!quiet_) fmt::print(stderr, "  trial {}: epoch {}, train_loss {:.4f}, train_accuracy {:.2f}\n", trial, report.value("epoch", 0), report.value("train_loss", 0.0), report.value("train_accuracy", 0.0));
+      return Verdict::go_on;
+    };
+    std::unique_ptr<Assembly> assembly;
+    std::unique_ptr<Executor> executor;
+    if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
+      assembly = std::make_unique<Assembly>(pipeline_, task_, Phase::final);
+      executor = std::make_unique<InlineExecutor>(*assembly, pipeline_.seed(), on_report);
+    } else {
+      executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final), on_report);
+    }
+    return finals.run(*executor, interrupted());
+  }
+
+  static int stopped(const StudyFolder* folder) {
+    if (folder != nullptr) fmt::print(stderr, "stopped; go on with: weft resume {}\n", folder->path().string());
+    return was_interrupted;
+  }
+
+  int conclude(const StudyFolder* folder) {
+    const Trials& trials = search_->trials();
+    const Trial* best = trials.best();
+    if (best == nullptr) {
+      std::string first;
+      for (const Trial& trial : trials.all()) {
+        if (first.empty() && !trial.reason.empty()) first = fmt::format("; trial {}: {}", trial.id, trial.reason);
+      }
+      fmt::print(stderr, "no trial completed: {} failed, {} refused{}\n", trials.failed(), trials.refused(), first);
+      return failed;
+    }
+    if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
+    if (quiet_) return done;
+    fmt::print("{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(search_->elapsed()), best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
+    for (const FinalResult& result : trials.finals()) {
+      fmt::print("trained to the end, trial {}: {}\n", result.trial, result.state == TrialState::complete ? result.metrics.dump() : result.reason);
+    }
+    if (folder != nullptr) fmt::print("study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
+    return done;
+  }
+
+  const Pipeline& pipeline_;
+  PluginPath plugin_path_;
+  Progress progress_;
+  bool quiet_;
+  Json task_;
+  std::unique_ptr<Assembly> assembly_;
+  std::unique_ptr<Search> search_;
+  std::unique_ptr<Executor> executor_;  // last: its workers go first
+};
+
+Pipeline load(const RunOptions& options, const Catalogue& catalogue) {
+  Overrides overrides = options.overrides;
+  if (!options.slots.empty()) {
+    overrides.settings.push_back(fmt::format("/executor={}", Json{{"name", "local"}, {"slots", options.slots}}.dump()));
+  }
+  return Pipeline::load(options.pipeline, overrides, catalogue);
+}
+
+void print_summary(const Conduct& conduct, bool json) {
+  if (json) {
+    const Trial* best = conduct.trials().best();
+    fmt::print("{}\n", Json{{"trials", conduct.trials().counted()}, {"best", best ? best->to_json() : Json()}}.dump(2));
+  }
+}
+
+}  // namespace
+
+int run_command(const RunOptions& options, const PluginPath& plugin_path) {
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
+  const Pipeline pipeline = load(options, catalogue);
+  if (options.no_journal && options.study) throw InvalidInput("--no-journal keeps nothing, so --study cannot be given with it");
+  if (options.no_journal && pipeline.final) throw InvalidInput("--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of them out");
+  Conduct conduct(pipeline, plugin_path, options.quiet || options.json);
+  conduct.prepare();
+  int code = done;
+  if (options.no_journal) {
+    code = conduct.run(nullptr, nullptr, false);
+  } else {
+    const std::string stem = fs::path(pipeline.file()).stem();
+    const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
+    const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
+    Journal journal(folder.journal(), Journal::Mode::create);
+    Json opening = {{"weft", WEFT_VERSION}};
+    if (!conduct.task().is_null()) opening["task"] = conduct.task();
+    journal.append(0.0, "study", -1, opening.dump());
+    if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
+    code = conduct.run(&journal, &folder, false);
+  }
+  if (code == done) print_summary(conduct, options.json);
+  return code;
+}
+
+int resume_command(const fs::path& study, bool quiet, bool json, const PluginPath& plugin_path) {
+  const StudyFolder folder = StudyFolder::open(study, true);
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
+  const Pipeline pipeline = Pipeline::resolve(read_json(folder.pipeline()), folder.pipeline().string(), catalogue);
+  Journal journal(folder.journal(), Journal::Mode::append);
+  Json task;
+  journal.for_each([&](const Journal::Event& event) {
+    if (event.kind == "study") task = event.body.value("task", Json());
+  });
+  Conduct conduct(pipeline, plugin_path, quiet || json);
+  conduct.prepare(task);
+  if (pipeline.dataset && conduct.task() != task) {
+    throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}", study.string(), task.dump(), conduct.task().dump()));
+  }
+  const int code = conduct.run(&journal, &folder, true);
+  if (code == done) print_summary(conduct, json);
+  return code;
+}
+
+int check_command(const RunOptions& options, std::size_t samples, const PluginPath& plugin_path) {
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
+  const Pipeline pipeline = load(options, catalogue);
+  Conduct conduct(pipeline, plugin_path, true);
+  conduct.prepare();
+  SpaceRef space = conduct.assembly().space();
+  const std::vector<ObjectiveRef> objectives = conduct.assembly().objectives();
+  Rng rng = Rng(pipeline.seed()).derive("check");
+  std::size_t feasible = 0;
+  std::vector<double> lowest(objectives.size(), INFINITY), highest(objectives.size(), -INFINITY);
+  for (std::size_t i = 0; i < samples; ++i) {
+    const std::string candidate = space.decode_text(space.sample(rng));
+    bool fits = true;
+    for (std::size_t at = 0; at < objectives.size(); ++at) {
+      if (!pipeline.objectives[at].manifest->provides("objective.before")) continue;
+      const std::optional<double> value = objectives[at].before(candidate);
+      if (!value) continue;
+      lowest[at] = std::min(lowest[at], *value);
+      highest[at] = std::max(highest[at], *value);
+      const double sign = objectives[at].direction() == Direction::maximize ? 1.0 : -1.0;
+      if (pipeline.objectives[at].limit && *value * sign < *pipeline.objectives[at].limit * sign) fits = false;
+    }
+    if (fits) ++feasible;
+  }
+  const double share = samples > 0 ? static_cast<double>(feasible) / static_cast<double>(samples) : 0.0;
+  Json ranges = Json::object();
+  for (std::size_t at = 0; at < objectives.size(); ++at) {
+    if (lowest[at] <= highest[at]) ranges[pipeline.objectives[at].manifest->name] = {{"lowest", lowest[at]}, {"highest", highest[at]}};
+  }
+  if (options.json) {
+    fmt::print("{}\n", Json{{"pipeline", pipeline.json()}, {"task", conduct.task()}, {"samples", samples}, {"feasible", share}, {"ranges", ranges}}.dump(2));
+    return done;
+  }
+  fmt::print("{}: {}\n", pipeline.file(), pipeline.name());
+  if (pipeline.dataset) fmt::print("  data set   {}: {}\n", pipeline.dataset->manifest->name, conduct.task().dump());
+  for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator}) fmt::print("  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
+  fmt::print("  runs       {}\n", pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
+  for (const auto& [name, range] : ranges.items()) fmt::print("  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
+  fmt::print("  feasible   {:.0f} % of {} sampled candidates keep all limits\n", 100.0 * share, samples);
+  if (samples > 0 && feasible == 0) {
+    fmt::print(stderr, "{}: none of {} sampled candidates keeps the limits of /objectives; raise a limit or make the space smaller\n", pipeline.file(), samples);
+    return unusable_input;
+  }
+  return done;
+}
+
+}  // namespace weft::host

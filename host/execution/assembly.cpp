@@ -1,0 +1,102 @@
+#include "host/execution/assembly.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "host/plugins/library.hpp"
+
+namespace weft::host {
+
+struct Assembly::Part {
+  Assembly* assembly;
+  std::string role;
+  const Manifest* manifest;
+  const weft_component* component = nullptr;
+  void* instance = nullptr;
+};
+
+Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase) : pipeline_(pipeline), task_(std::move(task)), phase_(phase) {
+  if (task_.is_null() && pipeline_.json().contains("task")) task_ = pipeline_.json().at("task");
+}
+
+Assembly::~Assembly() {
+  while (!parts_.empty()) {
+    if (parts_.back()->instance != nullptr) parts_.back()->component->destroy(parts_.back()->instance);
+    parts_.pop_back();
+  }
+}
+
+std::optional<weft_handle> Assembly::role(std::string_view name) {
+  if (name == "space") return part("space", pipeline_.space);
+  if (name == "dataset" && pipeline_.dataset) return part("dataset", *pipeline_.dataset);
+  return {};
+}
+
+weft_handle Assembly::part(const std::string& role_name, const Use& use, std::size_t index) {
+  const std::string key = fmt::format("{}/{}", role_name, index);
+  for (const auto& part : parts_) {
+    if (part->role == key) return {part->component, part->instance};
+  }
+  auto part = std::make_unique<Part>(Part{this, key, use.manifest});
+  part->component = &open_component(*use.manifest);
+
+  Json study = {{"phase", phase_ == Phase::final ? "final" : "search"}, {"budget", pipeline_.json().at("budget")}, {"slots", std::max<std::size_t>(1, pipeline_.slots.size())}};
+  if (!task_.is_null()) study["task"] = task_;
+  const std::string study_text = study.dump();
+  const std::string configuration = use.args.dump();
+  weft_context context{};
+  context.size = sizeof(context);
+  context.configuration = detail::text(configuration);
+  context.study = detail::text(study_text);
+  context.rng = Rng(pipeline_.seed()).derive(use.manifest->title(), index).state();
+  context.host = part.get();
+  context.log = [](void* host, std::int32_t level, weft_text message) {
+    const auto severity = level <= 0 ? spdlog::level::debug : level == 1 ? spdlog::level::info : level == 2 ? spdlog::level::warn : spdlog::level::err;
+    spdlog::log(severity, "{}: {}", static_cast<Part*>(host)->manifest->title(), detail::view(message));
+  };
+  context.collaborator = [](void* host, weft_text name, weft_handle* found, const weft_writer* error) {
+    return detail::guard(error, [&] {
+      const std::optional<weft_handle> handle = static_cast<Part*>(host)->assembly->role(detail::view(name));
+      if (!handle) throw Error(fmt::format("the pipeline has no {}", detail::view(name)));
+      *found = *handle;
+    });
+  };
+  detail::StringWriter error;
+  try {
+    detail::check(part->component->create(&context, &part->instance, error), error);
+  } catch (const InvalidInput& invalid) {
+    const std::string pointer = index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
+    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ", invalid.what()));
+  } catch (const Error& failed) {
+    throw Error(fmt::format("{} ({}): {}", use.manifest->title(), use.manifest->file.string(), failed.what()));
+  }
+  // A plugin may have asked for collaborators while it was created: they come before it.
+  parts_.push_back(std::move(part));
+  return {parts_.back()->component, parts_.back()->instance};
+}
+
+SpaceRef Assembly::space() { return SpaceRef(part("space", pipeline_.space)); }
+OptimizerRef Assembly::optimizer() { return OptimizerRef(part("optimizer", pipeline_.optimizer)); }
+
+EvaluatorRef Assembly::evaluator() {
+  return EvaluatorRef(phase_ == Phase::final ? part("final/evaluator", pipeline_.final->evaluator) : part("evaluator", pipeline_.evaluator));
+}
+
+std::vector<ObjectiveRef> Assembly::objectives() {
+  std::vector<ObjectiveRef> references;
+  for (std::size_t i = 0; i < pipeline_.objectives.size(); ++i) references.emplace_back(part("objectives", pipeline_.objectives[i], i));
+  return references;
+}
+
+Json Assembly::task() {
+  if (!pipeline_.dataset) return task_.is_null() ? Task{}.to_json() : task_;
+  const weft_handle handle = part("dataset", *pipeline_.dataset);
+  const auto* table = static_cast<const weft_task_1*>(handle.component->find_interface(WEFT_TASK_1));
+  if (table == nullptr) throw Error(fmt::format("{} does not describe its task", pipeline_.dataset->manifest->title()));
+  detail::StringWriter out;
+  detail::StringWriter error;
+  detail::check(table->describe(handle.instance, out, error), error);
+  return Json::parse(out.text());
+}
+
+}  // namespace weft::host

@@ -1,0 +1,51 @@
+// The instances of a pipeline's plugins in one process, created as they are asked for.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/pipelines/pipeline.hpp"
+#include "weft/abi.h"
+#include "weft/evaluator.hpp"
+#include "weft/objective.hpp"
+#include "weft/optimizer.hpp"
+#include "weft/rng.hpp"
+#include "weft/space.hpp"
+
+namespace weft::host {
+
+enum class Phase { search, final };
+
+// Errors of a plugin come out with its title and manifest before the text.
+class Assembly {
+ public:
+  // `pipeline` outlives this object. `task` is what the data set said of itself, or null.
+  Assembly(const Pipeline& pipeline, Json task, Phase phase);
+  ~Assembly();
+  Assembly(const Assembly&) = delete;
+  Assembly& operator=(const Assembly&) = delete;
+
+  SpaceRef space();
+  OptimizerRef optimizer();
+  EvaluatorRef evaluator();  // the final one in the final phase
+  std::vector<ObjectiveRef> objectives();
+  // {"input", "classes", "splits"} of the data set; of the pipeline's `task` where there is none.
+  Json task();
+
+  // Of a trial: the same on every attempt and in every process.
+  static Rng trial_stream(std::uint64_t seed, TrialId trial) { return Rng(seed).derive("trial", static_cast<std::uint64_t>(trial)); }
+
+ private:
+  struct Part;
+  weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
+  std::optional<weft_handle> role(std::string_view name);
+
+  const Pipeline& pipeline_;
+  Json task_;
+  Phase phase_;
+  std::vector<std::unique_ptr<Part>> parts_;  // in order of creation; destroyed in reverse
+};
+
+}  // namespace weft::host

@@ -1,0 +1,41 @@
+// JSON lines over a socket: the protocol between host and worker, one message a line.
+//
+// Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase"}; then jobs {"job": "describe"} or
+// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder"}; {"verdict": n} answers a report.
+// Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
+// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid", "text"}.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "weft/json.hpp"
+
+namespace weft::host {
+
+// Owns the file descriptor.
+class Channel {
+ public:
+  Channel() = default;
+  explicit Channel(int descriptor) : descriptor_(descriptor) {}
+  Channel(Channel&& other) noexcept;
+  Channel& operator=(Channel&& other) noexcept;
+  ~Channel();
+
+  int descriptor() const { return descriptor_; }
+
+  // False when the other side is gone.
+  bool send(const Json& message);
+  // Waits for one message; nothing when the other side is gone.
+  std::optional<Json> receive();
+  // Reads what has arrived; false when the other side is gone. Call when the descriptor is readable.
+  bool read_available();
+  // The next complete message that was read, if any.
+  std::optional<Json> next_buffered();
+
+ private:
+  int descriptor_ = -1;
+  std::string buffer_;
+};
+
+}  // namespace weft::host

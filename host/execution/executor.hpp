@@ -1,0 +1,56 @@
+// Where jobs run. The study starts jobs while there is room and waits for one to end.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "weft/evaluator.hpp"
+#include "weft/json.hpp"
+#include "weft/trial.hpp"
+
+namespace weft::host {
+
+// One evaluation to run.
+struct Job {
+  TrialId trial = 0;
+  Genotype genotype;
+  Fidelity fidelity;
+  Json transfer;
+  std::optional<std::filesystem::path> folder, parent_folder;
+};
+
+struct JobResult {
+  TrialId trial = 0;
+  TrialState state = TrialState::complete;
+  Json metrics = Json::object();
+  std::string reason;  // of a failure
+  double seconds = 0;  // wall-clock time of this attempt
+};
+
+// What a slot is doing, for the progress display.
+struct SlotStatus {
+  std::string name;              // "cpu:1"
+  std::optional<TrialId> trial;  // nothing: idle
+  std::string note;              // "epoch 2, validation_accuracy 83.1"
+};
+
+class Executor {
+ public:
+  // Called for every report of a running job, from within wait() or start(); the answer goes back to the job.
+  using OnReport = std::function<Verdict(TrialId, const Json& report)>;
+
+  virtual ~Executor() = default;
+  virtual std::size_t free_slots() const = 0;
+  // Needs a free slot.
+  virtual void start(const Job& job) = 0;
+  // The next job that ended; nothing after `timeout`, or earlier when a signal arrived.
+  virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
+  virtual std::vector<SlotStatus> status() const = 0;
+};
+
+}  // namespace weft::host

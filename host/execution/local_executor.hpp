@@ -1,0 +1,42 @@
+// Runs jobs in persistent worker processes on this machine, one per slot.
+//
+// A worker that dies fails the trial it was running and is replaced when its slot is next used. No worker outlives the
+// host: the kernel kills them with it, and this object with itself.
+#pragma once
+
+#include <memory>
+
+#include "host/execution/executor.hpp"
+#include "host/pipelines/pipeline.hpp"
+
+namespace weft::host {
+
+class LocalExecutor final : public Executor {
+ public:
+  // `hello` is the first message for every worker (see channel.hpp), without "task".
+  LocalExecutor(std::vector<std::string> slots, Json hello, OnReport on_report);
+  ~LocalExecutor() override;
+
+  // Has a worker create the data set and the evaluators, so that what is wrong with them comes out before anything is
+  // written. Returns the task. Throws InvalidInput or Error with the worker's words.
+  Json describe();
+  // What every worker is told from its next start on.
+  void set_task(const Json& task);
+
+  std::size_t free_slots() const override;
+  void start(const Job& job) override;
+  std::optional<JobResult> wait(std::chrono::milliseconds timeout) override;
+  std::vector<SlotStatus> status() const override;
+
+ private:
+  struct Worker;
+  void launch(Worker& worker);
+  std::optional<JobResult> handle(Worker& worker, const Json& message);
+  JobResult bury(Worker& worker);
+
+  Json hello_;
+  OnReport on_report_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace weft::host

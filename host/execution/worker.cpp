@@ -1,0 +1,133 @@
+#include "host/execution/worker.hpp"
+
+#include <fmt/format.h>
+#include <malloc.h>
+#include <spdlog/sinks/base_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <fstream>
+#include <memory>
+
+#include "host/execution/assembly.hpp"
+#include "host/execution/channel.hpp"
+#include "host/execution/inline_executor.hpp"
+#include "host/plugins/catalogue.hpp"
+#include "host/study/files.hpp"
+
+namespace weft::host {
+namespace {
+
+// The worker's log goes to the host.
+class ChannelSink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit ChannelSink(Channel& channel) : channel_(channel) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    channel_.send({{"event", "log"}, {"level", static_cast<int>(message.level)}, {"text", std::string(message.payload.data(), message.payload.size())}});
+  }
+  void flush_() override {}
+  Channel& channel_;
+};
+
+class Worker {
+ public:
+  explicit Worker(Channel& channel) : channel_(channel) {}
+
+  int serve() {
+    try {
+      const std::optional<Json> hello = channel_.receive();
+      if (!hello) return 0;
+      set_up(*hello);
+      while (const std::optional<Json> message = channel_.receive()) {
+        if (message->contains("task")) {
+          if (task_ != message->at("task")) assembly_.reset();
+          task_ = message->at("task");
+        } else if (message->at("job") == "describe") {
+          describe();
+        } else {
+          run_trial(*message);
+        }
+      }
+      return 0;
+    } catch (const InvalidInput& error) {
+      channel_.send({{"event", "error"}, {"invalid", true}, {"text", error.what()}});
+    } catch (const std::exception& error) {
+      channel_.send({{"event", "error"}, {"invalid", false}, {"text", error.what()}});
+    }
+    return 1;
+  }
+
+ private:
+  void set_up(const Json& hello) {
+    std::vector<std::filesystem::path> extra;
+    for (const Json& folder : hello.at("plugin_path")) extra.emplace_back(folder.get<std::string>());
+    catalogue_ = Catalogue::discover(extra);
+    pipeline_ = Pipeline::resolve(hello.at("pipeline"), hello.at("file"), catalogue_);
+    phase_ = hello.at("phase") == "final" ? Phase::final : Phase::search;
+    task_ = hello.value("task", Json());
+  }
+
+  Assembly& assembly() {
+    if (!assembly_) assembly_ = std::make_unique<Assembly>(*pipeline_, task_, phase_);
+    return *assembly_;
+  }
+
+  // Creates everything once, the final evaluator and its test split included, so that bad input shows now.
+  void describe() {
+    const Json task = assembly().task();
+    task_ = task;
+    assembly_.reset();
+    assembly().evaluator();
+    if (pipeline_->final && phase_ == Phase::search) Assembly(*pipeline_, task_, Phase::final).evaluator();
+    channel_.send({{"event", "described"}, {"task", task}});
+  }
+
+  void run_trial(const Json& message) {
+    Job job{.trial = message.at("trial"), .genotype = Genotype::from_json(message.at("genotype")), .fidelity = Fidelity::from_json(message.at("fidelity"))};
+    job.transfer = message.value("transfer", Json());
+    if (message.contains("folder")) job.folder = message.at("folder").get<std::string>();
+    if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
+    EvaluatorRef evaluator = assembly().evaluator();
+    const JobResult result = InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
+      channel_.send({{"event", "report"}, {"report", report}});
+      const std::optional<Json> answer = channel_.receive();
+      if (!answer) std::_Exit(1);  // the host is gone
+      return static_cast<Verdict>(answer->at("verdict").get<int>());
+    });
+    Json reply = {{"state", to_string(result.state)}, {"metrics", result.metrics}, {"reason", result.reason}};
+    // On disk before it is told: if the host dies in between, the trial is not trained again.
+    if (job.folder && result.state == TrialState::complete) write_atomically(*job.folder / "result.json", reply.dump(2) + "\n");
+    reply["event"] = "result";
+    malloc_trim(0);
+    channel_.send(reply);
+  }
+
+  Channel& channel_;
+  Catalogue catalogue_;
+  std::optional<Pipeline> pipeline_;
+  Phase phase_ = Phase::search;
+  Json task_;
+  std::unique_ptr<Assembly> assembly_;
+};
+
+}  // namespace
+
+int run_worker() {
+  // Before anything allocates in earnest: here page faults cost more than arithmetic (design, section 10). One setting
+  // without the other is slower than none.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  // Ctrl-C reaches the whole process group; what becomes of the workers is the host's decision.
+  std::signal(SIGINT, SIG_IGN);
+  Channel channel(3);
+  auto logger = std::make_shared<spdlog::logger>("worker", std::make_shared<ChannelSink>(channel));
+  logger->set_level(spdlog::level::debug);
+  spdlog::set_default_logger(logger);
+  const int code = Worker(channel).serve();
+  spdlog::shutdown();
+  return code;
+}
+
+}  // namespace weft::host

@@ -1,0 +1,168 @@
+#include "host/pipelines/pipeline.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "host/plugins/schema.hpp"
+#include "weft/error.hpp"
+
+namespace weft::host {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+fs::path find_file(const std::string& name_or_file) {
+  if (fs::exists(name_or_file)) return name_or_file;
+  const fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
+  if (fs::exists(installed)) return installed;
+  const std::vector<std::string> known = Pipeline::installed();
+  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}", name_or_file,
+                                 did_you_mean(name_or_file, known), fmt::join(known, ", ")));
+}
+
+void apply_profile(Json& json, const std::string& profile, const std::string& file) {
+  const Json profiles = json.value("profiles", Json::object());
+  if (!profiles.contains(profile)) {
+    std::vector<std::string> known;
+    for (const auto& [name, patch] : profiles.items()) known.push_back(name);
+    throw InvalidInput(fmt::format("{}: /profiles has no \"{}\"{}. There are: {}", file, profile, did_you_mean(profile, known),
+                                   known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+  }
+  json.merge_patch(profiles.at(profile));
+}
+
+// "/budget/trials=100": the value is JSON where it can be read as such, else text.
+void apply_setting(Json& json, const std::string& setting) {
+  const std::size_t equals = setting.find('=');
+  if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
+    throw InvalidInput(fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", setting));
+  }
+  const std::string text = setting.substr(equals + 1);
+  const Json parsed = Json::parse(text, nullptr, false);
+  try {
+    json[Json::json_pointer(setting.substr(0, equals))] = parsed.is_discarded() ? Json(text) : parsed;
+  } catch (const Json::exception& error) {
+    throw InvalidInput(fmt::format("--set \"{}\": {}", setting, error.what()));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> Pipeline::installed() {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(Installation::locate().pipelines, ignored)) {
+    if (entry.path().extension() == ".json") names.push_back(entry.path().stem());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+Pipeline Pipeline::load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue) {
+  const fs::path file = find_file(name_or_file);
+  Json json = read_json(file);
+  if (overrides.profile) apply_profile(json, *overrides.profile, file.string());
+  for (const std::string& setting : overrides.settings) apply_setting(json, setting);
+  if (overrides.seed) json["seed"] = *overrides.seed;
+  return resolve(std::move(json), file.string(), catalogue);
+}
+
+Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue) {
+  const Json schema = read_json(Installation::locate().schemas / "pipeline.json");
+  validate(json, schema, file);
+  fill_defaults(json, schema);
+  json.erase("profiles");
+  json.erase("$schema");
+
+  Pipeline pipeline;
+  pipeline.json_ = std::move(json);
+  pipeline.file_ = file;
+  if (pipeline.json_.contains("dataset")) pipeline.dataset = pipeline.use("dataset", "/dataset", catalogue);
+  pipeline.space = pipeline.use("space", "/space", catalogue);
+  pipeline.optimizer = pipeline.use("optimizer", "/optimizer", catalogue);
+  pipeline.evaluator = pipeline.use("evaluator", "/evaluator", catalogue);
+  for (std::size_t i = 0; i < pipeline.json_.at("objectives").size(); ++i) {
+    const std::string pointer = fmt::format("/objectives/{}", i);
+    ObjectiveUse objective{pipeline.use("objective", pointer, catalogue), {}};
+    const Json& entry = pipeline.json_.at("objectives")[i];
+    if (entry.contains("limit")) objective.limit = entry.at("limit").get<double>();
+    pipeline.objectives.push_back(std::move(objective));
+  }
+  const Json& budget = pipeline.json_.at("budget");
+  if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
+  if (budget.contains("seconds")) pipeline.budget.seconds = budget.at("seconds").get<double>();
+  if (pipeline.json_.contains("final")) {
+    Json& final = pipeline.json_.at("final");
+    if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
+    pipeline.final = Final{pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"), final.value("slots", std::vector<std::string>())};
+  }
+  pipeline.choose_executor();
+  pipeline.check_capabilities(catalogue);
+  return pipeline;
+}
+
+// Finds the plugin named at `pointer`, checks its args against its manifest and fills in their defaults.
+Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
+  Json& reference = json_[Json::json_pointer(pointer)];
+  const std::string name = reference.at("name");
+  const Manifest& manifest = catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer));
+  Json& args = reference["args"];
+  if (args.is_null()) args = Json::object();
+  fill_defaults(args, manifest.parameters());
+  validate(args, manifest.parameters(), file_, pointer + "/args");
+  return {&manifest, args};
+}
+
+void Pipeline::choose_executor() {
+  const bool can_be_inline = evaluator.manifest->provides("evaluator.inline");
+  const Json executor = json_.value("executor", Json::object());
+  is_inline = executor.value("name", can_be_inline ? "inline" : "local") == "inline";
+  if (is_inline && !can_be_inline) {
+    throw InvalidInput(fmt::format("{}: /executor/name is \"inline\", but evaluator {} does not run inside the host; use \"local\"", file_, evaluator.manifest->name));
+  }
+  if (is_inline && executor.contains("slots")) {
+    throw InvalidInput(fmt::format("{}: /executor/slots is given, but \"inline\" has no slots; use \"local\" or leave them out", file_));
+  }
+  slots = executor.value("slots", std::vector<std::string>());
+  if (!is_inline && slots.empty()) slots.assign(std::max(1U, std::thread::hardware_concurrency()), "cpu:1");
+}
+
+void Pipeline::check_capabilities(const Catalogue& catalogue) const {
+  std::vector<const Manifest*> parts = {space.manifest, optimizer.manifest, evaluator.manifest};
+  if (dataset) parts.push_back(dataset->manifest);
+  for (const ObjectiveUse& objective : objectives) parts.push_back(objective.manifest);
+  std::set<std::string> provided;
+  for (const Manifest* part : parts) {
+    provided.insert(part->kind);
+    provided.insert(part->provided.begin(), part->provided.end());
+  }
+  if (final) parts.push_back(final->evaluator.manifest);
+
+  // "space.mutation" is a space's to provide, "dataset.images" a data set's; a metric is an evaluator's.
+  const auto blamed = [&](const std::string& capability) {
+    const std::string owner = capability.substr(0, capability.find('.'));
+    const std::string kind = owner == "metric" ? "evaluator" : owner;
+    for (const Manifest* part : parts) {
+      if (part->kind == kind) return fmt::format("{}, which does not provide it", part->title());
+    }
+    return fmt::format("the pipeline, which has no {}", kind);
+  };
+  std::vector<std::string> problems;
+  for (const Manifest* part : parts) {
+    for (const std::string& capability : part->required) {
+      if (provided.contains(capability)) continue;
+      const std::vector<std::string> able = catalogue.providing(capability);
+      problems.push_back(fmt::format("{}: {} needs \"{}\" from {}. Installed plugins that have it: {}", file_, part->title(), capability,
+                                     blamed(capability), able.empty() ? "none" : fmt::format("{}", fmt::join(able, ", "))));
+    }
+  }
+  if (!problems.empty()) throw InvalidInput(fmt::format("{}", fmt::join(problems, "\n")));
+}
+
+}  // namespace weft::host

@@ -1,0 +1,78 @@
+// A pipeline: read, patched by a profile, checked as a whole, with every default filled in, before anything runs.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/plugins/catalogue.hpp"
+#include "weft/json.hpp"
+
+namespace weft::host {
+
+// A plugin as a pipeline uses it.
+struct Use {
+  const Manifest* manifest = nullptr;  // owned by the catalogue
+  Json args;                           // valid, complete
+};
+
+struct ObjectiveUse : Use {
+  std::optional<double> limit;
+};
+
+struct Budget {
+  std::optional<std::int64_t> trials;
+  std::optional<double> seconds;
+};
+
+struct Final {
+  Use evaluator;
+  std::size_t top = 1;
+  std::vector<std::string> slots;  // empty: all cores for one candidate, one core each for several
+};
+
+// What the command line changes.
+struct Overrides {
+  std::optional<std::string> profile;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> settings;  // "/optimizer/args/population_size=50"
+};
+
+class Pipeline {
+ public:
+  // `name_or_file` is a file, or the name of one that is installed ("quickstart"). Throws InvalidInput naming file, JSON
+  // pointer, rule and remedy.
+  static Pipeline load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue);
+  // A resolved pipeline again, as stored with a study.
+  static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue);
+
+  const Json& json() const { return json_; }  // resolved: profile applied, defaults filled in
+  const std::string& file() const { return file_; }
+  std::string name() const { return json_.at("name"); }
+  std::uint64_t seed() const { return json_.at("seed"); }
+  bool reuse_duplicates() const { return json_.at("duplicates") == "reuse"; }
+  std::size_t keep_weights() const { return json_.at("keep_weights"); }
+
+  std::optional<Use> dataset;
+  Use space, optimizer, evaluator;
+  std::vector<ObjectiveUse> objectives;
+  Budget budget;
+  std::optional<Final> final;
+  bool is_inline = false;  // trials run in the host's own process
+  std::vector<std::string> slots;
+
+  // The file names of installed pipelines without extension.
+  static std::vector<std::string> installed();
+
+ private:
+  Use use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue);
+  void check_capabilities(const Catalogue& catalogue) const;
+  void choose_executor();
+
+  Json json_;
+  std::string file_;
+};
+
+}  // namespace weft::host

@@ -1,0 +1,29 @@
+// A plugin's manifest: all that the host knows of a plugin until it is used.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "weft/json.hpp"
+
+namespace weft::host {
+
+struct Manifest {
+  std::filesystem::path file;  // of the manifest itself; the library lies beside it
+  Json json;
+  std::string name, kind, tier, version, summary;
+  std::vector<std::string> required, provided;  // capabilities
+
+  // "optimizer regularized_evolution".
+  std::string title() const { return kind + " " + name; }
+  std::filesystem::path library() const { return file.parent_path() / json.at("library").get<std::string>(); }
+  const Json& parameters() const { return json.at("parameters"); }
+  bool provides(const std::string& capability) const;
+  bool is_torch() const { return tier == "torch"; }
+
+  // Throws InvalidInput if the file cannot be read, is no valid manifest, or names a library outside its own folder.
+  static Manifest read(const std::filesystem::path& file, const Json& schema);
+};
+
+}  // namespace weft::host

@@ -1,0 +1,220 @@
+#include "host/plugins/schema.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <fstream>
+#include <numeric>
+#include <set>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validation_results.hpp>
+#include <valijson/validator.hpp>
+
+namespace weft::host {
+namespace {
+
+// valijson's path of an error, ["<root>", "[optimizer]", "[args]"], as a JSON pointer.
+Json::json_pointer pointer_of(const std::vector<std::string>& context) {
+  Json::json_pointer pointer;
+  for (const std::string& part : context) {
+    if (part == "<root>") continue;
+    const bool bracketed = part.size() >= 2 && part.front() == '[' && part.back() == ']';
+    pointer /= bracketed ? part.substr(1, part.size() - 2) : part;
+  }
+  return pointer;
+}
+
+// nlohmann's pointers treat numbers in objects and arrays alike as text; resolve without throwing.
+const Json* find(const Json& document, const Json::json_pointer& pointer) {
+  try {
+    return &document.at(pointer);
+  } catch (const Json::exception&) {
+    return nullptr;
+  }
+}
+
+// The part of the schema that governs the value at `pointer`, as far as properties and items lead.
+const Json* schema_at(const Json& schema, Json::json_pointer pointer) {
+  std::vector<std::string> path;
+  for (; !pointer.empty(); pointer.pop_back()) path.push_back(pointer.back());
+  const Json* at = &schema;
+  for (auto part = path.rbegin(); part != path.rend(); ++part) {
+    const Json* next = nullptr;
+    if (at->contains("$ref")) at = find(schema, Json::json_pointer(at->at("$ref").get<std::string>().substr(1)));
+    if (at == nullptr) return nullptr;
+    if (at->contains("properties") && at->at("properties").contains(*part)) {
+      next = &at->at("properties").at(*part);
+    } else if (at->contains("items")) {
+      next = &at->at("items");
+    } else if (at->contains("additionalProperties") && at->at("additionalProperties").is_object()) {
+      next = &at->at("additionalProperties");
+    }
+    if (next == nullptr) return nullptr;
+    at = next;
+  }
+  if (at->contains("$ref")) at = find(schema, Json::json_pointer(at->at("$ref").get<std::string>().substr(1)));
+  return at;
+}
+
+std::vector<std::string> keys(const Json& object) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : object.items()) names.push_back(name);
+  return names;
+}
+
+std::string shortened(const Json& value) {
+  const std::string text = value.dump();
+  return text.size() <= 80 ? text : text.substr(0, 77) + "...";
+}
+
+// The rule of a schema in words: "must be an integer >= 2".
+std::string rule_of(const Json& schema) {
+  if (schema.contains("enum")) return fmt::format("must be one of {}", schema.at("enum").dump());
+  if (schema.contains("const")) return fmt::format("must be {}", schema.at("const").dump());
+  std::string rule = "must be ";
+  const Json type = schema.value("type", Json("valid"));
+  const std::string name = type.is_array() ? fmt::format("{}", fmt::join(type.get<std::vector<std::string>>(), " or ")) : type.get<std::string>();
+  rule += name == "integer" || name == "array" || name == "object" ? "an " + name : name == "valid" ? name : "a " + name;
+  const auto bound = [&](const char* keyword, const char* words) {
+    if (schema.contains(keyword)) rule += fmt::format(" {} {}", words, schema.at(keyword).dump());
+  };
+  bound("minimum", ">=");
+  bound("exclusiveMinimum", ">");
+  bound("maximum", "<=");
+  bound("exclusiveMaximum", "<");
+  bound("minItems", "with at least this many items:");
+  bound("maxItems", "with at most this many items:");
+  bound("minLength", "with at least this many characters:");
+  bound("pattern", "matching");
+  return rule;
+}
+
+// What is wrong with the value at `pointer`, seen from its own schema; empty if nothing can be said from there alone.
+std::vector<std::string> explain(const Json& value, const Json& schema, const std::string& place) {
+  std::vector<std::string> problems;
+  if (value.is_object() && schema.contains("properties")) {
+    const std::vector<std::string> known = keys(schema.at("properties"));
+    if (schema.value("additionalProperties", Json(true)) == Json(false)) {
+      for (const auto& [name, member] : value.items()) {
+        if (schema.at("properties").contains(name)) continue;
+        problems.push_back(fmt::format("{}/{} is unknown; {}{}", place, name,
+                                       known.empty() ? "nothing can be set here" : fmt::format("known are {}", fmt::join(known, ", ")),
+                                       did_you_mean(name, known)));
+      }
+    }
+    for (const Json& name : schema.value("required", Json::array())) {
+      if (!value.contains(name)) problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
+    }
+  }
+  return problems;
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+Json read_json(const std::filesystem::path& file) {
+  std::ifstream stream(file);
+  if (!stream || std::filesystem::is_directory(file)) {
+    throw InvalidInput(fmt::format("{}: cannot be read; does it exist, and may you read it?", file.string()));
+  }
+  try {
+    return Json::parse(stream);
+  } catch (const Json::parse_error& error) {
+    std::string what = error.what();
+    if (const auto at = what.find("parse error at "); at != std::string::npos) what = what.substr(at + 15);
+    throw InvalidInput(fmt::format("{}: not valid JSON: {}", file.string(), what));
+  }
+}
+
+void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at) {
+  const valijson::adapters::NlohmannJsonAdapter schema_adapter(schema);
+  valijson::Schema compiled;
+  valijson::SchemaParser parser;
+  try {
+    parser.populateSchema(schema_adapter, compiled);
+  } catch (const std::exception& error) {
+    throw InvalidInput(fmt::format("{}: the schema for {} cannot be used: {}", file, at.empty() ? "it" : at, error.what()));
+  }
+  const valijson::adapters::NlohmannJsonAdapter document_adapter(document);
+  valijson::Validator validator;
+  valijson::ValidationResults results;
+  if (validator.validate(compiled, document_adapter, &results)) return;
+
+  // valijson reports a violation at every level on the way up; the deepest say what is wrong.
+  struct Violation {
+    Json::json_pointer pointer;
+    std::string description;
+  };
+  std::vector<Violation> violations;
+  valijson::ValidationResults::Error error;
+  while (results.popError(error)) violations.push_back({pointer_of(error.context), error.description});
+  const auto is_above = [](const Violation& a, const Violation& b) {
+    const std::string prefix = a.pointer.to_string() + "/";
+    return b.pointer.to_string().compare(0, prefix.size(), prefix) == 0;
+  };
+  std::set<std::string> messages;
+  for (const Violation& violation : violations) {
+    const std::string place = at + violation.pointer.to_string();
+    const Json* value = find(document, violation.pointer);
+    const Json* rule = schema_at(schema, violation.pointer);
+    if (value != nullptr && rule != nullptr) {
+      const std::vector<std::string> problems = explain(*value, *rule, place);
+      if (!problems.empty()) {
+        for (const std::string& problem : problems) messages.insert(fmt::format("{}: {}", file, problem));
+        continue;
+      }
+    }
+    const bool explained_below = std::any_of(violations.begin(), violations.end(), [&](const Violation& other) { return is_above(violation, other); });
+    if (explained_below) continue;
+    messages.insert(fmt::format("{}: {} is {}; {}", file, place.empty() ? "the document" : place, value ? shortened(*value) : "absent",
+                                rule ? rule_of(*rule) : violation.description));
+  }
+  throw InvalidInput(fmt::format("{}", fmt::join(messages, "\n")));
+}
+
+void fill_defaults(Json& document, const Json& schema) {
+  if (!document.is_object() || !schema.contains("properties")) return;
+  for (const auto& [name, property] : schema.at("properties").items()) {
+    if (!document.contains(name) && property.contains("default")) document[name] = property.at("default");
+    if (document.contains(name)) fill_defaults(document[name], property);
+  }
+}
+
+std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known) {
+  std::vector<std::pair<std::size_t, std::string>> close;
+  for (const std::string& candidate : known) {
+    const std::size_t distance = edit_distance(name, candidate);
+    const bool part = candidate.size() > 3 && name.size() > 3 &&
+                      (candidate.find(name) != std::string::npos || name.find(candidate) != std::string_view::npos);
+    if (part || distance <= std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3)) close.emplace_back(distance, candidate);
+  }
+  std::sort(close.begin(), close.end());
+  if (close.size() > 3) close.resize(3);
+  std::vector<std::string> names;
+  for (auto& [distance, candidate] : close) names.push_back(std::move(candidate));
+  return names;
+}
+
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
+  const std::vector<std::string> close = nearest(name, known);
+  return close.empty() ? "" : fmt::format("; did you mean \"{}\"?", fmt::join(close, "\" or \""));
+}
+
+}  // namespace weft::host

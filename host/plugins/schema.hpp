@@ -1,0 +1,30 @@
+// JSON Schema validation with messages a user can act on.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weft/error.hpp"
+#include "weft/json.hpp"
+
+namespace weft::host {
+
+// Reads and parses a file. Throws InvalidInput naming the file and, for malformed JSON, line and column.
+Json read_json(const std::filesystem::path& file);
+
+// Checks `document` against `schema`. Throws InvalidInput listing every violation as
+// "FILE: POINTER is VALUE; RULE", with `at` as the pointer of the document itself.
+void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at = "");
+
+// Fills absent members of `document` from the defaults of the schema's properties, recursively.
+void fill_defaults(Json& document, const Json& schema);
+
+// The known names closest to a mistyped one, best first; those within a third of its length.
+std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known);
+
+// "; did you mean "a" or "b"?", or nothing when nothing is near.
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known);
+
+}  // namespace weft::host

@@ -1,0 +1,51 @@
+#include "host/study/finals.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/plugins/schema.hpp"
+
+namespace weft::host {
+
+Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder, std::function<double()> elapsed)
+    : trials_(trials), journal_(journal), folder_(folder), elapsed_(std::move(elapsed)), pending_(trials.best(pipeline.final->top)) {
+  for (const FinalResult& result : trials.finals()) std::erase(pending_, result.trial);
+}
+
+bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
+  std::vector<TrialId> waiting(pending_.rbegin(), pending_.rend());
+  std::size_t running = 0;
+  while (!interrupted && (running > 0 || !waiting.empty())) {
+    while (executor.free_slots() > 0 && !waiting.empty()) {
+      const TrialId id = waiting.back();
+      waiting.pop_back();
+      Job job{.trial = id, .genotype = trials_.at(id).proposal.genotype, .folder = folder_.final(id)};
+      std::error_code error;
+      std::filesystem::create_directories(*job.folder, error);
+      if (error) throw Error(fmt::format("{}: cannot be created: {}", job.folder->string(), error.message()));
+      journal_.append(elapsed_(), "final_start", id, "{}");
+      if (std::filesystem::exists(*job.folder / "result.json", error)) {
+        const Json stored = read_json(*job.folder / "result.json");
+        finish({.trial = id, .state = trial_state(stored.at("state").get<std::string>()), .metrics = stored.at("metrics"), .reason = stored.at("reason")});
+        continue;
+      }
+      executor.start(job);
+      ++running;
+    }
+    if (running == 0) break;
+    if (const std::optional<JobResult> result = executor.wait(std::chrono::milliseconds(200))) {
+      --running;
+      finish(*result);
+    }
+  }
+  return !interrupted;
+}
+
+void Finals::finish(const JobResult& result) {
+  const Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
+  journal_.append(elapsed_(), "final", result.trial, ending.to_json().dump());
+  trials_.apply({elapsed_(), "final", result.trial, ending.to_json()});
+}
+
+}  // namespace weft::host

@@ -1,0 +1,35 @@
+// The trainings of the best candidates after the search.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <vector>
+
+#include "host/execution/executor.hpp"
+#include "host/pipelines/pipeline.hpp"
+#include "host/study/folder.hpp"
+#include "host/study/journal.hpp"
+#include "host/study/trials.hpp"
+
+namespace weft::host {
+
+class Finals {
+ public:
+  Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder, std::function<double()> elapsed);
+
+  // The trials whose final training is still to be done, best first.
+  const std::vector<TrialId>& pending() const { return pending_; }
+  // False when interrupted. A training that fails is recorded, and the others go on.
+  bool run(Executor& executor, const std::atomic<bool>& interrupted);
+
+ private:
+  void finish(const JobResult& result);
+
+  Trials& trials_;
+  Journal& journal_;
+  const StudyFolder& folder_;
+  std::function<double()> elapsed_;
+  std::vector<TrialId> pending_;
+};
+
+}  // namespace weft::host

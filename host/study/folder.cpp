@@ -1,0 +1,78 @@
+#include "host/study/folder.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "host/plugins/schema.hpp"
+#include "host/study/files.hpp"
+
+namespace weft::host {
+
+namespace fs = std::filesystem;
+
+StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipeline) {
+  std::error_code error;
+  if (fs::exists(path / "study.db", error)) {
+    std::string held = "a study";
+    try {
+      held = fmt::format("the study \"{}\"", read_json(path / "pipeline.json").at("name").get<std::string>());
+    } catch (const std::exception&) {
+      // its pipeline cannot be read; that it is a study is enough to say
+    }
+    throw InvalidInput(fmt::format("{}: already holds {}. Go on with it by `weft resume {}`, or choose another folder with --study", path.string(), held, path.string()));
+  }
+  if (fs::exists(path, error) && (!fs::is_directory(path, error) || !fs::is_empty(path, error))) {
+    throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
+  }
+  fs::create_directories(path, error);
+  if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
+  StudyFolder folder(path);
+  folder.lock();
+  write_atomically(folder.pipeline(), pipeline);
+  return folder;
+}
+
+StudyFolder StudyFolder::open(const fs::path& path, bool exclusive) {
+  std::error_code error;
+  if (!fs::exists(path / "study.db", error)) {
+    throw InvalidInput(fmt::format("{}: holds no study (no study.db); give the folder that `weft run` printed", path.string()));
+  }
+  StudyFolder folder(path);
+  if (exclusive) folder.lock();
+  return folder;
+}
+
+fs::path StudyFolder::unused(const fs::path& parent, const std::string& stem) {
+  for (int number = 1;; ++number) {
+    fs::path path = parent / fmt::format("{}-{:03}", stem, number);
+    std::error_code error;
+    if (!fs::exists(path, error)) return path;
+  }
+}
+
+StudyFolder::StudyFolder(StudyFolder&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+
+StudyFolder::~StudyFolder() {
+  if (lock_ >= 0) close(lock_);
+}
+
+// A lock of the kernel's: it goes when the process goes, however it goes.
+void StudyFolder::lock() {
+  const fs::path file = path_ / "lock";
+  lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) throw Error(fmt::format("{}: cannot be written: {}", file.string(), std::strerror(errno)));
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));
+  }
+}
+
+fs::path StudyFolder::trial(TrialId id) const { return path_ / "trials" / fmt::format("{:06}", id); }
+fs::path StudyFolder::final(TrialId id) const { return path_ / "final" / fmt::format("{:06}", id); }
+
+}  // namespace weft::host

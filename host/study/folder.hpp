@@ -1,0 +1,40 @@
+// A study's folder on disk, and the lock that keeps a second host out of it.
+//
+// study.db, pipeline.json (as resolved), trials/<number>/, final/<number>/, best/. See docs/study-folder.md.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "weft/trial.hpp"
+
+namespace weft::host {
+
+class StudyFolder {
+ public:
+  // Throws Error if the folder exists and is not empty (says which study it holds and how to go on), or cannot be created.
+  static StudyFolder create(const std::filesystem::path& path, const std::string& pipeline);
+  // Throws Error if there is no study here, or another process works on it.
+  static StudyFolder open(const std::filesystem::path& path, bool exclusive);
+  // The next unused "<parent>/<stem>-001".
+  static std::filesystem::path unused(const std::filesystem::path& parent, const std::string& stem);
+
+  StudyFolder(StudyFolder&& other) noexcept;
+  ~StudyFolder();
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path journal() const { return path_ / "study.db"; }
+  std::filesystem::path pipeline() const { return path_ / "pipeline.json"; }
+  std::filesystem::path trial(TrialId id) const;
+  std::filesystem::path final(TrialId id) const;
+  std::filesystem::path best() const { return path_ / "best"; }
+
+ private:
+  explicit StudyFolder(std::filesystem::path path) : path_(std::move(path)) {}
+  void lock();
+
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+}  // namespace weft::host

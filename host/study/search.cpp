@@ -1,0 +1,317 @@
+#include "host/study/search.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/plugins/schema.hpp"
+
+namespace weft::host {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+// So many candidates over a limit, one after the other, mean that the limit cannot be met.
+constexpr std::size_t most_refused_in_a_row = 1000;
+constexpr std::chrono::milliseconds tick_interval(200);
+
+// What makes two proposals ask for the same evaluation.
+std::string key_of(const Proposal& proposal) {
+  std::string key = proposal.genotype.key();
+  if (proposal.fidelity != Fidelity{}) key += proposal.fidelity.to_json().dump();
+  if (proposal.parent) key += fmt::format("<{}", *proposal.parent);
+  return key;
+}
+
+Json proposal_to_json(const Proposal& proposal) {
+  Json json = {{"genotype", proposal.genotype.to_json()}};
+  if (proposal.parent) json["parent"] = *proposal.parent;
+  if (!proposal.transfer.is_null()) json["transfer"] = proposal.transfer;
+  if (proposal.fidelity != Fidelity{}) json["fidelity"] = proposal.fidelity.to_json();
+  if (!proposal.notes.is_null()) json["notes"] = proposal.notes;
+  return json;
+}
+
+}  // namespace
+
+Search::Search(Parts parts, Observer observer)
+    : pipeline_(parts.pipeline),
+      journal_(parts.journal),
+      folder_(parts.folder),
+      observer_(std::move(observer)),
+      space_(parts.assembly.space()),
+      optimizer_(parts.assembly.optimizer()),
+      objectives_(parts.assembly.objectives()),
+      began_(Clock::now()) {
+  for (const ObjectiveRef& objective : objectives_) direction_.push_back(objective.direction() == Direction::maximize ? 1.0 : -1.0);
+  const bool read_before = std::any_of(pipeline_.objectives.begin(), pipeline_.objectives.end(),
+                                       [](const ObjectiveUse& objective) { return objective.manifest->provides("objective.before"); });
+  decodes_ = read_before || !pipeline_.is_inline;
+}
+
+double Search::elapsed() const { return elapsed_before_ + std::chrono::duration<double>(Clock::now() - began_).count(); }
+
+// `body` is only called, and its JSON only made, when there is a journal.
+template <typename Body>
+void Search::record(std::string_view kind, TrialId trial, const Body& body) {
+  if (journal_ != nullptr) journal_->append(elapsed(), kind, trial, body().dump());
+}
+
+// ---- replay ---------------------------------------------------------------------------------------------------
+
+void Search::replay() {
+  std::deque<Proposal> proposed;
+  journal_->for_each([&](const Journal::Event& event) {
+    if (event.kind == "ask") {
+      for (Proposal& proposal : optimizer_.ask(event.body.at("capacity").get<std::size_t>())) proposed.push_back(std::move(proposal));
+    } else if (event.kind == "proposal") {
+      const Json now = proposed.empty() ? Json() : proposal_to_json(proposed.front());
+      if (now != event.body) {
+        throw Error(fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, now it is {}. Was the plugin, or "
+                                "the space it draws from, changed since? Reinstall the version that the study was begun with",
+                                pipeline_.optimizer.manifest->title(), event.trial, event.body.dump(), now.is_null() ? "nothing" : now.dump()));
+      }
+      proposed.pop_front();
+    }
+    trials_.apply(event);
+    if (event.kind == "tell") optimizer_.tell(trials_.at(event.trial).result());
+  });
+  if (!proposed.empty()) throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded", pipeline_.optimizer.manifest->title()));
+
+  elapsed_before_ = trials_.elapsed();
+  began_ = Clock::now();
+  for (const Trial& trial : trials_.all()) {
+    if (trial.ended() && !trial.duplicate_of && !trial.refused) {
+      by_genotype_.emplace(key_of(trial.proposal), trial.id);
+      if (trial.hash) by_hash_.emplace(*trial.hash, trial.id);
+    }
+  }
+  with_weights_ = trials_.best(pipeline_.keep_weights());
+  for (const Trial& trial : trials_.all()) {
+    if (!trial.ended()) admit(trials_.at(trial.id));
+  }
+}
+
+// ---- the loop -------------------------------------------------------------------------------------------------
+
+Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interrupted) {
+  auto last_tick = Clock::now();
+  while (!interrupted) {
+    while (executor.free_slots() > 0 && !interrupted) {
+      if (queue_.empty() && !ask(executor.free_slots())) break;
+      if (queue_.empty()) continue;  // everything asked for was refused or known
+      const TrialId next = queue_.front();
+      queue_.pop_front();
+      start(executor, next);
+    }
+    if (running_ == 0 && queue_.empty()) {
+      if (!budget_left() || optimizer_.finished()) {
+        record("end", -1, [] { return Json::object(); });
+        return Outcome::finished;
+      }
+      throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up", pipeline_.optimizer.manifest->title()));
+    }
+    if (const std::optional<JobResult> result = executor.wait(tick_interval)) finish(*result);
+    if (observer_.tick && Clock::now() - last_tick >= tick_interval) {
+      last_tick = Clock::now();
+      observer_.tick();
+    }
+  }
+  return Outcome::interrupted;
+}
+
+bool Search::time_left() const { return !pipeline_.budget.seconds || elapsed() < *pipeline_.budget.seconds; }
+
+bool Search::budget_left() const {
+  return time_left() && (!pipeline_.budget.trials || static_cast<std::int64_t>(trials_.counted()) < *pipeline_.budget.trials);
+}
+
+// False when there is nothing to ask for now.
+bool Search::ask(std::size_t capacity) {
+  if (waiting_for_results_ || !budget_left() || optimizer_.finished()) return false;
+  if (pipeline_.budget.trials) {
+    capacity = std::min(capacity, static_cast<std::size_t>(*pipeline_.budget.trials) - trials_.counted());
+  }
+  std::vector<Proposal> proposals = optimizer_.ask(capacity);
+  if (journal_ != nullptr) journal_->begin();
+  record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
+  const TrialId first = static_cast<TrialId>(trials_.size());
+  for (Proposal& proposal : proposals) {
+    record("proposal", static_cast<TrialId>(trials_.size()), [&] { return proposal_to_json(proposal); });
+    trials_.propose(std::move(proposal));
+  }
+  if (journal_ != nullptr) journal_->commit();
+  waiting_for_results_ = proposals.empty();
+  for (TrialId id = first; id < static_cast<TrialId>(trials_.size()); ++id) admit(trials_.at(id));
+  return !proposals.empty();
+}
+
+// ---- a proposal becomes a job, or ends at once ------------------------------------------------------------------
+
+void Search::admit(Trial& trial) {
+  const TrialId id = trial.id;
+  if (take_known_result(trial)) return;
+  if (decodes_) {
+    std::optional<std::string> refusal;
+    try {
+      const std::string candidate = space_.decode_text(trial.proposal.genotype);
+      trial.hash = Candidate::from_json(Json::parse(candidate)).hash();
+      std::vector<std::optional<double>>& known = known_[id];
+      for (std::size_t i = 0; i < objectives_.size(); ++i) {
+        known.push_back(pipeline_.objectives[i].manifest->provides("objective.before") ? objectives_[i].before(candidate) : std::nullopt);
+      }
+      refusal = over_limit(trial);
+    } catch (const std::exception& error) {
+      tell(id, {.state = TrialState::fail, .reason = fmt::format("{} cannot decode the proposal of {}: {}", pipeline_.space.manifest->title(), pipeline_.optimizer.manifest->title(), error.what())});
+      return;
+    }
+    if (refusal) {
+      if (++refused_in_a_row_ > most_refused_in_a_row) {
+        throw Error(fmt::format("the last {} candidates were all over a limit ({}); raise the limit or make the space smaller (`weft check` says what share of it is feasible)", most_refused_in_a_row, *refusal));
+      }
+      tell(id, {.state = TrialState::pruned, .reason = *refusal, .refused = true});
+      return;
+    }
+    if (take_known_result(trial)) return;
+  }
+  refused_in_a_row_ = 0;
+  if (pipeline_.reuse_duplicates()) {
+    by_genotype_.emplace(key_of(trial.proposal), id);
+    if (trial.hash && !trial.proposal.parent && trial.proposal.fidelity == Fidelity{}) by_hash_.emplace(*trial.hash, id);
+  }
+  queue_.push_back(id);
+}
+
+// A candidate that was evaluated before takes that result, or waits for it.
+bool Search::take_known_result(Trial& trial) {
+  if (!pipeline_.reuse_duplicates()) return false;
+  std::optional<TrialId> original;
+  if (const auto at = by_genotype_.find(key_of(trial.proposal)); at != by_genotype_.end()) original = at->second;
+  const bool plain = !trial.proposal.parent && trial.proposal.fidelity == Fidelity{};
+  if (!original && trial.hash && plain) {
+    if (const auto at = by_hash_.find(*trial.hash); at != by_hash_.end()) original = at->second;
+  }
+  if (!original || *original == trial.id) return false;
+  const Trial& known = trials_.at(*original);
+  if (!known.ended()) {
+    trial.waits_for = original;
+    waiting_[*original].push_back(trial.id);
+    return true;
+  }
+  tell(trial.id, {.state = known.state, .metrics = known.metrics, .objectives = known.objectives, .reward = known.reward, .reason = known.reason, .duplicate_of = original});
+  return true;
+}
+
+std::optional<std::string> Search::over_limit(const Trial& trial) const {
+  const std::vector<std::optional<double>>& known = known_.at(trial.id);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    if (!known[i]) continue;
+    if (std::optional<std::string> reason = over_limit(i, *known[i])) return reason;
+  }
+  return {};
+}
+
+std::optional<std::string> Search::over_limit(std::size_t objective, double value) const {
+  const std::optional<double>& limit = pipeline_.objectives[objective].limit;
+  if (!limit || value * direction_[objective] >= *limit * direction_[objective]) return {};
+  return fmt::format("infeasible: {} is {}; the limit is {}", pipeline_.objectives[objective].manifest->name, value, *limit);
+}
+
+void Search::start(Executor& executor, TrialId id) {
+  Trial& trial = trials_.at(id);
+  record("start", id, [&] {
+    Json body = {{"attempt", trial.attempts + 1}};
+    if (trial.hash) body["hash"] = fmt::format("{:016x}", *trial.hash);
+    return body;
+  });
+  trials_.start(id, trial.hash);
+  ++running_;
+  Job job{.trial = id, .genotype = trial.proposal.genotype, .fidelity = trial.proposal.fidelity, .transfer = trial.proposal.transfer};
+  if (folder_ != nullptr && !pipeline_.is_inline) {
+    job.folder = folder_->trial(id);
+    std::error_code error;
+    fs::create_directories(*job.folder, error);
+    if (error) throw Error(fmt::format("{}: cannot be created: {}", job.folder->string(), error.message()));
+    if (trial.proposal.parent) job.parent_folder = folder_->trial(*trial.proposal.parent);
+    // The worker finished it, and the host died before it could take note.
+    if (fs::exists(*job.folder / "result.json", error)) {
+      const Json stored = read_json(*job.folder / "result.json");
+      finish({.trial = id, .state = trial_state(stored.at("state").get<std::string>()), .metrics = stored.at("metrics"), .reason = stored.at("reason")});
+      return;
+    }
+  }
+  executor.start(job);
+}
+
+Verdict Search::report(TrialId trial, const Json& report) {
+  record("report", trial, [&] { return report; });
+  return time_left() ? Verdict::go_on : Verdict::stop;
+}
+
+// ---- how a trial ends -------------------------------------------------------------------------------------------
+
+void Search::finish(const JobResult& result) {
+  --running_;
+  Ending ending = judge(trials_.at(result.trial), result);
+  ending.seconds = result.seconds;
+  tell(result.trial, ending);
+}
+
+Ending Search::judge(const Trial& trial, const JobResult& result) const {
+  Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason};
+  if (result.state == TrialState::pruned && result.reason.empty()) ending.reason = "the time of the budget was over";
+  if (result.state != TrialState::complete) return ending;
+  const std::string metrics = result.metrics.dump();
+  const auto known = known_.find(trial.id);
+  for (std::size_t i = 0; i < objectives_.size(); ++i) {
+    const std::string& name = pipeline_.objectives[i].manifest->name;
+    try {
+      const std::optional<double> before = known != known_.end() ? known->second[i] : std::nullopt;
+      const double value = before ? *before : objectives_[i].after(metrics);
+      if (!std::isfinite(value)) throw Error(fmt::format("its value is {}", value));
+      ending.objectives.push_back(value);
+      if (std::optional<std::string> reason = over_limit(i, value)) {
+        return {.state = TrialState::pruned, .metrics = result.metrics, .reason = *reason};
+      }
+    } catch (const std::exception& error) {
+      return {.state = TrialState::fail, .metrics = result.metrics, .reason = fmt::format("objective {}: {}", name, error.what())};
+    }
+  }
+  ending.reward = ending.objectives.front() * direction_.front();
+  return ending;
+}
+
+void Search::tell(TrialId id, const Ending& ending) {
+  record("tell", id, [&] { return ending.to_json(); });
+  trials_.end(id, ending);
+  known_.erase(id);
+  if (ending.state == TrialState::complete && !ending.duplicate_of) drop_surplus_weights(id);
+  const Trial& trial = trials_.at(id);
+  try {
+    optimizer_.tell(trial.result());
+  } catch (const std::exception& error) {
+    throw Error(fmt::format("{} ({}): tell, trial {}: {}", pipeline_.optimizer.manifest->title(), pipeline_.optimizer.manifest->file.string(), id, error.what()));
+  }
+  waiting_for_results_ = false;
+  if (observer_.ended) observer_.ended(trial);
+  if (const auto duplicates = waiting_.extract(id)) {
+    for (const TrialId duplicate : duplicates.mapped()) take_known_result(trials_.at(duplicate));
+  }
+}
+
+void Search::drop_surplus_weights(TrialId id) {
+  if (folder_ == nullptr || pipeline_.is_inline) return;
+  const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
+  with_weights_.insert(std::upper_bound(with_weights_.begin(), with_weights_.end(), id, better), id);
+  while (with_weights_.size() > pipeline_.keep_weights()) {
+    std::error_code ignored;  // they may be gone already
+    fs::remove(folder_->trial(with_weights_.back()) / "weights.pt", ignored);
+    with_weights_.pop_back();
+  }
+}
+
+}  // namespace weft::host

@@ -1,0 +1,97 @@
+// The search: asks the optimizer, refuses what is over a limit, reuses what is known, evaluates the rest, tells.
+//
+// Everything is recorded in the journal before it has an effect. After a crash, replay() feeds the journal to fresh plugins,
+// checks that they propose the same, and run() goes on as if nothing had happened.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "host/execution/assembly.hpp"
+#include "host/execution/executor.hpp"
+#include "host/pipelines/pipeline.hpp"
+#include "host/study/folder.hpp"
+#include "host/study/journal.hpp"
+#include "host/study/trials.hpp"
+
+namespace weft::host {
+
+class Search {
+ public:
+  using ExecutorFactory = std::function<std::unique_ptr<Executor>(Executor::OnReport)>;
+  enum class Outcome { finished, interrupted };
+
+  struct Parts {
+    const Pipeline& pipeline;
+    Assembly& assembly;
+    Journal* journal = nullptr;           // null: nothing is recorded
+    const StudyFolder* folder = nullptr;  // null: trials keep no files
+  };
+  // What the search shows of itself while it runs. Both may be empty.
+  struct Observer {
+    std::function<void(const Trial&)> ended;  // for every trial that ended
+    std::function<void()> tick;               // several times a second
+  };
+
+  explicit Search(Parts parts, Observer observer = {});
+
+  // Feeds the recorded events to the optimizer. Throws Error when it proposes differently, naming the trial and both.
+  void replay();
+  // Until the budget is used up, the optimizer has finished, or `interrupted` becomes true.
+  Outcome run(Executor& executor, const std::atomic<bool>& interrupted);
+
+  // Reports of running trials come in here; hand it to the executor.
+  Verdict report(TrialId trial, const Json& report);
+
+  const Trials& trials() const { return trials_; }
+  Trials& trials() { return trials_; }
+  double elapsed() const;
+  std::size_t running() const { return running_; }
+
+ private:
+  template <typename Body>
+  void record(std::string_view kind, TrialId trial, const Body& body);
+  bool budget_left() const;
+  bool time_left() const;
+  bool ask(std::size_t capacity);
+  void admit(Trial& trial);
+  bool take_known_result(Trial& trial);
+  std::optional<std::string> over_limit(const Trial& trial) const;
+  std::optional<std::string> over_limit(std::size_t objective, double value) const;
+  void start(Executor& executor, TrialId id);
+  void finish(const JobResult& result);
+  Ending judge(const Trial& trial, const JobResult& result) const;
+  void tell(TrialId id, const Ending& ending);
+  void drop_surplus_weights(TrialId id);
+
+  const Pipeline& pipeline_;
+  Journal* journal_;
+  const StudyFolder* folder_;
+  Observer observer_;
+  SpaceRef space_;
+  OptimizerRef optimizer_;
+  std::vector<ObjectiveRef> objectives_;
+  std::vector<double> direction_;  // +1 or -1 by objective
+  bool decodes_;                   // whether the graph of every candidate is looked at before it is evaluated
+
+  Trials trials_;
+  std::deque<TrialId> queue_;                                            // admitted, not started
+  std::unordered_map<TrialId, std::vector<std::optional<double>>> known_;  // objectives known before evaluation, of queued and running trials
+  std::unordered_map<std::string, TrialId> by_genotype_;
+  std::unordered_map<std::uint64_t, TrialId> by_hash_;
+  std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a running trial
+  std::vector<TrialId> with_weights_;                          // best first
+  std::size_t running_ = 0;
+  std::size_t refused_in_a_row_ = 0;
+  bool waiting_for_results_ = false;  // the last ask returned nothing, and nothing was told since
+  std::chrono::steady_clock::time_point began_;
+  double elapsed_before_ = 0.0;
+};
+
+}  // namespace weft::host

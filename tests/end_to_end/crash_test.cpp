@@ -1,0 +1,189 @@
+// kill -9 of the host and of a worker, Ctrl-C, and what resume makes of it.
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <csignal>
+#include <map>
+#include <set>
+
+#include "tests/catch.hpp"
+#include "tests/end_to_end/program.hpp"
+
+using namespace weft::testing;
+using weft::Json;
+
+namespace {
+
+struct Event {
+  std::string kind;
+  int trial;
+};
+
+std::vector<Event> events_of(const fs::path& study) {
+  SQLite::Database database((study / "study.db").string(), SQLite::OPEN_READWRITE);
+  SQLite::Statement query(database, "SELECT kind, trial FROM events ORDER BY sequence");
+  std::vector<Event> events;
+  while (query.executeStep()) events.push_back({query.getColumn(0).getString(), query.getColumn(1).getInt()});
+  return events;
+}
+
+// Kills the study at `moments` random times, resuming it in between, then lets it finish.
+void run_with_kills(const fs::path& pipeline, const fs::path& study, const fs::path& folder, int moments, double longest_wait, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> wait(0.0, longest_wait);
+  for (int moment = 0; moment < moments; ++moment) {
+    const bool begun = fs::exists(study / "study.db");
+    auto child = begun ? start({"resume", study.string(), "--quiet"}, folder) : start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+    std::this_thread::sleep_for(std::chrono::duration<double>(wait(random)));
+    const std::vector<int> workers = children_of(child.id());
+    kill(child.id(), SIGKILL);
+    child.wait();
+    for (int tries = 0; tries < 200; ++tries) {
+      if (std::none_of(workers.begin(), workers.end(), is_alive)) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    for (const int worker : workers) {
+      INFO("worker " << worker << " after kill " << moment);
+      REQUIRE_FALSE(is_alive(worker));
+    }
+    // Killed between the folder and its journal: the user would begin anew.
+    if (fs::exists(study) && !fs::exists(study / "study.db")) fs::remove_all(study);
+  }
+  const bool begun = fs::exists(study / "study.db");
+  const Ran last = begun ? run({"resume", study.string(), "--quiet"}, folder) : run({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+  INFO(last.err);
+  REQUIRE(last.code == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a table study killed twenty times ends as an undisturbed one") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 60);
+  // In a worker, so that there is something to kill in every moment.
+  description["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
+  const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
+  REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
+  run_with_kills(pipeline, folder / "killed", folder.path(), 20, 0.35, 1);
+  REQUIRE(trials_of(folder / "killed", folder.path()) == trials_of(folder / "undisturbed", folder.path()));
+}
+
+TEST_CASE("a training study killed over and over ends as an undisturbed one, and trains nothing to completion twice") {
+  const TemporaryFolder folder;
+  const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(8, {"cpu:1"}).dump());
+  REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
+  run_with_kills(pipeline, folder / "killed", folder.path(), 8, 3.0, 2);
+  REQUIRE(trials_of(folder / "killed", folder.path()) == trials_of(folder / "undisturbed", folder.path()));
+  std::map<int, int> told;
+  for (const Event& event : events_of(folder / "killed")) {
+    if (event.kind == "tell") REQUIRE(++told[event.trial] == 1);
+    if (event.kind == "start") REQUIRE(told[event.trial] == 0);
+  }
+}
+
+TEST_CASE("with two slots nothing is lost, and finished trials keep their results") {
+  const TemporaryFolder folder;
+  const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(8, {"cpu:1", "cpu:1"}).dump());
+  const fs::path study = folder / "study";
+  auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
+  for (int tries = 0; tries < 600; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (!fs::exists(study / "study.db")) continue;
+    const std::vector<Event> events = events_of(study);
+    if (std::count_if(events.begin(), events.end(), [](const Event& event) { return event.kind == "tell"; }) >= 3) break;
+  }
+  kill(child.id(), SIGKILL);
+  child.wait();
+  const Json before = trials_of(study, folder.path());
+  const Ran resumed = run({"resume", study.string(), "--quiet"}, folder.path());
+  INFO(resumed.err);
+  REQUIRE(resumed.code == 0);
+  const Json after = trials_of(study, folder.path());
+  REQUIRE(after.size() >= 8);
+  std::size_t finished = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    REQUIRE(after[i].at("genotype") == before[i].at("genotype"));
+    if (before[i].at("state") != "COMPLETE") continue;
+    ++finished;
+    REQUIRE(after[i] == before[i]);
+  }
+  REQUIRE(finished >= 1);
+  for (const Json& trial : after) REQUIRE((trial.at("state") == "COMPLETE" || trial.at("state") == "PRUNED"));
+}
+
+TEST_CASE("a killed worker fails its trial alone and is replaced") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(6, {"cpu:1"});
+  description["evaluator"]["args"]["epochs"] = 3;
+  const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
+  const fs::path study = folder / "study";
+  auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
+  // Once a trial has reported its first epoch, its worker is in the middle of it.
+  int killed_trial = -1;
+  for (int tries = 0; tries < 1200 && killed_trial < 0; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!fs::exists(study / "study.db")) continue;
+    const std::vector<Event> events = events_of(study);
+    if (events.empty() || events.back().kind != "report") continue;
+    killed_trial = events.back().trial;
+    for (const int worker : children_of(child.id())) kill(worker, SIGKILL);
+  }
+  child.wait();
+  REQUIRE(child.exit_code() == 0);
+  REQUIRE(killed_trial >= 0);
+  const Json trials = trials_of(study, folder.path());
+  std::size_t failed = 0;
+  for (const Json& trial : trials) {
+    if (trial.at("state") != "FAIL") continue;
+    ++failed;
+    REQUIRE(trial.at("reason").get<std::string>().find("signal 9") != std::string::npos);
+  }
+  REQUIRE(failed == 1);
+  REQUIRE(trials.size() >= 6);
+}
+
+TEST_CASE("Ctrl-C leaves a study that goes on where it stopped") {
+  const TemporaryFolder folder;
+  const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(6, {"cpu:1"}).dump());
+  REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
+  const fs::path study = folder / "study";
+  auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
+  for (int tries = 0; tries < 600; ++tries) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (fs::exists(study / "study.db") && events_of(study).size() > 6) break;
+  }
+  kill(child.id(), SIGINT);
+  child.wait();
+  REQUIRE(child.exit_code() == 130);
+  REQUIRE(read_file(folder / "stderr.txt").find("weft resume") != std::string::npos);
+  REQUIRE(run({"resume", study.string(), "--quiet"}, folder.path()).code == 0);
+  REQUIRE(trials_of(study, folder.path()) == trials_of(folder / "undisturbed", folder.path()));
+}
+
+TEST_CASE("a study that another process works on is left alone") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(50, {"cpu:1"});
+  const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
+  const fs::path study = folder / "study";
+  auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
+  for (int tries = 0; tries < 600 && !fs::exists(study / "study.db"); ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const Ran second = run({"resume", study.string()}, folder.path());
+  REQUIRE(second.code == 1);
+  REQUIRE(second.err.find("another weft process") != std::string::npos);
+  kill(child.id(), SIGKILL);
+  child.wait();
+}
+
+TEST_CASE("resume refuses when a plugin proposes differently") {
+  const TemporaryFolder folder;
+  const fs::path pipeline = write_file(folder / "pipeline.json", table_pipeline(write_table(folder / "table.csv"), 30).dump());
+  REQUIRE(run({"run", pipeline.string(), "--study", "study", "--quiet"}, folder.path()).code == 0);
+  // As if the study had been begun with a plugin that draws differently.
+  Json stored = Json::parse(read_file(folder / "study/pipeline.json"));
+  stored["seed"] = 6;
+  write_file(folder / "study/pipeline.json", stored.dump());
+  const Ran resumed = run({"resume", "study"}, folder.path());
+  REQUIRE(resumed.code == 1);
+  REQUIRE(resumed.err.find("optimizer regularized_evolution proposes differently") != std::string::npos);
+  REQUIRE(resumed.err.find("Trial 0") != std::string::npos);
+}

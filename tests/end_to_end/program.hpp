@@ -1,0 +1,142 @@
+// Runs the built program as a user does, on pipelines and data that the test makes.
+#pragma once
+
+#include <boost/process.hpp>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "weft/json.hpp"
+
+namespace weft::testing {
+
+namespace fs = std::filesystem;
+
+inline const std::string program = WEFT_TEST_BINARY "/bin/weft";
+
+// A folder that goes with the test.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (fs::temp_directory_path() / "weft-test-XXXXXX").string();
+    path_ = mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::permissions(path_, fs::perms::owner_all, ignored);
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const fs::path& path() const { return path_; }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  fs::path path_;
+};
+
+inline std::string read_file(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+inline fs::path write_file(const fs::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::binary) << text;
+  return file;
+}
+
+struct Ran {
+  int code = 0;
+  std::string out, err;
+};
+
+// Output goes to files, so that nothing can block on a full pipe.
+inline Ran run(const std::vector<std::string>& arguments, const fs::path& folder) {
+  const fs::path out = folder / "stdout.txt";
+  const fs::path err = folder / "stderr.txt";
+  Ran ran;
+  ran.code = boost::process::system(program, arguments, boost::process::std_out > out.string(), boost::process::std_err > err.string(),
+                                    boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());
+  ran.out = read_file(out);
+  ran.err = read_file(err);
+  return ran;
+}
+
+inline boost::process::child start(const std::vector<std::string>& arguments, const fs::path& folder) {
+  return boost::process::child(program, arguments, boost::process::std_out > boost::process::null, boost::process::std_err > (folder / "stderr.txt").string(),
+                               boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());
+}
+
+// All cells of NAS-Bench-201, each with an accuracy that is a smooth function of its operations plus a little of its own.
+inline fs::path write_table(const fs::path& file) {
+  const char* operations[] = {"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"};
+  const double worth[] = {0.0, 3.0, 6.0, 9.0, 2.0};
+  std::ofstream stream(file);
+  stream << "architecture,accuracy\n";
+  std::mt19937 random(7);
+  for (int code = 0; code < 15625; ++code) {
+    int digits[6], rest = code;
+    double accuracy = 30.0;
+    for (int& digit : digits) {
+      digit = rest % 5;
+      rest /= 5;
+      accuracy += worth[digit];
+    }
+    const auto edge = [&](int at, int from) { return std::string(operations[digits[at]]) + "~" + std::to_string(from); };
+    stream << "|" << edge(0, 0) << "|+|" << edge(1, 0) << "|" << edge(2, 1) << "|+|" << edge(3, 0) << "|" << edge(4, 1) << "|" << edge(5, 2) << "|," << accuracy + static_cast<double>(random() % 1000) / 1000.0 << "\n";
+  }
+  return file;
+}
+
+inline Json table_pipeline(const fs::path& table, int trials) {
+  return {{"pipeline", 1},
+          {"name", "table"},
+          {"seed", 5},
+          {"space", {{"name", "nas_bench_201"}}},
+          {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 8}, {"sample_size", 3}}}}},
+          {"evaluator", {{"name", "table"}, {"args", {{"file", table.string()}, {"metrics", {{"validation_accuracy", "accuracy"}}}}}}},
+          {"objectives", Json::array({{{"name", "accuracy"}}})},
+          {"budget", {{"trials", trials}}}};
+}
+
+// Small networks on synthetic images: a trial takes a fraction of a second.
+inline Json training_pipeline(int trials, const std::vector<std::string>& slots) {
+  return {{"pipeline", 1},
+          {"name", "training"},
+          {"seed", 3},
+          {"dataset", {{"name", "synthetic"}, {"args", {{"resolution", 8}, {"train", 320}, {"validation", 64}, {"test", 64}}}}},
+          {"space", {{"name", "nasnet"}, {"args", {{"cells", 1}, {"filters", 4}, {"blocks", 1}, {"operations", {"identity", "conv_3x3", "max_pool_3x3"}}, {"combine", {"add"}}}}}},
+          {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 3}, {"sample_size", 2}}}}},
+          {"evaluator", {{"name", "train"}, {"args", {{"epochs", 2}, {"batch_size", 32}, {"crop_padding", 1}}}}},
+          {"objectives", Json::array({{{"name", "accuracy"}}, {{"name", "parameters"}, {"limit", 100000}}})},
+          {"executor", {{"name", "local"}, {"slots", slots}}},
+          {"budget", {{"trials", trials}}}};
+}
+
+// `weft trials --json` without what differs from run to run.
+inline Json trials_of(const fs::path& study, const fs::path& folder) {
+  const Ran ran = run({"trials", study.string(), "--json"}, folder);
+  Json trials = Json::parse(ran.out);
+  for (Json& trial : trials) trial.erase("seconds");
+  return trials;
+}
+
+// Processes of this program whose parent is `parent`.
+inline std::vector<int> children_of(int parent) {
+  std::ifstream stream("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
+  return {std::istream_iterator<int>(stream), {}};
+}
+
+inline bool is_alive(int process) {
+  const std::string status = read_file("/proc/" + std::to_string(process) + "/stat");
+  const std::size_t name_end = status.rfind(')');
+  return name_end != std::string::npos && status.size() > name_end + 2 && status[name_end + 2] != 'Z';
+}
+
+}  // namespace weft::testing
