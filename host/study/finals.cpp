@@ -46,6 +46,8 @@ void Finals::finish(const JobResult& result) {
   const Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
   journal_.append(elapsed_(), "final", result.trial, ending.to_json().dump());
   trials_.apply({elapsed_(), "final", result.trial, ending.to_json()});
+  std::error_code ignored;
+  std::filesystem::remove(folder_.final(result.trial) / "checkpoint.pt", ignored);
 }
 
 }  // namespace weft::host

@@ -289,7 +289,7 @@ void Search::tell(TrialId id, const Ending& ending) {
   record("tell", id, [&] { return ending.to_json(); });
   trials_.end(id, ending);
   known_.erase(id);
-  if (ending.state == TrialState::complete && !ending.duplicate_of) drop_surplus_weights(id);
+  if (folder_ != nullptr && !pipeline_.is_inline && !ending.duplicate_of && !ending.refused) drop_surplus_files(id);
   const Trial& trial = trials_.at(id);
   try {
     optimizer_.tell(trial.result());
@@ -303,12 +303,15 @@ void Search::tell(TrialId id, const Ending& ending) {
   }
 }
 
-void Search::drop_surplus_weights(TrialId id) {
-  if (folder_ == nullptr || pipeline_.is_inline) return;
+// Of an ended trial the weights are kept while it is among the best, and the checkpoint if a later trial may go on from it.
+void Search::drop_surplus_files(TrialId id) {
+  std::error_code ignored;  // they may be gone already
+  const Trial& ended = trials_.at(id);
+  if (!ended.proposal.fidelity.epochs) fs::remove(folder_->trial(id) / "checkpoint.pt", ignored);
+  if (ended.state != TrialState::complete) return;
   const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
   with_weights_.insert(std::upper_bound(with_weights_.begin(), with_weights_.end(), id, better), id);
   while (with_weights_.size() > pipeline_.keep_weights()) {
-    std::error_code ignored;  // they may be gone already
     fs::remove(folder_->trial(with_weights_.back()) / "weights.pt", ignored);
     with_weights_.pop_back();
   }

@@ -68,7 +68,7 @@ class Search {
   void finish(const JobResult& result);
   Ending judge(const Trial& trial, const JobResult& result) const;
   void tell(TrialId id, const Ending& ending);
-  void drop_surplus_weights(TrialId id);
+  void drop_surplus_files(TrialId id);
 
   const Pipeline& pipeline_;
   Journal* journal_;

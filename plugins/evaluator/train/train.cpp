@@ -73,12 +73,15 @@ class Train final : public weft::Evaluator {
   explicit Train(const weft::Context& context)
       : arguments_(context.configuration()),
         use_validation_(context.get<bool>("use_validation")),
+        data_fraction_(context.get<double>("data_fraction")),
         final_(context.final_phase()),
         space_(context.space()),
         dataset_(weft::dataset(context)),
         device_(device()) {
-    arguments_.erase("use_validation");
+    for (const char* name : {"use_validation", "data_fraction"}) arguments_.erase(name);
     at::set_num_threads(threads());
+    // Of every trial: better found out before the first.
+    weft::check(weft::Recipe::from_json(arguments_), training_data({}).train.size(), device_);
   }
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
@@ -103,7 +106,7 @@ class Train final : public weft::Evaluator {
       evaluation.metrics["test_accuracy"] = score.accuracy;
       evaluation.metrics["test_loss"] = score.loss;
     }
-    if (request.folder) leave_files(*request.folder, network, training, request.fidelity);
+    if (request.folder) leave_files(*request.folder, network, training);
     return evaluation;
   }
 
@@ -126,13 +129,12 @@ class Train final : public weft::Evaluator {
     const weft::Normalisation normalisation{dataset_.mean(), dataset_.standard_deviation()};
     weft::TrainingData data{dataset_.train(), dataset_.validation(), normalisation};
     if (final_ && use_validation_) data = {weft::join(dataset_.train(), dataset_.validation()), {}, normalisation};
-    if (fidelity.data_fraction) {
-      const double fraction = *fidelity.data_fraction;
-      if (!(fraction > 0.0 && fraction <= 1.0))
-        throw weft::InvalidInput("fidelity /data_fraction is " + weft::Json(fraction).dump() + "; must be in (0, 1]");
-      const auto count = static_cast<std::int64_t>(fraction * static_cast<double>(data.train.size()));
-      data.train = weft::first_examples(data.train, std::max<std::int64_t>(count, 1));
+    const double fraction = fidelity.data_fraction.value_or(data_fraction_);
+    if (!(fraction > 0.0 && fraction <= 1.0)) {
+      throw weft::InvalidInput("/data_fraction is " + weft::Json(fraction).dump() + "; must be in (0, 1]");
     }
+    const auto count = static_cast<std::int64_t>(fraction * static_cast<double>(data.train.size()));
+    if (fraction < 1.0) data.train = weft::first_examples(data.train, std::max<std::int64_t>(count, 1));
     return data;
   }
 
@@ -146,17 +148,15 @@ class Train final : public weft::Evaluator {
     fs::copy_file(weft::checkpoint_file(*request.parent_folder), weft::checkpoint_file(*request.folder));
   }
 
-  static void leave_files(const fs::path& folder, const weft::Network& network, const weft::TrainingResult& training,
-                          const weft::Fidelity& fidelity) {
+  // The checkpoint stays, too, until whoever asked for the trial has taken note of its end.
+  static void leave_files(const fs::path& folder, const weft::Network& network, const weft::TrainingResult& training) {
     write_curve(folder / "metrics.csv", training.curve);
-    if (training.state == weft::TrialState::paused) return;
-    weft::save_weights(network, folder / "weights.pt");
-    // Where trials of few epochs are asked for, a later one may go on from this one.
-    if (!fidelity.epochs) fs::remove(weft::checkpoint_file(folder));
+    if (training.state != weft::TrialState::paused) weft::save_weights(network, folder / "weights.pt");
   }
 
   weft::Json arguments_;  // a training recipe
   bool use_validation_;
+  double data_fraction_;
   bool final_;
   weft::SpaceRef space_;
   const weft::Dataset& dataset_;

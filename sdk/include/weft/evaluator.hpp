@@ -2,6 +2,9 @@
 //
 // It is handed a request, may report after every epoch and is answered whether to go on, and returns metrics. It runs
 // where the executor puts it: in the host when the manifest provides "evaluator.inline", else in a worker process.
+//
+// In the trial's folder two names have a meaning to the host, which removes them when they are of no more use:
+// weights.pt, the trained network, and checkpoint.pt, from which an interrupted evaluation goes on.
 #pragma once
 
 #include <cstdint>

@@ -280,13 +280,17 @@ TrainedEpoch TrainedEpoch::from_json(const Json& json) {
 
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder) { return folder / "checkpoint.pt"; }
 
+void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
+  if (recipe.batch_size > examples) {
+    throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) +
+                       "; must not exceed the number of training examples, " + std::to_string(examples));
+  }
+  check_precision(recipe, device);
+}
+
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
-  if (recipe.batch_size > data.train.size()) {
-    throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) +
-                       "; must not exceed the number of training examples, " + std::to_string(data.train.size()));
-  }
-  check_precision(recipe, options.device);
+  check(recipe, data.train.size(), options.device);
   Training training(network, data, recipe, rng, options.device);
   TrainingResult result;
   if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state());

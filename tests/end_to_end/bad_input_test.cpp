@@ -1,0 +1,268 @@
+// Whatever is wrong with what a user gives: a message that names file, place, rule and remedy, exit code 2 or 1, and
+// nothing written.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/catch.hpp"
+#include "tests/end_to_end/program.hpp"
+
+using namespace weft::testing;
+using weft::Json;
+
+namespace {
+
+// Runs a pipeline that must be refused, and checks that no study was left behind.
+std::string refused(const Json& pipeline, const std::vector<std::string>& more = {}, int code = 2) {
+  const TemporaryFolder folder;
+  const fs::path file = write_file(folder / "pipeline.json", pipeline.dump());
+  std::vector<std::string> arguments = {"run", file.string(), "--study", "study"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const Ran ran = run(arguments, folder.path());
+  INFO(ran.err);
+  CHECK(ran.code == code);
+  CHECK_FALSE(fs::exists(folder / "study"));
+  return ran.err;
+}
+
+void check_says(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) {
+    INFO("missing: " << part << "\nin: " << text);
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
+
+Json with(Json pipeline, const std::string& pointer, const Json& value) {
+  pipeline[Json::json_pointer(pointer)] = value;
+  return pipeline;
+}
+
+struct Table {
+  TemporaryFolder folder;
+  Json pipeline = table_pipeline(write_table(folder / "table.csv"), 10);
+};
+
+// IDX files of MNIST's kind, with whatever is to be wrong about them.
+std::string big_endian(std::uint32_t value) {
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+}
+
+struct Images {
+  TemporaryFolder folder;
+  std::string images = big_endian(0x803) + big_endian(100) + big_endian(8) + big_endian(8) + std::string(6400, '\x40');
+  std::string labels = big_endian(0x801) + big_endian(100) + std::string(100, '\x03');
+
+  // The message that the pipeline is refused with.
+  std::string refused_with(const Json& args = Json::object()) {
+    for (const char* set : {"train", "test"}) {
+      write_file(folder / (std::string(set) + "-images"), images);
+      write_file(folder / (std::string(set) + "-labels"), labels);
+    }
+    Json pipeline = training_pipeline(2, {"cpu:1"});
+    pipeline["dataset"] = {{"name", "idx"}, {"args", {{"folder", folder.path().string()}, {"train_images", "train-images"}, {"train_labels", "train-labels"}, {"test_images", "test-images"}, {"test_labels", "test-labels"}, {"validation", 20}}}};
+    pipeline["dataset"]["args"].update(args);
+    return refused(pipeline);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("malformed JSON names line and column") {
+  const TemporaryFolder folder;
+  const fs::path file = write_file(folder / "broken.json", "{\n  \"pipeline\": 1,\n  oops\n}\n");
+  const Ran ran = run({"run", file.string(), "--study", "study"}, folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"broken.json", "line 3", "JSON"});
+  CHECK_FALSE(fs::exists(folder / "study"));
+}
+
+TEST_CASE("a pipeline that does not exist names its nearest") {
+  const TemporaryFolder folder;
+  const Ran ran = run({"run", "quickstrat"}, folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"quickstrat", "did you mean \"quickstart\""});
+}
+
+TEST_CASE("an unknown plugin names its nearest") {
+  const Table table;
+  check_says(refused(with(table.pipeline, "/optimizer/name", "regularised_evolution")),
+             {"pipeline.json: /optimizer/name", "regularised_evolution", "did you mean \"regularized_evolution\"", "random_search"});
+}
+
+TEST_CASE("an unknown or ill-typed parameter names its place, rule and neighbours") {
+  const Table table;
+  check_says(refused(with(table.pipeline, "/optimizer/args/sampel_size", 3)), {"/optimizer/args/sampel_size is unknown", "did you mean \"sample_size\""});
+  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", "three")), {"/optimizer/args/sample_size is \"three\"", "must be an integer"});
+  check_says(refused(with(table.pipeline, "/optimizer/args/population_size", 1)), {"/optimizer/args/population_size is 1", ">= 2"});
+  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", 30)), {"/optimizer/args/sample_size is 30", "population_size, 8"});
+  check_says(refused(with(table.pipeline, "/opimizer", 30)), {"/opimizer is unknown", "did you mean \"optimizer\""});
+  Json missing = table.pipeline;
+  missing.erase("space");
+  check_says(refused(missing), {"/space is missing"});
+}
+
+TEST_CASE("a budget of no seconds is refused") {
+  const Table table;
+  check_says(refused(with(table.pipeline, "/budget", {{"seconds", 0}})), {"/budget/seconds is 0", "> 0"});
+}
+
+TEST_CASE("a missing capability names both sides and who has it") {
+  const Table table;
+  Json pipeline = table.pipeline;
+  pipeline["space"] = {{"name", "fixed"}, {"args", {{"file", "none.json"}}}};
+  check_says(refused(pipeline), {"optimizer regularized_evolution needs \"space.mutation\"", "space fixed, which does not provide it", "space nas_bench_201"});
+}
+
+TEST_CASE("a profile that does not exist is refused") {
+  const Table table;
+  check_says(refused(table.pipeline, {"--profile", "papre"}), {"/profiles", "papre"});
+}
+
+TEST_CASE("a table without the mapped column lists the columns there are") {
+  const Table table;
+  check_says(refused(with(table.pipeline, "/evaluator/args/metrics/validation_accuracy", "accurracy")), {"accurracy", "architecture", "accuracy"});
+  check_says(refused(with(table.pipeline, "/evaluator/args/file", "/nowhere/table.csv")), {"/nowhere/table.csv"});
+}
+
+TEST_CASE("an objective that the evaluator's metrics cannot feed is refused") {
+  const TemporaryFolder folder;
+  // A plugin's manifest alone is enough: it is refused before its library would be opened.
+  fs::create_directories(folder / "objective/perplexity");
+  write_file(folder / "objective/perplexity/manifest.json",
+             Json{{"manifest", 1}, {"name", "perplexity"}, {"kind", "objective"}, {"tier", "stable"}, {"version", "1.0.0"}, {"abi", "1.0"}, {"library", "perplexity.so"}, {"summary", "of a language model"}, {"requires", {"metric.perplexity"}}, {"provides", Json::array()}, {"parameters", {{"type", "object"}}}, {"license", "Apache-2.0"}}.dump());
+  const fs::path file = write_file(folder / "pipeline.json", with(table_pipeline(write_table(folder / "table.csv"), 10), "/objectives/0/name", "perplexity").dump());
+  const Ran ran = run({"--plugin-path", folder.path().string(), "run", file.string(), "--study", "study"}, folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"objective perplexity needs \"metric.perplexity\"", "evaluator table"});
+  CHECK_FALSE(fs::exists(folder / "study"));
+}
+
+TEST_CASE("data files that are absent, damaged or inconsistent are refused by name") {
+  SECTION("absent") {
+    Json pipeline = training_pipeline(2, {"cpu:1"});
+    pipeline["dataset"] = {{"name", "idx"}, {"args", {{"folder", "/nowhere"}}}};
+    check_says(refused(pipeline), {"/nowhere", "dataset-fashion-mnist"});
+  }
+  SECTION("truncated") {
+    Images data;
+    data.images.resize(3000);
+    check_says(data.refused_with(), {"train-images"});
+  }
+  SECTION("wrong magic") {
+    Images data;
+    data.images[3] = 7;
+    check_says(data.refused_with(), {"train-images", "magic"});
+  }
+  SECTION("corrupt gzip") {
+    Images data;
+    data.images = std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03", 10) + std::string(100, 'x');
+    check_says(data.refused_with(), {"train-images", "gzip"});
+  }
+  SECTION("labels out of range") {
+    Images data;
+    data.labels[40] = 10;
+    check_says(data.refused_with(), {"train-labels", "10"});
+  }
+  SECTION("no examples left to train on") {
+    check_says(Images().refused_with({{"validation", 100}}), {"validation", "100"});
+  }
+}
+
+TEST_CASE("a batch larger than the data is refused") {
+  check_says(refused(with(training_pipeline(2, {"cpu:1"}), "/evaluator/args/batch_size", 4096)), {"/evaluator/args/batch_size is 4096", "256"});
+}
+
+TEST_CASE("a final evaluator's mistakes are found before the search") {
+  Json pipeline = training_pipeline(2, {"cpu:1"});
+  pipeline["final"] = {{"evaluator", {{"name", "train"}, {"args", {{"batch_size", 4096}}}}}};
+  check_says(refused(pipeline), {"/final/evaluator/args/batch_size is 4096"});
+}
+
+TEST_CASE("a study's folder is not taken over") {
+  const Table table;
+  const fs::path file = write_file(table.folder / "pipeline.json", table.pipeline.dump());
+  REQUIRE(run({"run", file.string(), "--study", "study", "--quiet"}, table.folder.path()).code == 0);
+  const Json before = trials_of(table.folder / "study", table.folder.path());
+  const fs::path other = write_file(table.folder / "other.json", with(table.pipeline, "/name", "another one").dump());
+  const Ran ran = run({"run", other.string(), "--study", "study"}, table.folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"already holds the study \"table\"", "weft resume", "--study"});
+  CHECK(trials_of(table.folder / "study", table.folder.path()) == before);
+
+  fs::create_directories(table.folder / "papers");
+  write_file(table.folder / "papers/notes.txt", "mine");
+  const Ran occupied = run({"run", file.string(), "--study", "papers"}, table.folder.path());
+  CHECK(occupied.code == 2);
+  check_says(occupied.err, {"not empty"});
+  CHECK(read_file(table.folder / "papers/notes.txt") == "mine");
+}
+
+TEST_CASE("a folder that cannot be written is refused") {
+  const Table table;
+  const fs::path file = write_file(table.folder / "pipeline.json", table.pipeline.dump());
+  // /proc takes no folders from anybody, not even from root.
+  const Ran ran = run({"run", file.string(), "--study", "/proc/study"}, table.folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"/proc/study", "cannot be created"});
+}
+
+TEST_CASE("a full disk stops the study with its reason, and the study goes on once there is room") {
+  if (geteuid() != 0) {
+    WARN("SKIPPED: needs root to mount a small file system");
+    return;
+  }
+  const Table table;
+  const fs::path mount = table.folder / "small";
+  fs::create_directories(mount);
+  if (std::system(("mount -t tmpfs -o size=256k none " + mount.string() + " 2>/dev/null").c_str()) != 0) {
+    WARN("SKIPPED: mounting is not allowed here");
+    return;
+  }
+  const fs::path file = write_file(table.folder / "pipeline.json", with(table.pipeline, "/budget/trials", 3000).dump());
+  const Ran full = run({"run", file.string(), "--study", (mount / "study").string(), "--quiet"}, table.folder.path());
+  const int remounted = std::system(("mount -o remount,size=16m " + mount.string()).c_str());
+  const Ran resumed = run({"resume", (mount / "study").string(), "--quiet"}, table.folder.path());
+  const Json trials = trials_of(mount / "study", table.folder.path());
+  const int unmounted = std::system(("umount " + mount.string()).c_str());
+  CHECK(full.code == 1);
+  check_says(full.err, {"study.db", "full", "weft resume"});
+  REQUIRE(remounted == 0);
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+  CHECK(trials.size() == 3000);
+  CHECK(unmounted == 0);
+}
+
+TEST_CASE("a loss that is not finite fails its trial with the epoch") {
+  const TemporaryFolder folder;
+  Json pipeline = training_pipeline(2, {"cpu:1"});
+  pipeline["evaluator"]["args"].update({{"lr", 1e30}, {"gradient_clip", 0}});
+  const fs::path file = write_file(folder / "pipeline.json", pipeline.dump());
+  const Ran ran = run({"run", file.string(), "--study", "study"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"no trial completed"});
+  for (const Json& trial : trials_of(folder / "study", folder.path())) {
+    if (trial.at("state") == "PRUNED") continue;
+    CHECK(trial.at("state") == "FAIL");
+    check_says(trial.at("reason"), {"not finite", "epoch 1"});
+  }
+}
+
+TEST_CASE("limits that nothing can keep end the search with a remedy") {
+  const Table table;
+  Json pipeline = table.pipeline;
+  pipeline["objectives"].push_back({{"name", "parameters"}, {"limit", 10}});
+  const fs::path file = write_file(table.folder / "pipeline.json", pipeline.dump());
+  const Ran check = run({"check", file.string(), "--samples", "20"}, table.folder.path());
+  CHECK(check.code == 2);
+  check_says(check.err, {"none of 20 sampled candidates"});
+}
+
+TEST_CASE("commands on a folder without a study say so") {
+  const TemporaryFolder folder;
+  for (const char* command : {"resume", "trials", "best"}) {
+    const Ran ran = run({command, "nothing"}, folder.path());
+    CHECK(ran.code == 2);
+    check_says(ran.err, {"nothing", "no study.db"});
+  }
+}
