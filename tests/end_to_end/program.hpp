@@ -60,6 +60,7 @@ struct Ran {
 inline Ran run(const std::vector<std::string>& arguments, const fs::path& folder) {
   const fs::path out = folder / "stdout.txt";
   const fs::path err = folder / "stderr.txt";
+  for (const fs::path& file : {out, err}) fs::remove(file);  // Boost.Process does not truncate
   Ran ran;
   ran.code = boost::process::system(program, arguments, boost::process::std_out > out.string(), boost::process::std_err > err.string(),
                                     boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());

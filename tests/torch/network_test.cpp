@@ -54,6 +54,7 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
   };
   std::vector<Case> cases = {
       {"conv2d", image, {{"channels", 8}, {"kernel", 3}, {"padding", 1}, {"stride", 2}}},
+      {"conv2d", image, {{"channels", 8}, {"kernel", 1}, {"stride", 2}}},
       {"conv2d", image, {{"channels", 4}, {"kernel", {1, 7}}, {"padding", {0, 3}}, {"stride", {1, 2}}, {"bias", true}}},
       {"conv2d",
        image,
