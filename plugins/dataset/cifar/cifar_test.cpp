@@ -32,7 +32,7 @@ struct Files {
   weft::testing::Instance load(const Json& changes = Json::object(), const char* phase = "search") const {
     Json args = {
         {"folder", path.string()}, {"train_files", {"a.bin", "b.bin"}}, {"test_files", {"t.bin"}}, {"validation", 1}};
-    args.merge_patch(changes);
+    for (const auto& [name, value] : changes.items()) args[name] = value;
     return {weft::testing::Plugin::open("dataset", "cifar"), args, {.study = {{"phase", phase}}}};
   }
 };

@@ -69,7 +69,7 @@ struct Files {
                  {"test_labels", "test-labels"},
                  {"classes", 3},
                  {"validation", 3}};
-    args.merge_patch(changes);
+    for (const auto& [name, value] : changes.items()) args[name] = value;
     return {weft::testing::Plugin::open("dataset", "idx"),
             args,
             {.study = {{"phase", phase}}, .rng = weft::Rng(static_cast<std::uint64_t>(seed))}};

@@ -49,7 +49,7 @@ struct Folder {
 
 weft::testing::Instance load(const Folder& folder, const Json& changes, const char* phase = "search") {
   Json args = {{"folder", folder.path.string()}, {"resolution", 2}, {"validation", 2}};
-  args.merge_patch(changes);
+  for (const auto& [name, value] : changes.items()) args[name] = value;
   return {weft::testing::Plugin::open("dataset", "image_folder"), args, {.study = {{"phase", phase}}}};
 }
 

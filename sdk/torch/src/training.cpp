@@ -239,7 +239,8 @@ class Training {
               reason.substr(0, reason.find('\n')) + ")");
 }
 
-// `body`, with running out of memory told as what it is. LibTorch has no one exception for it in all its versions.
+// `body`, with running out of memory told as what it is (LibTorch has no one exception for it in all its versions), and
+// LibTorch's errors without their backtraces.
 template <typename Body>
 auto in_epoch(int epoch, Body&& body) {
   try {
@@ -248,7 +249,9 @@ auto in_epoch(int epoch, Body&& body) {
     fail_out_of_memory(epoch, error.what());
   } catch (const c10::Error& error) {
     const std::string text = error.what_without_backtrace();
-    if (text.find("out of memory") == std::string::npos && text.find("not enough memory") == std::string::npos) throw;
+    if (text.find("out of memory") == std::string::npos && text.find("can't allocate memory") == std::string::npos) {
+      throw Error("in epoch " + std::to_string(epoch) + ": " + text);
+    }
     fail_out_of_memory(epoch, text);
   }
 }

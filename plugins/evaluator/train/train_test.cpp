@@ -1,0 +1,183 @@
+#include <ATen/ATen.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "weft/plugin.hpp"
+#include "weft/testing/dataset_contract.hpp"
+#include "weft/testing/evaluator_contract.hpp"
+#include "weft/torch/network.hpp"
+#include "weft/torch/training.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using weft::Json;
+using weft::TrialState;
+
+// One decision: 4, 8 or 16 channels; the last comes with a recipe of its own.
+class Widths final : public weft::DecisionSpace {
+ public:
+  explicit Widths(const weft::Context& context) : task_(context.task()) {}
+  std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
+    if (!taken.empty()) return {};
+    weft::Decision decision;
+    decision.name = "channels";
+    decision.options = {"4", "8", "16"};
+    return decision;
+  }
+  weft::Candidate decode(const weft::Genotype& genotype) const override {
+    weft::ArchitectureBuilder builder;
+    walk(genotype);
+    const int channels = 4 << genotype.decisions.at(0);
+    weft::NodeId at = builder.input(task_.input);
+    at = builder.add("conv2d", {{"channels", channels}, {"kernel", 3}, {"padding", 1}}, {at});
+    at = builder.add("activation", {}, {builder.add("batch_norm", {}, {at})});
+    at = builder.add("linear", {{"features", task_.classes}}, {builder.add("global_avg_pool", {}, {at})});
+    return {std::move(builder).build(at), channels == 16 ? Json{{"epochs", 1}} : Json::object()};
+  }
+
+ private:
+  weft::Task task_;
+};
+
+constexpr weft_component widths = weft::component<Widths>("widths");
+
+// A study of `train` on synthetic data, with a folder for its trial.
+struct Study {
+  fs::path folder = fs::temp_directory_path() / ("weft_train_test_" + std::to_string(getpid()) + "_" +
+                                                 std::to_string(reinterpret_cast<std::uintptr_t>(this)));
+  Json study;
+  weft::testing::Instance dataset, space, evaluator;
+  std::vector<Json> reports;
+  std::int32_t verdict = 0, verdict_epoch = 0;
+
+  explicit Study(const Json& args = Json::object(), const char* phase = "search")
+      : study{{"phase", phase}, {"task", {{"input", {1, 8, 8}}, {"classes", 4}}}},
+        dataset(weft::testing::Plugin::open("dataset", "synthetic"),
+                {{"channels", 1}, {"resolution", 8}, {"train", 240}, {"validation", 80}, {"test", 60}},
+                {.study = study}),
+        space(widths, Json::object(), {.study = study}),
+        evaluator(weft::testing::Plugin::open("evaluator", "train"), merged(args),
+                  {.study = study, .collaborators = {{"dataset", dataset.handle()}, {"space", space.handle()}}}) {
+    fs::create_directories(folder);
+  }
+  ~Study() { fs::remove_all(folder); }
+
+  static Json merged(const Json& args) {
+    Json full = {{"epochs", 3}, {"batch_size", 20}, {"crop_padding", 1}};
+    full.merge_patch(args);
+    return full;
+  }
+
+  weft::Evaluation evaluate(std::int32_t width, const weft::Fidelity& fidelity = {}, bool with_folder = true) {
+    weft_reporter reporter{};
+    reporter.size = sizeof(reporter);
+    reporter.context = this;
+    reporter.report = [](void* context, weft_text report) -> std::int32_t {
+      auto& self = *static_cast<Study*>(context);
+      self.reports.push_back(weft::detail::parse_json(report));
+      return self.reports.back().at("epoch") == self.verdict_epoch ? self.verdict : 0;
+    };
+    weft::EvaluationRequest request;
+    request.genotype = weft::Genotype(std::vector<std::int32_t>{width});
+    request.fidelity = fidelity;
+    if (with_folder) request.folder = folder;
+    request.rng = weft::Rng(5);
+    return weft::EvaluatorRef(evaluator.handle()).evaluate(request, reporter);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("train: metrics, reports and files of a search trial") {
+  Study study;
+  const weft::Evaluation evaluation = study.evaluate(1);
+  CHECK(evaluation.state == TrialState::complete);
+  CHECK(evaluation.metrics.at("epochs") == 3);
+  CHECK(evaluation.metrics.at("parameters") == 8 * 9 + 2 * 8 + 8 * 4 + 4);
+  CHECK_FALSE(evaluation.metrics.contains("test_accuracy"));
+  REQUIRE(study.reports.size() == 3);
+  for (const char* name : {"validation_accuracy", "validation_loss", "train_accuracy", "train_loss"}) {
+    CHECK(evaluation.metrics.at(name) == study.reports.back().at(name));
+  }
+  CHECK(fs::exists(weft::checkpoint_file(study.folder)));  // until the trial's end is on record
+  std::ifstream table(study.folder / "metrics.csv");
+  std::string line;
+  std::getline(table, line);
+  CHECK(line == "epoch,lr,seconds,train_accuracy,train_loss,validation_accuracy,validation_loss");
+  int lines = 0;
+  while (std::getline(table, line)) ++lines;
+  CHECK(lines == 3);
+
+  // The weights are those that were measured.
+  const weft::SpaceRef space(study.space.handle());
+  weft::Network network(space.decode(weft::Genotype(std::vector<std::int32_t>{1})).architecture, weft::Rng(99));
+  weft::load_weights(network, study.folder / "weights.pt");
+  const weft::Dataset& data = weft::testing::dataset_contract::dataset_of(study.dataset);
+  const weft::Score score = weft::evaluate(network, {data.validation(), {data.mean(), data.standard_deviation()}});
+  CHECK(score.accuracy == evaluation.metrics.at("validation_accuracy"));
+  CHECK(score.loss == Approx(evaluation.metrics.at("validation_loss").get<double>()));
+
+  CHECK(study.evaluate(1, {}, false).metrics == evaluation.metrics);
+}
+
+TEST_CASE("train: the final phase trains on all but the test split and measures on that") {
+  Study study({{"epochs", 2}}, "final");
+  const weft::Evaluation evaluation = study.evaluate(0);
+  CHECK(evaluation.metrics.at("test_accuracy").is_number());
+  CHECK(evaluation.metrics.at("test_loss").is_number());
+  CHECK_FALSE(evaluation.metrics.contains("validation_accuracy"));
+  Study apart({{"epochs", 2}, {"use_validation", false}}, "final");
+  const Json metrics = apart.evaluate(0).metrics;
+  CHECK(metrics.contains("validation_accuracy"));
+  CHECK(metrics.contains("test_accuracy"));
+}
+
+TEST_CASE("train: a candidate's recipe and a request's fidelity come before the arguments") {
+  Study study;
+  CHECK(study.evaluate(2).metrics.at("epochs") == 1);
+  CHECK(study.evaluate(2, {.epochs = 2}).metrics.at("epochs") == 2);
+  CHECK_THROWS_WITH(study.evaluate(0, {.data_fraction = 0.1}, false),
+                    ContainsSubstring("/batch_size is 20; must not exceed the number of training examples, 16"));
+  CHECK_THROWS_WITH(study.evaluate(0, {.resolution = 4}), ContainsSubstring("fidelity /resolution is not known"));
+}
+
+TEST_CASE("train: paused and gone on with, a trial ends as if it had not been") {
+  Study straight, paused;
+  const Json expected = straight.evaluate(1, {}, false).metrics;
+  paused.verdict_epoch = 1;
+  paused.verdict = static_cast<std::int32_t>(weft::Verdict::pause);
+  CHECK(paused.evaluate(1).state == TrialState::paused);
+  CHECK(fs::exists(weft::checkpoint_file(paused.folder)));
+  paused.verdict = 0;
+  CHECK(paused.evaluate(1).metrics == expected);
+
+  Study stopped;
+  stopped.verdict_epoch = 2;
+  stopped.verdict = static_cast<std::int32_t>(weft::Verdict::stop);
+  const weft::Evaluation ended = stopped.evaluate(1);
+  CHECK(ended.state == TrialState::pruned);
+  CHECK(ended.metrics.at("epochs") == 2);
+}
+
+TEST_CASE("train keeps the contract of evaluators") {
+  // The final phase without the validation examples has all metrics there are.
+  const Study study(Json::object(), "final");
+  weft::testing::check_evaluator(
+      weft::testing::Plugin::open("evaluator", "train"), Study::merged({{"use_validation", false}, {"epochs", 2}}),
+      {.study = study.study, .collaborators = {{"dataset", study.dataset.handle()}, {"space", study.space.handle()}}});
+}
+
+TEST_CASE("train refuses a device and threads it cannot use") {
+  setenv("WEFT_DEVICE", "abacus", 1);
+  CHECK_THROWS_WITH(Study(), ContainsSubstring("WEFT_DEVICE is \"abacus\"; must be cpu, or cuda:<index>"));
+  unsetenv("WEFT_DEVICE");
+  setenv("WEFT_THREADS", "two", 1);
+  CHECK_THROWS_WITH(Study(), ContainsSubstring("WEFT_THREADS is \"two\"; must be a number of threads"));
+  unsetenv("WEFT_THREADS");
+}

@@ -1,0 +1,305 @@
+#include "weft/torch/training.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/sgd.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/catch.hpp"
+#include "weft/plugin.hpp"
+#include "weft/testing/dataset_contract.hpp"
+#include "weft/torch/splits.hpp"
+#include "weft/torch/update_rule.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using weft::Json;
+using weft::Recipe;
+using weft::TrainingResult;
+using weft::Verdict;
+
+// The defaults of the evaluator `train`, without augmentation, and `changes`.
+Recipe recipe(const Json& changes) {
+  const weft::testing::Plugin plugin = weft::testing::Plugin::open("evaluator", "train");
+  Json json = plugin.configuration({{"crop_padding", 0}, {"flip", false}, {"gradient_clip", 0}, {"weight_decay", 0}});
+  for (const char* name : {"use_validation", "data_fraction"}) json.erase(name);  // the evaluator's own
+  json.merge_patch(changes);
+  return Recipe::from_json(json);
+}
+
+weft::TrainingData waves(const Json& changes) {
+  Json args = {{"resolution", 8}, {"channels", 1}, {"train", 600}, {"validation", 300}, {"noise", 0.1}};
+  for (const auto& [name, value] : changes.items()) args[name] = value;
+  const weft::testing::Instance made(weft::testing::Plugin::open("dataset", "synthetic"), args);
+  const weft::Dataset& data = weft::testing::dataset_contract::dataset_of(made);
+  return {data.train(), data.validation(), {data.mean(), data.standard_deviation()}};
+}
+
+// Two convolutions with batch norm; between them, if asked, a path that may be dropped, and dropout.
+weft::Architecture small_network(bool random_layers) {
+  weft::ArchitectureBuilder builder;
+  weft::NodeId at = builder.input(weft::Shape::image(1, 8, 8));
+  const auto layer = [&](weft::NodeId from, int channels, int stride) {
+    const auto convolution =
+        builder.add("conv2d", {{"channels", channels}, {"kernel", 3}, {"padding", 1}, {"stride", stride}}, {from});
+    return builder.add("activation", {}, {builder.add("batch_norm", {}, {convolution})});
+  };
+  at = layer(at, 8, 1);
+  if (random_layers) {
+    at = builder.add("add", {}, {at, builder.add("drop_path", {}, {layer(at, 8, 1)})});
+    at = builder.add("dropout", {{"probability", 0.2}}, {at});
+  }
+  at = builder.add("global_avg_pool", {}, {layer(at, 16, 2)});
+  return std::move(builder).build(builder.add("linear", {{"features", 4}}, {at}));
+}
+
+bool same_weights(const weft::Network& one, const weft::Network& other) {
+  const auto first = one.state(), second = other.state();
+  for (const auto& [name, tensor] : first) {
+    if (!tensor.equal(second.at(name))) return false;
+  }
+  return first.size() == second.size();
+}
+
+Json without_seconds(const TrainingResult& result) {
+  Json curve = Json::array();
+  for (const auto& epoch : result.curve) curve.push_back(epoch.to_json());
+  for (Json& epoch : curve) epoch.erase("seconds");
+  return curve;
+}
+
+struct TemporaryFolder {
+  fs::path path = fs::temp_directory_path() / ("weft_training_test_" + std::to_string(getpid()));
+  TemporaryFolder() { fs::create_directories(path); }
+  ~TemporaryFolder() { fs::remove_all(path); }
+};
+
+template <typename Body>
+std::string message_of(Body&& body) {
+  try {
+    body();
+  } catch (const weft::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("a small network learns what a linear classifier cannot") {
+  at::set_num_threads(1);
+  weft::Network network(small_network(false), weft::Rng(1));
+  const TrainingResult result = weft::train(
+      network, waves({}),
+      recipe({{"epochs", 12}, {"batch_size", 30}, {"lr", 0.05}, {"crop_padding", 1}, {"flip", true}}), weft::Rng(1));
+  REQUIRE(result.curve.size() == 12);
+  CHECK(result.curve.back().validation->accuracy > 80.0);  // chance: 25
+  CHECK(result.curve.back().train.loss < result.curve.front().train.loss);
+}
+
+TEST_CASE("learning rate schedules, worked out by hand") {
+  const Recipe cosine = recipe({{"epochs", 10}, {"lr", 0.1}, {"lr_min", 0.02}});
+  CHECK(cosine.learning_rate(0.0) == Approx(0.1));
+  CHECK(cosine.learning_rate(2.5) == Approx(0.02 + 0.08 * (1.0 + std::sqrt(0.5)) / 2.0));
+  CHECK(cosine.learning_rate(5.0) == Approx(0.06));
+  CHECK(cosine.learning_rate(10.0) == Approx(0.02));
+  const Recipe warm = recipe({{"epochs", 10}, {"lr", 0.1}, {"warmup_epochs", 2}});
+  CHECK(warm.learning_rate(0.5) == Approx(0.025));
+  CHECK(warm.learning_rate(2.0) == Approx(0.1));
+  CHECK(warm.learning_rate(6.0) == Approx(0.05));
+  const Recipe step =
+      recipe({{"epochs", 10}, {"lr", 0.1}, {"schedule", "step"}, {"milestones", {3, 6}}, {"gamma", 0.1}});
+  CHECK(step.learning_rate(2.9) == Approx(0.1));
+  CHECK(step.learning_rate(3.0) == Approx(0.01));
+  CHECK(step.learning_rate(6.0) == Approx(0.001));
+  const Recipe dropping = recipe({{"epochs", 4}, {"drop_path", 0.2}});
+  CHECK(dropping.drop_path_at(1) == 0.0);
+  CHECK(dropping.drop_path_at(3) == Approx(0.1));
+}
+
+TEST_CASE("a recipe says what is wrong with it") {
+  CHECK(message_of([] { recipe({{"lr", -1}}); }) == "/lr is -1; must be at least 0.0");
+  CHECK(message_of([] { recipe({{"batch_size", 1.5}}); }) == "/batch_size is 1.5; must be an integer");
+  CHECK(message_of([] {
+          recipe({{"update_rule", "lamb"}});
+        }) == "/update_rule is \"lamb\"; must be one of [\"sgd\",\"adam\"]");
+  CHECK(message_of([] {
+          recipe({{"learning_rate", 1}});
+        }).starts_with("/learning_rate is not a member of a training recipe"));
+  CHECK(message_of([] { recipe({{"lr", nullptr}}); }) == "the training recipe lacks /lr");
+}
+
+TEST_CASE("the update rules are LibTorch's") {
+  // A channels-last weight among them: its elements must stay where they are.
+  const auto parameters = [] {
+    at::manual_seed(1);
+    return std::vector<at::Tensor>{at::randn({4, 3, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast).requires_grad_(),
+                                   at::randn({5}).requires_grad_()};
+  };
+  const auto loss = [](const std::vector<at::Tensor>& p) {
+    return p[0].pow(3).sum() + (p[0][0][0].sum() * p[1]).sin().sum();
+  };
+  const auto compare = [&](const Json& changes, auto&& make_optimizer) {
+    std::vector<at::Tensor> ours = parameters(), theirs = parameters();
+    auto optimizer = make_optimizer(theirs);
+    weft::UpdateRule rule(ours, recipe(changes));
+    for (int i = 0; i < 5; ++i) {
+      optimizer.zero_grad();
+      loss(theirs).backward();
+      optimizer.step();
+      rule.zero_grad();
+      loss(ours).backward();
+      rule.step(0.01);
+    }
+    for (std::size_t i = 0; i < ours.size(); ++i) CHECK(ours[i].allclose(theirs[i], 1e-6, 1e-7));
+  };
+  const Json decay = {{"weight_decay", 0.1}};
+  for (const bool nesterov : {false, true}) {
+    Json changes = decay;
+    changes["nesterov"] = nesterov;
+    compare(changes, [&](auto p) {
+      return torch::optim::SGD(p, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1).nesterov(nesterov));
+    });
+  }
+  compare({{"update_rule", "adam"}, {"weight_decay", 0.1}},
+          [](auto p) { return torch::optim::Adam(p, torch::optim::AdamOptions(0.01).weight_decay(0.1)); });
+}
+
+TEST_CASE("gradients are clipped by their common norm, and parameters own their memory afterwards") {
+  at::Tensor a = at::full({1}, 1.0F).requires_grad_(), b = at::full({1}, 1.0F).requires_grad_();
+  {
+    weft::UpdateRule rule({a, b}, recipe({{"gradient_clip", 5}, {"momentum", 0}}));
+    (30 * a + 40 * b).sum().backward();  // norm 50: a tenth of it is left
+    rule.step(0.1);
+    rule.zero_grad();
+    (0.3 * a + 0.4 * b).sum().backward();  // norm 0.5: as it is
+    rule.step(1.0);
+  }
+  CHECK(a.item<float>() == Approx(1.0 - 0.1 * 3.0 - 0.3));
+  CHECK(b.item<float>() == Approx(1.0 - 0.1 * 4.0 - 0.4));
+  CHECK(b.storage().nbytes() == sizeof(float));
+  CHECK_FALSE(b.grad().defined());
+}
+
+TEST_CASE("label smoothing, worked out by hand") {
+  weft::ArchitectureBuilder builder;
+  const auto input = builder.input(weft::Shape::image(1, 1, 1));
+  const auto architecture =
+      std::move(builder).build(builder.add("linear", {{"features", 2}}, {builder.add("flatten", {}, {input})}, "head"));
+  weft::Network network(architecture, weft::Rng(1));
+  {
+    const at::NoGradGuard no_grad;
+    network.state().at("head.weight").zero_();
+    network.state().at("head.bias").copy_(at::tensor({0.0, std::log(3.0)}));  // probabilities 1/4 and 3/4
+  }
+  const weft::Split split{at::zeros({300, 1, 1, 1}, at::kByte), at::ones({300}, at::kLong)};
+  const TrainingResult result = weft::train(network, {split, split, {{0.0}, {1.0}}},
+                                            recipe({{"epochs", 1}, {"lr", 0}, {"label_smoothing", 0.2}}), weft::Rng(1));
+  const double right = -std::log(0.75), wrong = -std::log(0.25);
+  CHECK(result.curve[0].train.loss == Approx(0.8 * right + 0.2 * (right + wrong) / 2.0));
+  CHECK(result.curve[0].validation->loss == Approx(right));  // 300 examples: more than one batch
+  CHECK(result.curve[0].validation->accuracy == 100.0);
+}
+
+TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not") {
+  at::set_num_threads(1);
+  const std::string update_rule = GENERATE(as<std::string>{}, "sgd", "adam");
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 80}});
+  const Recipe varied = recipe({{"epochs", 4},
+                                {"batch_size", 32},
+                                {"update_rule", update_rule},
+                                {"drop_path", 0.3},
+                                {"crop_padding", 1},
+                                {"flip", true},
+                                {"cutout", 2},
+                                {"gradient_clip", 1},
+                                {"weight_decay", 1e-3},
+                                {"lr", 0.01}});
+  weft::Network whole(small_network(true), weft::Rng(1));
+  const TrainingResult expected = weft::train(whole, data, varied, weft::Rng(9));
+
+  const TemporaryFolder folder;
+  weft::Network interrupted(small_network(true), weft::Rng(1));
+  const TrainingResult half = weft::train(interrupted, data, varied, weft::Rng(9),
+                                          {.folder = folder.path, .report = [](const Json& report) {
+                                             return report.at("epoch") == 2 ? Verdict::pause : Verdict::go_on;
+                                           }});
+  CHECK(half.state == weft::TrialState::paused);
+  REQUIRE(half.curve.size() == 2);
+  CHECK_FALSE(same_weights(whole, interrupted));
+
+  at::manual_seed(12345);                                     // as another process would have left it
+  weft::Network resumed(small_network(true), weft::Rng(77));  // its weights come from the checkpoint
+  std::vector<int> reported;
+  const TrainingResult result =
+      weft::train(resumed, data, varied, weft::Rng(9), {.folder = folder.path, .report = [&](const Json& report) {
+                                                          reported.push_back(report.at("epoch"));
+                                                          return Verdict::go_on;
+                                                        }});
+  CHECK(result.state == weft::TrialState::complete);
+  CHECK(reported == std::vector<int>{3, 4});
+  CHECK(without_seconds(result) == without_seconds(expected));
+  CHECK(same_weights(whole, resumed));
+
+  // The random layers and the seed do matter, else the above would show nothing.
+  weft::Network other(small_network(true), weft::Rng(1));
+  weft::train(other, data, varied, weft::Rng(10));
+  CHECK_FALSE(same_weights(whole, other));
+}
+
+TEST_CASE("a checkpoint that does not fit is refused") {
+  const TemporaryFolder folder;
+  const weft::TrainingData data = waves({{"train", 100}, {"validation", 40}});
+  const auto run = [&](const char* update_rule) {
+    weft::Network network(small_network(false), weft::Rng(1));
+    weft::train(network, data, recipe({{"epochs", 1}, {"batch_size", 30}, {"update_rule", update_rule}}), weft::Rng(1),
+                {.folder = folder.path});
+  };
+  run("sgd");
+  CHECK_THAT(message_of([&] { run("adam"); }), ContainsSubstring("of another network or update rule"));
+  std::ofstream(weft::checkpoint_file(folder.path)) << "not a checkpoint";
+  CHECK_THAT(message_of([&] { run("sgd"); }),
+             ContainsSubstring("damaged checkpoint") && ContainsSubstring("remove the file"));
+}
+
+TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 40}});
+  weft::Network network(small_network(false), weft::Rng(1));
+  SECTION("stopped") {
+    const TrainingResult result =
+        weft::train(network, data, recipe({{"epochs", 5}}), weft::Rng(1), {.report = [](const Json& report) {
+                      CHECK(report.at("validation_accuracy").is_number());
+                      return report.at("epoch") == 2 ? Verdict::stop : Verdict::go_on;
+                    }});
+    CHECK(result.state == weft::TrialState::pruned);
+    CHECK(result.curve.size() == 2);
+  }
+  SECTION("the loss is not finite") {
+    const Recipe exploding = recipe({{"epochs", 5}, {"schedule", "step"}, {"milestones", {2}}, {"gamma", 1e38}});
+    CHECK_THAT(message_of([&] { weft::train(network, data, exploding, weft::Rng(1)); }),
+               ContainsSubstring("loss is not finite in epoch 3"));
+  }
+  SECTION("a batch is larger than the data") {
+    CHECK(message_of([&] {
+            weft::train(network, data, recipe({{"batch_size", 161}}), weft::Rng(1));
+          }) == "/batch_size is 161; must not exceed the number of training examples, 160");
+  }
+#ifndef __SANITIZE_ADDRESS__  // which ends the process instead
+  SECTION("memory does not suffice") {
+    at::globalContext().setUserEnabledMkldnn(false);  // which refuses such extents before it asks for memory
+    weft::ArchitectureBuilder builder;
+    const auto input = builder.input(weft::Shape::image(1, 8, 8));
+    const auto vast = builder.add("conv2d", {{"channels", 4}, {"kernel", 1}, {"padding", 4000000}}, {input});
+    weft::Network large(std::move(builder).build(builder.add("global_avg_pool", {}, {vast})), weft::Rng(1));
+    CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1)); }),
+               ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
+    at::globalContext().setUserEnabledMkldnn(true);
+  }
+#endif
+}
