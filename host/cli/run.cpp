@@ -171,10 +171,10 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
-    Journal journal(folder.journal(), Journal::Mode::create);
     Json opening = {{"weft", WEFT_VERSION}};
     if (!conduct.task().is_null()) opening["task"] = conduct.task();
-    journal.append(0.0, "study", -1, opening.dump());
+    Journal::create(folder.journal(), opening);
+    Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
     code = conduct.run(&journal, &folder, false);
   }

@@ -11,12 +11,6 @@ namespace {
 
 constexpr int format_version = 1;
 
-int open_flags(Journal::Mode mode) {
-  if (mode == Journal::Mode::create) return SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE;
-  // WAL needs write access to recover what a killed host left, also for a reader.
-  return SQLite::OPEN_READWRITE;
-}
-
 }  // namespace
 
 struct Journal::Database {
@@ -30,25 +24,41 @@ struct Journal::Database {
   }
 };
 
+void Journal::create(const std::filesystem::path& file, const Json& opening) {
+  std::filesystem::path beside = file;
+  beside += ".part";
+  try {
+    SQLite::Database database(beside.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    database.exec(
+        "CREATE TABLE events (sequence INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, "
+        "trial INTEGER NOT NULL, body TEXT NOT NULL)");
+    SQLite::Statement insert(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (0, 'study', -1, ?)");
+    insert.bind(1, opening.dump());
+    insert.exec();
+    database.exec(fmt::format("PRAGMA user_version = {}", format_version));
+  } catch (const SQLite::Exception& error) {
+    throw Error(fmt::format("{}: cannot be created: {}", file.string(), error.what()));
+  }
+  std::filesystem::rename(beside, file);
+}
+
 Journal::Journal(const std::filesystem::path& file, Mode mode) {
   try {
-    database_.reset(new Database{file.string(), SQLite::Database(file.string(), open_flags(mode), 5000), nullptr});
+    // WAL needs write access to recover what a killed host left, also for a reader.
+    database_.reset(new Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
     SQLite::Database& database = database_->database;
-    database.exec("PRAGMA journal_mode = WAL");
-    database.exec("PRAGMA synchronous = NORMAL");  // a killed process loses nothing; a power failure at most the last events
-    if (mode == Mode::create) {
-      database.exec("CREATE TABLE events (sequence INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, trial INTEGER NOT NULL, body TEXT NOT NULL)");
-      database.exec(fmt::format("PRAGMA user_version = {}", format_version));
-    }
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     if (version != format_version) {
-      throw Error(fmt::format("{}: is a journal of version {}, this host reads version {}", file.string(), version, format_version));
+      throw Error(fmt::format("{}: is a journal of version {}, this host reads version {}", file.string(), version,
+                              format_version));
     }
-    if (mode != Mode::read) {
-      database_->insert = std::make_unique<SQLite::Statement>(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
-    }
+    if (mode == Mode::read) return;
+    database.exec("PRAGMA journal_mode = WAL");
+    database.exec("PRAGMA synchronous = NORMAL");  // a killed process loses nothing; a power failure at most the last events
+    database_->insert =
+        std::make_unique<SQLite::Statement>(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
   } catch (const SQLite::Exception& error) {
-    throw Error(fmt::format("{}: cannot be {}: {}", file.string(), mode == Mode::create ? "created" : "opened", error.what()));
+    throw Error(fmt::format("{}: cannot be opened: {}", file.string(), error.what()));
   }
 }
 

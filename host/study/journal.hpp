@@ -24,9 +24,12 @@ class Journal {
     std::int64_t trial = -1;
     Json body;
   };
-  enum class Mode { create, append, read };
+  enum class Mode { append, read };
 
-  // Throws Error when the file cannot be created, opened or read, or is no journal of this version.
+  // Makes a journal that holds one event, "study", whole or not at all: where there is a file, there is a study.
+  static void create(const std::filesystem::path& file, const Json& opening);
+
+  // Throws Error when the file cannot be opened or read, or is no journal of this version.
   Journal(const std::filesystem::path& file, Mode mode);
   ~Journal();
   Journal(Journal&&) noexcept;

@@ -37,10 +37,10 @@ class Convolution final : public OperationModule {
         dilation_(arguments.node.attributes.at("dilation")),
         groups_(arguments.node.attributes.at("groups")) {
     const Extents kernel = arguments.node.attributes.at("kernel");
-    subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} && depth < 8;
     const std::int64_t channels = arguments.node.shape.channels;
     const std::int64_t depth = arguments.inputs[0].channels / groups_;
     const std::int64_t fan_in = depth * kernel[0] * kernel[1];
+    subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} && depth < 8;
     Initialisation draw(arguments.rng);
     weight_ = register_parameter("weight", draw({channels, depth, kernel[0], kernel[1]}, fan_in));
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
@@ -53,7 +53,8 @@ class Convolution final : public OperationModule {
     // beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower way.
     const at::Tensor& x = inputs[0];
     const at::Tensor read = x.slice(2, 0, x.size(2), stride_[0]).slice(3, 0, x.size(3), stride_[1]);
-    return at::conv2d(read.contiguous(x.suggest_memory_format()), weight_, bias_, 1, 0, 1, groups_);
+    return at::conv2d(read.contiguous(x.suggest_memory_format()), weight_, bias_, Extents{1, 1}, padding_, dilation_,
+                      groups_);
   }
 
  private:
