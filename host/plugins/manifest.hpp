@@ -15,7 +15,7 @@ struct Manifest {
   std::string name, kind, tier, version, summary;
   std::vector<std::string> required, provided;  // capabilities
 
-  // "optimizer regularized_evolution".
+  // Kind and name: "optimizer my_optimizer".
   std::string title() const { return kind + " " + name; }
   std::filesystem::path library() const { return file.parent_path() / json.at("library").get<std::string>(); }
   const Json& parameters() const { return json.at("parameters"); }

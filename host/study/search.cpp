@@ -130,7 +130,7 @@ bool Search::budget_left() const {
   return time_left() && (!pipeline_.budget.trials || static_cast<std::int64_t>(trials_.counted()) < *pipeline_.budget.trials);
 }
 
-// False when there is nothing to ask for now.
+// False when there is nothing to ask for until a result is told.
 bool Search::ask(std::size_t capacity) {
   if (waiting_for_results_ || !budget_left() || optimizer_.finished()) return false;
   if (pipeline_.budget.trials) {

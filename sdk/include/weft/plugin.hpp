@@ -1,6 +1,6 @@
 // The plugin author's last line: what a library offers.
 //
-//   WEFT_PLUGIN(weft::component<RegularizedEvolution>("regularized_evolution"))
+//   WEFT_PLUGIN(weft::component<MyOptimizer>("my_optimizer"))
 //
 // The class derives from the kind's abstract class and is constructed from a `const weft::Context&`. The macro defines
 // the one exported symbol, and a stamp in its own ELF section that repeats the tags, so that the host can refuse a
