@@ -37,8 +37,8 @@ int best_command(const std::filesystem::path& study, std::size_t count, bool jso
 
 struct ExportOptions {
   std::filesystem::path study;
-  std::optional<std::int64_t> trial;  // default: the best
-  std::string format;                 // architecture, dot, svg, weights
+  std::optional<std::int64_t> trial;            // default: the best
+  std::string format;                           // architecture, dot, svg, weights
   std::optional<std::filesystem::path> output;  // default: stdout for text
   bool whole = false;
 };

@@ -23,7 +23,8 @@ struct Finding {
 
 // Runs in a process of its own: the host itself stays free of LibTorch.
 std::string in_child(const std::string& arguments) {
-  const std::string command = fmt::format("'{}' {} 2>&1", std::filesystem::read_symlink("/proc/self/exe").string(), arguments);
+  const std::string command =
+      fmt::format("'{}' {} 2>&1", std::filesystem::read_symlink("/proc/self/exe").string(), arguments);
   FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return "cannot start a child process";
   std::string output;
@@ -35,31 +36,43 @@ std::string in_child(const std::string& arguments) {
 
 std::vector<Finding> examine(const Catalogue& catalogue) {
   std::vector<Finding> findings;
-  findings.push_back({"weft", fmt::format("{} (ABI {}.{}, {})", WEFT_VERSION, WEFT_ABI_MAJOR, WEFT_ABI_MINOR, WEFT_TORCH_TAG), ""});
+  findings.push_back(
+      {"weft", fmt::format("{} (ABI {}.{}, {})", WEFT_VERSION, WEFT_ABI_MAJOR, WEFT_ABI_MINOR, WEFT_TORCH_TAG), ""});
   const std::string torch = in_child("probe-torch");
-  findings.push_back({"LibTorch", torch, torch.rfind("failed", 0) == 0 ? "install it (Debian: libtorch-dev) or set LD_LIBRARY_PATH to the one Weft was built with" : ""});
+  findings.push_back({"LibTorch", torch,
+                      torch.rfind("failed", 0) == 0
+                          ? "install it (Debian: libtorch-dev) or set LD_LIBRARY_PATH to the one Weft was built with"
+                          : ""});
   findings.push_back({"cores", std::to_string(std::thread::hardware_concurrency()), ""});
   for (const std::filesystem::path& folder : catalogue.folders()) {
-    findings.push_back({"plugin folder", fmt::format("{}{}", folder.string(), std::filesystem::exists(folder) ? "" : " (absent)"), ""});
+    findings.push_back({"plugin folder",
+                        fmt::format("{}{}", folder.string(), std::filesystem::exists(folder) ? "" : " (absent)"), ""});
   }
-  findings.push_back({"plugins", std::to_string(catalogue.entries().size()), catalogue.entries().empty() ? "build or install some; `./dev build` builds Weft's own" : ""});
-  for (const Catalogue::Broken& broken : catalogue.broken()) findings.push_back({"broken manifest", broken.error, "mend or remove it"});
+  findings.push_back({"plugins", std::to_string(catalogue.entries().size()),
+                      catalogue.entries().empty() ? "build or install some; `./dev build` builds Weft's own" : ""});
+  for (const Catalogue::Broken& broken : catalogue.broken())
+    findings.push_back({"broken manifest", broken.error, "mend or remove it"});
   for (const Catalogue::Entry& entry : catalogue.entries()) {
     const Manifest& manifest = entry.manifest;
     if (!entry.shadowed_by.empty()) {
-      findings.push_back({"shadowed plugin", fmt::format("{} by {}", manifest.file.string(), entry.shadowed_by.string()), "remove one of them if this is not meant"});
+      findings.push_back({"shadowed plugin",
+                          fmt::format("{} by {}", manifest.file.string(), entry.shadowed_by.string()),
+                          "remove one of them if this is not meant"});
     }
-    if (!std::filesystem::exists(manifest.library())) findings.push_back({"plugin without library", manifest.library().string(), "build it, or remove its manifest"});
+    if (!std::filesystem::exists(manifest.library()))
+      findings.push_back({"plugin without library", manifest.library().string(), "build it, or remove its manifest"});
   }
   const bool dot = !boost::process::search_path("dot").empty();
-  findings.push_back({"Graphviz", dot ? "found" : "absent", dot ? "" : "pictures need it; install Debian's package graphviz"});
+  findings.push_back(
+      {"Graphviz", dot ? "found" : "absent", dot ? "" : "pictures need it; install Debian's package graphviz"});
   return findings;
 }
 
 }  // namespace
 
 int probe_torch_command() {
-  const std::filesystem::path library = Installation::locate().plugins.parent_path().parent_path() / "libweft_torch.so.1";
+  const std::filesystem::path library =
+      Installation::locate().plugins.parent_path().parent_path() / "libweft_torch.so.1";
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* symbol = handle != nullptr ? dlsym(handle, "weft_libtorch_description") : nullptr;
   if (symbol == nullptr) {
@@ -73,10 +86,12 @@ int probe_torch_command() {
 int doctor_command(bool json, const PluginPath& plugin_path) {
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const std::vector<Finding> findings = examine(catalogue);
-  const bool well = std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.remedy.empty(); });
+  const bool well =
+      std::all_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.remedy.empty(); });
   if (json) {
     Json list = Json::array();
-    for (const Finding& finding : findings) list.push_back({{"what", finding.what}, {"found", finding.found}, {"remedy", finding.remedy}});
+    for (const Finding& finding : findings)
+      list.push_back({{"what", finding.what}, {"found", finding.found}, {"remedy", finding.remedy}});
     fmt::print("{}\n", list.dump(1));
   } else {
     for (const Finding& finding : findings) {

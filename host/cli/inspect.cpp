@@ -62,13 +62,16 @@ int trials_command(const fs::path& study, bool json) {
     fmt::print("{}\n", list.dump(1));
     return done;
   }
-  fmt::print("{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds", "genotype, or why it ended");
+  fmt::print("{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds",
+             "genotype, or why it ended");
   for (const Trial& trial : trials.all()) {
     std::string note = trial.proposal.genotype.key();
     if (trial.duplicate_of) note = fmt::format("as trial {}", *trial.duplicate_of);
     if (trial.waits_for) note = fmt::format("waits for trial {}, the same architecture", *trial.waits_for);
     if (!trial.reason.empty()) note = trial.reason;
-    fmt::print("{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state), trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds, one_line(note, 90));
+    fmt::print("{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
+               trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds,
+               one_line(note, 90));
   }
   return done;
 }
@@ -91,7 +94,9 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
     return done;
   }
   for (const Json& entry : list) {
-    fmt::print("trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(), open.pipeline.objectives.front().manifest->name, entry.at("objectives")[0].get<double>(), entry.at("notation").get<std::string>());
+    fmt::print("trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(),
+               open.pipeline.objectives.front().manifest->name, entry.at("objectives")[0].get<double>(),
+               entry.at("notation").get<std::string>());
     fmt::print("  {}\n", entry.at("metrics").dump());
     if (entry.contains("final")) fmt::print("  trained to the end: {}\n", entry.at("final").dump());
   }
@@ -101,11 +106,16 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
 int export_command(const ExportOptions& options, const PluginPath& plugin_path) {
   OpenStudy open(options.study, plugin_path);
   const Trial* best = open.trials.best();
-  if (!options.trial && best == nullptr) throw Error(fmt::format("{}: no trial is complete yet; name one with --trial", options.study.string()));
+  if (!options.trial && best == nullptr)
+    throw Error(fmt::format("{}: no trial is complete yet; name one with --trial", options.study.string()));
   const Trial& trial = options.trial ? open.trials.at(*options.trial) : *best;
   if (options.format == "weights") {
     const std::optional<fs::path> weights = weights_of(open.folder, trial.id);
-    if (!weights) throw Error(fmt::format("{}: the weights of trial {} were not kept; the pipeline's /keep_weights says for how many of the best they are", options.study.string(), trial.id));
+    if (!weights)
+      throw Error(
+          fmt::format("{}: the weights of trial {} were not kept; the pipeline's /keep_weights says for how many of "
+                      "the best they are",
+                      options.study.string(), trial.id));
     const fs::path target = options.output.value_or("weights.pt");
     fs::copy_file(*weights, target, fs::copy_options::overwrite_existing);
     fmt::print(stderr, "{}\n", target.string());
@@ -113,7 +123,9 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
   }
   const Architecture architecture = open.assembly.space().decode(trial.proposal.genotype).architecture;
   const DrawingOptions drawing{.whole = options.whole};
-  const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n" : options.format == "dot" ? to_dot(architecture, drawing) : to_svg(architecture, drawing);
+  const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
+                           : options.format == "dot"        ? to_dot(architecture, drawing)
+                                                            : to_svg(architecture, drawing);
   if (options.output) {
     write_atomically(*options.output, text);
   } else {
@@ -126,7 +138,9 @@ int plugin_list_command(bool json, const PluginPath& plugin_path) {
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   std::vector<const Catalogue::Entry*> entries;
   for (const Catalogue::Entry& entry : catalogue.entries()) entries.push_back(&entry);
-  std::stable_sort(entries.begin(), entries.end(), [](auto* a, auto* b) { return std::tie(a->manifest.kind, a->manifest.name) < std::tie(b->manifest.kind, b->manifest.name); });
+  std::stable_sort(entries.begin(), entries.end(), [](auto* a, auto* b) {
+    return std::tie(a->manifest.kind, a->manifest.name) < std::tie(b->manifest.kind, b->manifest.name);
+  });
   if (json) {
     Json list = Json::array();
     for (const auto* entry : entries) {
@@ -141,7 +155,8 @@ int plugin_list_command(bool json, const PluginPath& plugin_path) {
   std::string kind;
   for (const auto* entry : entries) {
     if (entry->manifest.kind != kind) fmt::print("{}\n", kind = entry->manifest.kind);
-    fmt::print("  {:<24} {}{}\n", entry->manifest.name, entry->manifest.summary, entry->shadowed_by.empty() ? "" : fmt::format(" [shadowed by {}]", entry->shadowed_by.string()));
+    fmt::print("  {:<24} {}{}\n", entry->manifest.name, entry->manifest.summary,
+               entry->shadowed_by.empty() ? "" : fmt::format(" [shadowed by {}]", entry->shadowed_by.string()));
   }
   for (const Catalogue::Broken& broken : catalogue.broken()) fmt::print(stderr, "broken: {}\n", broken.error);
   return done;
@@ -157,7 +172,8 @@ int plugin_show_command(const std::string& name, bool json, const PluginPath& pl
     if (entry.manifest.name == name) found.push_back(&entry.manifest);
   }
   if (found.empty()) {
-    throw InvalidInput(fmt::format("no plugin is called \"{}\"{}. `weft plugin list` shows all", name, did_you_mean(name, {known.begin(), known.end()})));
+    throw InvalidInput(fmt::format("no plugin is called \"{}\"{}. `weft plugin list` shows all", name,
+                                   did_you_mean(name, {known.begin(), known.end()})));
   }
   if (json) {
     Json list = Json::array();
@@ -169,14 +185,20 @@ int plugin_show_command(const std::string& name, bool json, const PluginPath& pl
     fmt::print("{} {}: {}\n", manifest->title(), manifest->version, manifest->summary);
     if (manifest->json.contains("reference")) {
       const Json& reference = manifest->json.at("reference");
-      fmt::print("  {} {}, \"{}\"{}\n", reference.at("authors").get<std::string>(), reference.at("year").get<int>(), reference.at("title").get<std::string>(), reference.contains("arxiv") ? ", arXiv " + reference.at("arxiv").get<std::string>() : "");
+      fmt::print("  {} {}, \"{}\"{}\n", reference.at("authors").get<std::string>(), reference.at("year").get<int>(),
+                 reference.at("title").get<std::string>(),
+                 reference.contains("arxiv") ? ", arXiv " + reference.at("arxiv").get<std::string>() : "");
     }
-    fmt::print("  requires: {}\n  provides: {}\n", manifest->required.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->required, ", ")), manifest->provided.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->provided, ", ")));
+    fmt::print("  requires: {}\n  provides: {}\n",
+               manifest->required.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->required, ", ")),
+               manifest->provided.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->provided, ", ")));
     fmt::print("  manifest: {}\n", manifest->file.string());
     const Json properties = manifest->parameters().value("properties", Json::object());
     if (!properties.empty()) fmt::print("  parameters:\n");
     for (const auto& [parameter, schema] : properties.items()) {
-      fmt::print("    {:<24} {:<10} {}\n", parameter, schema.contains("default") ? one_line(schema.at("default").dump(), 40) : "(required)", schema.value("description", ""));
+      fmt::print("    {:<24} {:<10} {}\n", parameter,
+                 schema.contains("default") ? one_line(schema.at("default").dump(), 40) : "(required)",
+                 schema.value("description", ""));
     }
   }
   return done;

@@ -16,21 +16,26 @@ namespace {
 using namespace weft::host;
 
 void add_pipeline_options(CLI::App& command, RunOptions& options) {
-  command.add_option("pipeline", options.pipeline, "A pipeline's file, or the name of an installed one (quickstart)")->required();
+  command.add_option("pipeline", options.pipeline, "A pipeline's file, or the name of an installed one (quickstart)")
+      ->required();
   command.add_option("--profile", options.overrides.profile, "Apply one of the pipeline's profiles");
   command.add_option("--seed", options.overrides.seed, "Replace the pipeline's seed");
-  command.add_option("--set", options.overrides.settings, "Replace one value: /budget/trials=100 (may be repeated)")->allow_extra_args(false);
-  command.add_option("--slots", options.slots, "Run trials in workers: cpu:<threads> or cuda:<index>, one worker each")->delimiter(',');
+  command.add_option("--set", options.overrides.settings, "Replace one value: /budget/trials=100 (may be repeated)")
+      ->allow_extra_args(false);
+  command.add_option("--slots", options.slots, "Run trials in workers: cpu:<threads> or cuda:<index>, one worker each")
+      ->delimiter(',');
   command.add_flag("--json", options.json, "Print the result as JSON, and no progress");
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Weft: neural architecture search. Searches an architecture for your data, as a pipeline describes it.", "weft");
+  CLI::App app("Weft: neural architecture search. Searches an architecture for your data, as a pipeline describes it.",
+               "weft");
   app.set_version_flag("--version", WEFT_VERSION);
   app.require_subcommand(1);
   app.footer("Exit codes: 0 done, 1 failed, 2 unusable input, 130 interrupted (go on with `weft resume`).");
   PluginPath plugin_path;
-  app.add_option("--plugin-path", plugin_path, "Look for plugins here first (may be repeated)")->allow_extra_args(false);
+  app.add_option("--plugin-path", plugin_path, "Look for plugins here first (may be repeated)")
+      ->allow_extra_args(false);
   int code = done;
 
   RunOptions run_options;
@@ -52,7 +57,8 @@ int run(int argc, char** argv) {
 
   RunOptions check_options;
   std::size_t samples = 200;
-  CLI::App* check = app.add_subcommand("check", "Check a pipeline and its data without running it; say what share of the space is feasible");
+  CLI::App* check = app.add_subcommand(
+      "check", "Check a pipeline and its data without running it; say what share of the space is feasible");
   add_pipeline_options(*check, check_options);
   check->add_option("--samples", samples, "Candidates to sample")->capture_default_str();
   check->callback([&] { code = check_command(check_options, samples, plugin_path); });
@@ -84,8 +90,11 @@ int run(int argc, char** argv) {
   CLI::App* export_ = app.add_subcommand("export", "A trial's architecture, picture or weights");
   export_->add_option("study", export_options.study, "The study's folder")->required();
   export_->add_option("--trial", export_options.trial, "Which trial (default: the best)");
-  export_->add_option("--format", export_options.format, "architecture (JSON), dot, svg or weights")->required()->check(CLI::IsMember({"architecture", "dot", "svg", "weights"}));
-  export_->add_option("--output,-o", export_options.output, "The file to write (default: standard output; weights.pt for weights)");
+  export_->add_option("--format", export_options.format, "architecture (JSON), dot, svg or weights")
+      ->required()
+      ->check(CLI::IsMember({"architecture", "dot", "svg", "weights"}));
+  export_->add_option("--output,-o", export_options.output,
+                      "The file to write (default: standard output; weights.pt for weights)");
   export_->add_flag("--whole", export_options.whole, "Draw every node instead of each kind of cell once");
   export_->callback([&] { code = export_command(export_options, plugin_path); });
 

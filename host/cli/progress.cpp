@@ -29,7 +29,8 @@ std::string duration(double seconds) {
   return fmt::format("{} h {} min", total / 3600, total / 60 % 60);
 }
 
-Progress::Progress(const Pipeline& pipeline, bool quiet) : pipeline_(pipeline), quiet_(quiet), terminal_(!quiet && isatty(STDERR_FILENO) != 0) {}
+Progress::Progress(const Pipeline& pipeline, bool quiet)
+    : pipeline_(pipeline), quiet_(quiet), terminal_(!quiet && isatty(STDERR_FILENO) != 0) {}
 
 Progress::~Progress() { clear(); }
 
@@ -40,20 +41,22 @@ void Progress::clear() {
 
 std::string Progress::study_line(const Search& search) const {
   const Trials& trials = search.trials();
-  std::string line = fmt::format("{} done", trials.ended() - trials.refused());
-  if (pipeline_.budget.trials) line = fmt::format("{}/{} trials", trials.ended() - trials.refused(), *pipeline_.budget.trials);
+  const std::size_t done = trials.ended() - trials.refused();
+  std::string line = pipeline_.budget.trials ? fmt::format("{}/{} trials", done, *pipeline_.budget.trials)
+                                             : fmt::format("{} done", done);
   if (search.running() > 0) line += fmt::format(", {} running", search.running());
   if (trials.failed() > 0) line += fmt::format(", {} failed", trials.failed());
   if (trials.refused() > 0) line += fmt::format(", {} refused", trials.refused());
-  if (const Trial* best = trials.best()) line += fmt::format(" | best {:.5g} (trial {})", best->objectives.front(), best->id);
+  if (const Trial* best = trials.best())
+    line += fmt::format(" | best {:.5g} (trial {})", best->objectives.front(), best->id);
 
   const double passed = search.elapsed() - elapsed_before_;
-  const auto ended = static_cast<double>(trials.ended() - ended_before_);
-  if (ended > 0 && passed > 0) {
-    const double rate = ended / passed;
+  if (done > done_before_ && passed > 0) {
+    const double rate = static_cast<double>(done - done_before_) / passed;
     line += rate >= 1.0 ? fmt::format(" | {:.0f} trials/s", rate) : fmt::format(" | {:.1f} trials/min", 60.0 * rate);
     double left = pipeline_.budget.seconds ? *pipeline_.budget.seconds - search.elapsed() : 1e18;
-    if (pipeline_.budget.trials) left = std::min(left, (static_cast<double>(*pipeline_.budget.trials) - static_cast<double>(trials.counted() - search.running())) / rate);
+    if (pipeline_.budget.trials)
+      left = std::min(left, (static_cast<double>(*pipeline_.budget.trials) - static_cast<double>(done)) / rate);
     line += fmt::format(" | {} left", duration(std::max(0.0, left)));
   }
   return line;
@@ -67,7 +70,8 @@ void Progress::ended(const Search& search, const Trial& trial) {
   if (pipeline_.is_inline && now - last_plain_ < plain_interval) return;
   last_plain_ = now;
   std::string what = std::string(weft::to_string(trial.state));
-  if (trial.state == TrialState::complete) what += fmt::format(" {} {:.5g}", pipeline_.objectives.front().manifest->name, trial.objectives.front());
+  if (trial.state == TrialState::complete)
+    what += fmt::format(" {} {:.5g}", pipeline_.objectives.front().manifest->name, trial.objectives.front());
   if (trial.duplicate_of) what += fmt::format(" (as trial {})", *trial.duplicate_of);
   if (!trial.reason.empty()) what += ": " + trial.reason;
   fmt::print(stderr, "trial {}: {} | {}\n", trial.id, what, study_line(search));
@@ -77,7 +81,7 @@ void Progress::tick(const Search& search, const Executor& executor) {
   if (!began_) {
     began_ = true;
     elapsed_before_ = search.elapsed();
-    ended_before_ = search.trials().ended();
+    done_before_ = search.trials().ended() - search.trials().refused();
   }
   if (quiet_) return;
   if (!terminal_) {
@@ -94,7 +98,9 @@ void Progress::tick(const Search& search, const Executor& executor) {
     ++drawn_;
   };
   for (const SlotStatus& slot : executor.status()) {
-    draw(slot.trial ? fmt::format("  {:<8} trial {}{}{}", slot.name, *slot.trial, slot.note.empty() ? "" : ", ", slot.note) : fmt::format("  {:<8} idle", slot.name));
+    draw(slot.trial
+             ? fmt::format("  {:<8} trial {}{}{}", slot.name, *slot.trial, slot.note.empty() ? "" : ", ", slot.note)
+             : fmt::format("  {:<8} idle", slot.name));
   }
   draw(study_line(search));
 }

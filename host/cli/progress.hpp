@@ -27,7 +27,7 @@ class Progress {
   const Pipeline& pipeline_;
   bool quiet_, terminal_;
   std::size_t drawn_ = 0;  // live lines on the screen
-  std::size_t ended_before_ = 0;
+  std::size_t done_before_ = 0;
   double elapsed_before_ = 0.0;
   bool began_ = false;
   std::chrono::steady_clock::time_point last_plain_{};

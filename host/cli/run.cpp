@@ -27,13 +27,16 @@ namespace fs = std::filesystem;
 // One pipeline under way, from the first worker to the exported best.
 class Conduct {
  public:
-  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet) : pipeline_(pipeline), plugin_path_(plugin_path), progress_(pipeline, quiet), quiet_(quiet) {}
+  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet)
+      : pipeline_(pipeline), plugin_path_(plugin_path), progress_(pipeline, quiet), quiet_(quiet) {}
 
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
   void prepare(const Json& known_task = {}) {
     task_ = known_task;
     if (!pipeline_.is_inline) {
-      auto local = std::make_unique<LocalExecutor>(pipeline_.slots, hello(Phase::search), [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+      auto local = std::make_unique<LocalExecutor>(
+          pipeline_.slots, hello(Phase::search),
+          [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
       task_ = local->describe();
       local->set_task(task_);
       executor_ = std::move(local);
@@ -43,7 +46,9 @@ class Conduct {
     assembly_->optimizer();
     assembly_->objectives();
     if (pipeline_.is_inline) {
-      executor_ = std::make_unique<InlineExecutor>(*assembly_, pipeline_.seed(), [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+      executor_ = std::make_unique<InlineExecutor>(
+          *assembly_, pipeline_.seed(),
+          [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
     }
   }
 
@@ -52,8 +57,10 @@ class Conduct {
 
   int run(Journal* journal, const StudyFolder* folder, bool resumed) {
     install_interrupt_handler();
-    search_ = std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, journal, folder},
-                                       Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); }, [this] { progress_.tick(*search_, *executor_); }});
+    search_ =
+        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, journal, folder},
+                                 Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
+                                                  [this] { progress_.tick(*search_, *executor_); }});
     if (resumed) search_->replay();
     if (!search_->trials().search_over()) {
       progress_.tick(*search_, *executor_);
@@ -61,9 +68,10 @@ class Conduct {
       progress_.clear();
       if (outcome == Search::Outcome::interrupted) return stopped(folder);
     }
+    const double searched = search_->elapsed();
     executor_.reset();  // the workers make room for the final training
     if (pipeline_.final && folder != nullptr && !train_finals(*journal, *folder)) return stopped(folder);
-    return conclude(folder);
+    return conclude(folder, searched);
   }
 
   const Trials& trials() const { return search_->trials(); }
@@ -72,7 +80,10 @@ class Conduct {
   Json hello(Phase phase) const {
     Json folders = Json::array();
     for (const fs::path& folder : plugin_path_) folders.push_back(folder.string());
-    Json message = {{"pipeline", pipeline_.json()}, {"file", pipeline_.file()}, {"plugin_path", folders}, {"phase", phase == Phase::final ? "final" : "search"}};
+    Json message = {{"pipeline", pipeline_.json()},
+                    {"file", pipeline_.file()},
+                    {"plugin_path", folders},
+                    {"phase", phase == Phase::final ? "final" : "search"}};
     if (!task_.is_null()) message["task"] = task_;
     return message;
   }
@@ -90,7 +101,9 @@ class Conduct {
     if (finals.pending().empty()) return true;
     if (!quiet_) fmt::print(stderr, "final training of trial {}\n", fmt::join(finals.pending(), ", "));
     const Executor::OnReport on_report = [this](TrialId trial, const Json& report) {
-      if (!quiet_) fmt::print(stderr, "  trial {}: epoch {}, train_loss {:.4f}, train_accuracy {:.2f}\n", trial, report.value("epoch", 0), report.value("train_loss", 0.0), report.value("train_accuracy", 0.0));
+      if (!quiet_)
+        fmt::print(stderr, "  trial {}: epoch {}, train_loss {:.4f}, train_accuracy {:.2f}\n", trial,
+                   report.value("epoch", 0), report.value("train_loss", 0.0), report.value("train_accuracy", 0.0));
       return Verdict::go_on;
     };
     std::unique_ptr<Assembly> assembly;
@@ -109,7 +122,7 @@ class Conduct {
     return was_interrupted;
   }
 
-  int conclude(const StudyFolder* folder) {
+  int conclude(const StudyFolder* folder, double searched) {
     const Trials& trials = search_->trials();
     const Trial* best = trials.best();
     if (best == nullptr) {
@@ -122,9 +135,11 @@ class Conduct {
     }
     if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
     if (quiet_) return done;
-    fmt::print("{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(search_->elapsed()), best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
+    fmt::print("{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched), best->id,
+               pipeline_.objectives.front().manifest->name, best->objectives.front());
     for (const FinalResult& result : trials.finals()) {
-      fmt::print("trained to the end, trial {}: {}\n", result.trial, result.state == TrialState::complete ? result.metrics.dump() : result.reason);
+      fmt::print("trained to the end, trial {}: {}\n", result.trial,
+                 result.state == TrialState::complete ? result.metrics.dump() : result.reason);
     }
     if (folder != nullptr) fmt::print("study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
     return done;
@@ -160,8 +175,12 @@ void print_summary(const Conduct& conduct, bool json) {
 int run_command(const RunOptions& options, const PluginPath& plugin_path) {
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Pipeline pipeline = load(options, catalogue);
-  if (options.no_journal && options.study) throw InvalidInput("--no-journal keeps nothing, so --study cannot be given with it");
-  if (options.no_journal && pipeline.final) throw InvalidInput("--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of them out");
+  if (options.no_journal && options.study)
+    throw InvalidInput("--no-journal keeps nothing, so --study cannot be given with it");
+  if (options.no_journal && pipeline.final)
+    throw InvalidInput(
+        "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
+        "them out");
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json);
   conduct.prepare();
   int code = done;
@@ -194,7 +213,8 @@ int resume_command(const fs::path& study, bool quiet, bool json, const PluginPat
   Conduct conduct(pipeline, plugin_path, quiet || json);
   conduct.prepare(task);
   if (pipeline.dataset && conduct.task() != task) {
-    throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}", study.string(), task.dump(), conduct.task().dump()));
+    throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}",
+                            study.string(), task.dump(), conduct.task().dump()));
   }
   const int code = conduct.run(&journal, &folder, true);
   if (code == done) print_summary(conduct, json);
@@ -228,20 +248,32 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
   const double share = samples > 0 ? static_cast<double>(feasible) / static_cast<double>(samples) : 0.0;
   Json ranges = Json::object();
   for (std::size_t at = 0; at < objectives.size(); ++at) {
-    if (lowest[at] <= highest[at]) ranges[pipeline.objectives[at].manifest->name] = {{"lowest", lowest[at]}, {"highest", highest[at]}};
+    if (lowest[at] <= highest[at])
+      ranges[pipeline.objectives[at].manifest->name] = {{"lowest", lowest[at]}, {"highest", highest[at]}};
   }
   if (options.json) {
-    fmt::print("{}\n", Json{{"pipeline", pipeline.json()}, {"task", conduct.task()}, {"samples", samples}, {"feasible", share}, {"ranges", ranges}}.dump(2));
+    fmt::print("{}\n", Json{{"pipeline", pipeline.json()},
+                            {"task", conduct.task()},
+                            {"samples", samples},
+                            {"feasible", share},
+                            {"ranges", ranges}}
+                           .dump(2));
     return done;
   }
   fmt::print("{}: {}\n", pipeline.file(), pipeline.name());
   if (pipeline.dataset) fmt::print("  data set   {}: {}\n", pipeline.dataset->manifest->name, conduct.task().dump());
-  for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator}) fmt::print("  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
-  fmt::print("  runs       {}\n", pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
-  for (const auto& [name, range] : ranges.items()) fmt::print("  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
+  for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
+    fmt::print("  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
+  fmt::print("  runs       {}\n",
+             pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
+  for (const auto& [name, range] : ranges.items())
+    fmt::print("  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
   fmt::print("  feasible   {:.0f} % of {} sampled candidates keep all limits\n", 100.0 * share, samples);
   if (samples > 0 && feasible == 0) {
-    fmt::print(stderr, "{}: none of {} sampled candidates keeps the limits of /objectives; raise a limit or make the space smaller\n", pipeline.file(), samples);
+    fmt::print(
+        stderr,
+        "{}: none of {} sampled candidates keeps the limits of /objectives; raise a limit or make the space smaller\n",
+        pipeline.file(), samples);
     return unusable_input;
   }
   return done;

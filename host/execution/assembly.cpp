@@ -15,7 +15,8 @@ struct Assembly::Part {
   void* instance = nullptr;
 };
 
-Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase) : pipeline_(pipeline), task_(std::move(task)), phase_(phase) {
+Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase)
+    : pipeline_(pipeline), task_(std::move(task)), phase_(phase) {
   if (task_.is_null() && pipeline_.json().contains("task")) task_ = pipeline_.json().at("task");
 }
 
@@ -40,7 +41,9 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   auto part = std::make_unique<Part>(Part{this, key, use.manifest});
   part->component = &open_component(*use.manifest);
 
-  Json study = {{"phase", phase_ == Phase::final ? "final" : "search"}, {"budget", pipeline_.json().at("budget")}, {"slots", std::max<std::size_t>(1, pipeline_.slots.size())}};
+  Json study = {{"phase", phase_ == Phase::final ? "final" : "search"},
+                {"budget", pipeline_.json().at("budget")},
+                {"slots", std::max<std::size_t>(1, pipeline_.slots.size())}};
   if (!task_.is_null()) study["task"] = task_;
   const std::string study_text = study.dump();
   const std::string configuration = use.args.dump();
@@ -51,7 +54,10 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   context.rng = Rng(pipeline_.seed()).derive(use.manifest->title(), index).state();
   context.host = part.get();
   context.log = [](void* host, std::int32_t level, weft_text message) {
-    const auto severity = level <= 0 ? spdlog::level::debug : level == 1 ? spdlog::level::info : level == 2 ? spdlog::level::warn : spdlog::level::err;
+    const auto severity = level <= 0   ? spdlog::level::debug
+                          : level == 1 ? spdlog::level::info
+                          : level == 2 ? spdlog::level::warn
+                                       : spdlog::level::err;
     spdlog::log(severity, "{}: {}", static_cast<Part*>(host)->manifest->title(), detail::view(message));
   };
   context.collaborator = [](void* host, weft_text name, weft_handle* found, const weft_writer* error) {
@@ -65,8 +71,10 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   try {
     detail::check(part->component->create(&context, &part->instance, error), error);
   } catch (const InvalidInput& invalid) {
-    const std::string pointer = index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
-    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ", invalid.what()));
+    const std::string pointer =
+        index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
+    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ",
+                                   invalid.what()));
   } catch (const Error& failed) {
     throw Error(fmt::format("{} ({}): {}", use.manifest->title(), use.manifest->file.string(), failed.what()));
   }
@@ -79,12 +87,14 @@ SpaceRef Assembly::space() { return SpaceRef(part("space", pipeline_.space)); }
 OptimizerRef Assembly::optimizer() { return OptimizerRef(part("optimizer", pipeline_.optimizer)); }
 
 EvaluatorRef Assembly::evaluator() {
-  return EvaluatorRef(phase_ == Phase::final ? part("final/evaluator", pipeline_.final->evaluator) : part("evaluator", pipeline_.evaluator));
+  return EvaluatorRef(phase_ == Phase::final ? part("final/evaluator", pipeline_.final->evaluator)
+                                             : part("evaluator", pipeline_.evaluator));
 }
 
 std::vector<ObjectiveRef> Assembly::objectives() {
   std::vector<ObjectiveRef> references;
-  for (std::size_t i = 0; i < pipeline_.objectives.size(); ++i) references.emplace_back(part("objectives", pipeline_.objectives[i], i));
+  for (std::size_t i = 0; i < pipeline_.objectives.size(); ++i)
+    references.emplace_back(part("objectives", pipeline_.objectives[i], i));
   return references;
 }
 

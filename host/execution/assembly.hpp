@@ -35,7 +35,9 @@ class Assembly {
   Json task();
 
   // Of a trial: the same on every attempt and in every process.
-  static Rng trial_stream(std::uint64_t seed, TrialId trial) { return Rng(seed).derive("trial", static_cast<std::uint64_t>(trial)); }
+  static Rng trial_stream(std::uint64_t seed, TrialId trial) {
+    return Rng(seed).derive("trial", static_cast<std::uint64_t>(trial));
+  }
 
  private:
   struct Part;

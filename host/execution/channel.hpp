@@ -1,9 +1,10 @@
 // JSON lines over a socket: the protocol between host and worker, one message a line.
 //
 // Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase"}; then jobs {"job": "describe"} or
-// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder"}; {"verdict": n} answers a report.
-// Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
-// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid", "text"}.
+// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder"}; {"verdict": n} answers a
+// report. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
+// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid",
+// "text"}.
 #pragma once
 
 #include <optional>

@@ -2,15 +2,17 @@
 
 namespace weft::host {
 
-JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::uint64_t seed, const OnReport& on_report) {
+JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::uint64_t seed,
+                                  const OnReport& on_report) {
   struct Report {
     const Job& job;
     const OnReport& on_report;
   } context{job, on_report};
-  const weft_reporter reporter{sizeof(weft_reporter), &context, [](void* opaque, weft_text text) {
-                                 auto& report = *static_cast<Report*>(opaque);
-                                 return static_cast<std::int32_t>(report.on_report(report.job.trial, detail::parse_json(text)));
-                               }};
+  const weft_reporter reporter{
+      sizeof(weft_reporter), &context, [](void* opaque, weft_text text) {
+        auto& report = *static_cast<Report*>(opaque);
+        return static_cast<std::int32_t>(report.on_report(report.job.trial, detail::parse_json(text)));
+      }};
   JobResult result{.trial = job.trial};
   try {
     const EvaluationRequest request{.trial = job.trial,

@@ -105,15 +105,16 @@ void LocalExecutor::launch(Worker& worker) {
   worker.output = open_output();
   const int output = worker.output;
   const pid_t host = getpid();
-  worker.process = bp::child(bp::exe = std::filesystem::read_symlink("/proc/self/exe").string(), bp::args = {"worker"},
-                             environment_of(worker.slot), bp::posix::fd.bind(worker_descriptor, theirs),
-                             bp::extend::on_exec_setup = [output, host](auto&) {
-                               prctl(PR_SET_PDEATHSIG, SIGKILL);
-                               if (getppid() != host) _exit(1);  // the host died before the line above
-                               dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-                               dup2(output, STDOUT_FILENO);
-                               dup2(output, STDERR_FILENO);
-                             });
+  worker.process = bp::child(
+      bp::exe = std::filesystem::read_symlink("/proc/self/exe").string(), bp::args = {"worker"},
+      environment_of(worker.slot), bp::posix::fd.bind(worker_descriptor, theirs),
+      bp::extend::on_exec_setup = [output, host](auto&) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != host) _exit(1);  // the host died before the line above
+        dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+        dup2(output, STDOUT_FILENO);
+        dup2(output, STDERR_FILENO);
+      });
   close(theirs);
   worker.channel.send(hello_);
 }
@@ -145,7 +146,8 @@ void LocalExecutor::set_task(const Json& task) {
 }
 
 std::size_t LocalExecutor::free_slots() const {
-  return static_cast<std::size_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) { return !worker->trial; }));
+  return static_cast<std::size_t>(
+      std::count_if(workers_.begin(), workers_.end(), [](const auto& worker) { return !worker->trial; }));
 }
 
 void LocalExecutor::start(const Job& job) {
@@ -155,7 +157,10 @@ void LocalExecutor::start(const Job& job) {
     worker->trial = job.trial;
     worker->started = Clock::now();
     worker->note.clear();
-    Json message = {{"job", "trial"}, {"trial", job.trial}, {"genotype", job.genotype.to_json()}, {"fidelity", job.fidelity.to_json()}};
+    Json message = {{"job", "trial"},
+                    {"trial", job.trial},
+                    {"genotype", job.genotype.to_json()},
+                    {"fidelity", job.fidelity.to_json()}};
     if (!job.transfer.is_null()) message["transfer"] = job.transfer;
     if (job.folder) message["folder"] = job.folder->string();
     if (job.parent_folder) message["parent_folder"] = job.parent_folder->string();
@@ -197,7 +202,8 @@ std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) 
 std::optional<JobResult> LocalExecutor::handle(Worker& worker, const Json& message) {
   const std::string event = message.at("event");
   if (event == "log") {
-    spdlog::log(static_cast<spdlog::level::level_enum>(message.at("level").get<int>()), "{}", message.at("text").get<std::string>());
+    spdlog::log(static_cast<spdlog::level::level_enum>(message.at("level").get<int>()), "{}",
+                message.at("text").get<std::string>());
   } else if (event == "report") {
     const Json& report = message.at("report");
     worker.note = fmt::format("epoch {}", report.value("epoch", 0));
@@ -227,13 +233,16 @@ JobResult LocalExecutor::bury(Worker& worker) {
   std::error_code ignored;
   worker.process.wait(ignored);
   const int status = worker.process.native_exit_code();
-  std::string how = WIFSIGNALED(status) ? fmt::format("was killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
-                                        : fmt::format("exited with code {}", WEXITSTATUS(status));
-  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) how += "; if nobody did this by hand, the system may have run out of memory";
+  std::string how = WIFSIGNALED(status)
+                        ? fmt::format("was killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)))
+                        : fmt::format("exited with code {}", WEXITSTATUS(status));
+  if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+    how += "; if nobody did this by hand, the system may have run out of memory";
   const std::string words = tail_of(worker.output);
   JobResult result{.trial = worker.trial.value_or(-1),
                    .state = TrialState::fail,
-                   .reason = fmt::format("the worker of slot {} {}{}", worker.slot, how, words.empty() ? "" : "; its last words: " + words),
+                   .reason = fmt::format("the worker of slot {} {}{}", worker.slot, how,
+                                         words.empty() ? "" : "; its last words: " + words),
                    .seconds = std::chrono::duration<double>(Clock::now() - worker.started).count()};
   worker.trial.reset();
   worker.close_all();

@@ -25,7 +25,9 @@ class ChannelSink final : public spdlog::sinks::base_sink<std::mutex> {
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    channel_.send({{"event", "log"}, {"level", static_cast<int>(message.level)}, {"text", std::string(message.payload.data(), message.payload.size())}});
+    channel_.send({{"event", "log"},
+                   {"level", static_cast<int>(message.level)},
+                   {"text", std::string(message.payload.data(), message.payload.size())}});
   }
   void flush_() override {}
   Channel& channel_;
@@ -85,20 +87,24 @@ class Worker {
   }
 
   void run_trial(const Json& message) {
-    Job job{.trial = message.at("trial"), .genotype = Genotype::from_json(message.at("genotype")), .fidelity = Fidelity::from_json(message.at("fidelity"))};
+    Job job{.trial = message.at("trial"),
+            .genotype = Genotype::from_json(message.at("genotype")),
+            .fidelity = Fidelity::from_json(message.at("fidelity"))};
     job.transfer = message.value("transfer", Json());
     if (message.contains("folder")) job.folder = message.at("folder").get<std::string>();
     if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
     EvaluatorRef evaluator = assembly().evaluator();
-    const JobResult result = InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
-      channel_.send({{"event", "report"}, {"report", report}});
-      const std::optional<Json> answer = channel_.receive();
-      if (!answer) std::_Exit(1);  // the host is gone
-      return static_cast<Verdict>(answer->at("verdict").get<int>());
-    });
+    const JobResult result =
+        InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
+          channel_.send({{"event", "report"}, {"report", report}});
+          const std::optional<Json> answer = channel_.receive();
+          if (!answer) std::_Exit(1);  // the host is gone
+          return static_cast<Verdict>(answer->at("verdict").get<int>());
+        });
     Json reply = {{"state", to_string(result.state)}, {"metrics", result.metrics}, {"reason", result.reason}};
     // On disk before it is told: if the host dies in between, the trial is not trained again.
-    if (job.folder && result.state == TrialState::complete) write_atomically(*job.folder / "result.json", reply.dump(2) + "\n");
+    if (job.folder && result.state == TrialState::complete)
+      write_atomically(*job.folder / "result.json", reply.dump(2) + "\n");
     reply["event"] = "result";
     malloc_trim(0);
     channel_.send(reply);

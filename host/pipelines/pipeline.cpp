@@ -22,8 +22,8 @@ fs::path find_file(const std::string& name_or_file) {
   const fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
   if (fs::exists(installed)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
-  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}", name_or_file,
-                                 did_you_mean(name_or_file, known), fmt::join(known, ", ")));
+  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}",
+                                 name_or_file, did_you_mean(name_or_file, known), fmt::join(known, ", ")));
 }
 
 void apply_profile(Json& json, const std::string& profile, const std::string& file) {
@@ -31,7 +31,8 @@ void apply_profile(Json& json, const std::string& profile, const std::string& fi
   if (!profiles.contains(profile)) {
     std::vector<std::string> known;
     for (const auto& [name, patch] : profiles.items()) known.push_back(name);
-    throw InvalidInput(fmt::format("{}: /profiles has no \"{}\"{}. There are: {}", file, profile, did_you_mean(profile, known),
+    throw InvalidInput(fmt::format("{}: /profiles has no \"{}\"{}. There are: {}", file, profile,
+                                   did_you_mean(profile, known),
                                    known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
   }
   json.merge_patch(profiles.at(profile));
@@ -41,7 +42,8 @@ void apply_profile(Json& json, const std::string& profile, const std::string& fi
 void apply_setting(Json& json, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
-    throw InvalidInput(fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", setting));
+    throw InvalidInput(
+        fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", setting));
   }
   const std::string text = setting.substr(equals + 1);
   const Json parsed = Json::parse(text, nullptr, false);
@@ -100,7 +102,8 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   if (pipeline.json_.contains("final")) {
     Json& final = pipeline.json_.at("final");
     if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
-    pipeline.final = Final{pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"), final.value("slots", std::vector<std::string>())};
+    pipeline.final = Final{pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"),
+                           final.value("slots", std::vector<std::string>())};
   }
   pipeline.choose_executor();
   pipeline.check_capabilities(catalogue);
@@ -124,10 +127,13 @@ void Pipeline::choose_executor() {
   const Json executor = json_.value("executor", Json::object());
   is_inline = executor.value("name", can_be_inline ? "inline" : "local") == "inline";
   if (is_inline && !can_be_inline) {
-    throw InvalidInput(fmt::format("{}: /executor/name is \"inline\", but evaluator {} does not run inside the host; use \"local\"", file_, evaluator.manifest->name));
+    throw InvalidInput(
+        fmt::format("{}: /executor/name is \"inline\", but evaluator {} does not run inside the host; use \"local\"",
+                    file_, evaluator.manifest->name));
   }
   if (is_inline && executor.contains("slots")) {
-    throw InvalidInput(fmt::format("{}: /executor/slots is given, but \"inline\" has no slots; use \"local\" or leave them out", file_));
+    throw InvalidInput(fmt::format(
+        "{}: /executor/slots is given, but \"inline\" has no slots; use \"local\" or leave them out", file_));
   }
   slots = executor.value("slots", std::vector<std::string>());
   if (!is_inline && slots.empty()) slots.assign(std::max(1U, std::thread::hardware_concurrency()), "cpu:1");
@@ -158,8 +164,9 @@ void Pipeline::check_capabilities(const Catalogue& catalogue) const {
     for (const std::string& capability : part->required) {
       if (provided.contains(capability)) continue;
       const std::vector<std::string> able = catalogue.providing(capability);
-      problems.push_back(fmt::format("{}: {} needs \"{}\" from {}. Installed plugins that have it: {}", file_, part->title(), capability,
-                                     blamed(capability), able.empty() ? "none" : fmt::format("{}", fmt::join(able, ", "))));
+      problems.push_back(fmt::format("{}: {} needs \"{}\" from {}. Installed plugins that have it: {}", file_,
+                                     part->title(), capability, blamed(capability),
+                                     able.empty() ? "none" : fmt::format("{}", fmt::join(able, ", "))));
     }
   }
   if (!problems.empty()) throw InvalidInput(fmt::format("{}", fmt::join(problems, "\n")));

@@ -42,8 +42,8 @@ struct Overrides {
 
 class Pipeline {
  public:
-  // `name_or_file` is a file, or the name of one that is installed ("quickstart"). Throws InvalidInput naming file, JSON
-  // pointer, rule and remedy.
+  // `name_or_file` is a file, or the name of one that is installed ("quickstart"). Throws InvalidInput naming file,
+  // JSON pointer, rule and remedy.
   static Pipeline load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue);
   // A resolved pipeline again, as stored with a study.
   static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue);

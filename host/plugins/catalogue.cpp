@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 Installation Installation::locate() {
   const fs::path root = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
-  return {root / WEFT_LIBRARY_FOLDER / "weft" / "plugins", root / "share" / "weft" / "schemas", root / "share" / "weft" / "pipelines"};
+  return {root / WEFT_LIBRARY_FOLDER / "weft" / "plugins", root / "share" / "weft" / "schemas",
+          root / "share" / "weft" / "pipelines"};
 }
 
 Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
@@ -30,7 +31,8 @@ Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
       if (!folder.empty()) catalogue.folders_.emplace_back(folder);
     }
   }
-  if (const char* home = std::getenv("HOME"); home != nullptr) catalogue.folders_.push_back(fs::path(home) / ".local/share/weft/plugins");
+  if (const char* home = std::getenv("HOME"); home != nullptr)
+    catalogue.folders_.push_back(fs::path(home) / ".local/share/weft/plugins");
   catalogue.folders_.push_back(installation.plugins);
   for (const fs::path& folder : catalogue.folders_) catalogue.scan(folder, schema);
   return catalogue;
@@ -50,7 +52,8 @@ void Catalogue::scan(const fs::path& folder, const Json& schema) {
     try {
       Entry entry{Manifest::read(file, schema), {}};
       const auto first = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
-        return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind && other.manifest.name == entry.manifest.name;
+        return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind &&
+               other.manifest.name == entry.manifest.name;
       });
       if (first != entries_.end()) entry.shadowed_by = first->manifest.file;
       entries_.push_back(std::move(entry));
@@ -66,11 +69,13 @@ const Manifest& Catalogue::find(const std::string& kind, const std::string& name
   }
   for (const Broken& broken : broken_) {
     if (broken.file.parent_path().filename() == name) {
-      throw InvalidInput(fmt::format("{}: the {} \"{}\" is installed, but its manifest is broken:\n{}", place, kind, name, broken.error));
+      throw InvalidInput(fmt::format("{}: the {} \"{}\" is installed, but its manifest is broken:\n{}", place, kind,
+                                     name, broken.error));
     }
   }
   const std::vector<std::string> known = names(kind);
-  throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{}. Installed are: {}", place, kind, name, did_you_mean(name, known),
+  throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{}. Installed are: {}", place, kind, name,
+                                 did_you_mean(name, known),
                                  known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
 }
 

@@ -1,4 +1,5 @@
-// Opening a plugin's library and finding its component, with the descriptor's checks (design, section 4, rules 1 and 3).
+// Opening a plugin's library and finding its component, with the descriptor's checks (design, section 4, rules 1 and
+// 3).
 #pragma once
 
 #include "host/plugins/manifest.hpp"
@@ -11,6 +12,7 @@ namespace weft::host {
 const weft_component& open_component(const Manifest& manifest);
 
 // The checks on a descriptor alone. Throws Error; `file` names the library in its text.
-const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest, const std::string& file);
+const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest,
+                                     const std::string& file);
 
 }  // namespace weft::host

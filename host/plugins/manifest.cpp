@@ -28,12 +28,17 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
 
   const std::string abi = manifest.json.at("abi");
   if (std::stoi(abi) != WEFT_ABI_MAJOR) {
-    throw InvalidInput(fmt::format("{}: /abi is \"{}\"; this host knows major version {}. Rebuild the plugin or update Weft", file.string(), abi, WEFT_ABI_MAJOR));
+    throw InvalidInput(
+        fmt::format("{}: /abi is \"{}\"; this host knows major version {}. Rebuild the plugin or update Weft",
+                    file.string(), abi, WEFT_ABI_MAJOR));
   }
   const std::filesystem::path library = manifest.json.at("library").get<std::string>();
-  const bool inside = library.is_relative() && std::none_of(library.begin(), library.end(), [](const auto& part) { return part == ".."; });
+  const bool inside = library.is_relative() &&
+                      std::none_of(library.begin(), library.end(), [](const auto& part) { return part == ".."; });
   if (!inside) {
-    throw InvalidInput(fmt::format("{}: /library is \"{}\"; must be a path inside the manifest's folder, without \"..\"", file.string(), library.string()));
+    throw InvalidInput(
+        fmt::format("{}: /library is \"{}\"; must be a path inside the manifest's folder, without \"..\"",
+                    file.string(), library.string()));
   }
   return manifest;
 }

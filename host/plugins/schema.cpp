@@ -76,8 +76,11 @@ std::string rule_of(const Json& schema) {
   if (schema.contains("const")) return fmt::format("must be {}", schema.at("const").dump());
   std::string rule = "must be ";
   const Json type = schema.value("type", Json("valid"));
-  const std::string name = type.is_array() ? fmt::format("{}", fmt::join(type.get<std::vector<std::string>>(), " or ")) : type.get<std::string>();
-  rule += name == "integer" || name == "array" || name == "object" ? "an " + name : name == "valid" ? name : "a " + name;
+  const std::string name = type.is_array() ? fmt::format("{}", fmt::join(type.get<std::vector<std::string>>(), " or "))
+                                           : type.get<std::string>();
+  rule += name == "integer" || name == "array" || name == "object" ? "an " + name
+          : name == "valid"                                        ? name
+                                                                   : "a " + name;
   const auto bound = [&](const char* keyword, const char* words) {
     if (schema.contains(keyword)) rule += fmt::format(" {} {}", words, schema.at(keyword).dump());
   };
@@ -100,13 +103,15 @@ std::vector<std::string> explain(const Json& value, const Json& schema, const st
     if (schema.value("additionalProperties", Json(true)) == Json(false)) {
       for (const auto& [name, member] : value.items()) {
         if (schema.at("properties").contains(name)) continue;
-        problems.push_back(fmt::format("{}/{} is unknown; {}{}", place, name,
-                                       known.empty() ? "nothing can be set here" : fmt::format("known are {}", fmt::join(known, ", ")),
-                                       did_you_mean(name, known)));
+        problems.push_back(
+            fmt::format("{}/{} is unknown; {}{}", place, name,
+                        known.empty() ? "nothing can be set here" : fmt::format("known are {}", fmt::join(known, ", ")),
+                        did_you_mean(name, known)));
       }
     }
     for (const Json& name : schema.value("required", Json::array())) {
-      if (!value.contains(name)) problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
+      if (!value.contains(name))
+        problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
     }
   }
   return problems;
@@ -150,7 +155,8 @@ void validate(const Json& document, const Json& schema, const std::string& file,
   try {
     parser.populateSchema(schema_adapter, compiled);
   } catch (const std::exception& error) {
-    throw InvalidInput(fmt::format("{}: the schema for {} cannot be used: {}", file, at.empty() ? "it" : at, error.what()));
+    throw InvalidInput(
+        fmt::format("{}: the schema for {} cannot be used: {}", file, at.empty() ? "it" : at, error.what()));
   }
   const valijson::adapters::NlohmannJsonAdapter document_adapter(document);
   valijson::Validator validator;
@@ -181,10 +187,11 @@ void validate(const Json& document, const Json& schema, const std::string& file,
         continue;
       }
     }
-    const bool explained_below = std::any_of(violations.begin(), violations.end(), [&](const Violation& other) { return is_above(violation, other); });
+    const bool explained_below = std::any_of(violations.begin(), violations.end(),
+                                             [&](const Violation& other) { return is_above(violation, other); });
     if (explained_below) continue;
-    messages.insert(fmt::format("{}: {} is {}; {}", file, place.empty() ? "the document" : place, value ? shortened(*value) : "absent",
-                                rule ? rule_of(*rule) : violation.description));
+    messages.insert(fmt::format("{}: {} is {}; {}", file, place.empty() ? "the document" : place,
+                                value ? shortened(*value) : "absent", rule ? rule_of(*rule) : violation.description));
   }
   throw InvalidInput(fmt::format("{}", fmt::join(messages, "\n")));
 }
@@ -203,7 +210,8 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
     const std::size_t distance = edit_distance(name, candidate);
     const bool part = candidate.size() > 3 && name.size() > 3 &&
                       (candidate.find(name) != std::string::npos || name.find(candidate) != std::string_view::npos);
-    if (part || distance <= std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3)) close.emplace_back(distance, candidate);
+    if (part || distance <= std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3))
+      close.emplace_back(distance, candidate);
   }
   std::sort(close.begin(), close.end());
   if (close.size() > 3) close.resize(3);

@@ -27,9 +27,12 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
   Json result = best.to_json();
   result["pipeline"] = pipeline.name();
   result["recipe"] = candidate.recipe;
-  result["cost"] = {{"parameters", cost.parameters}, {"multiply_adds", cost.multiply_adds}, {"activation_bytes", cost.activation_bytes}};
+  result["cost"] = {{"parameters", cost.parameters},
+                    {"multiply_adds", cost.multiply_adds},
+                    {"activation_bytes", cost.activation_bytes}};
   for (const FinalResult& final : trials.finals()) {
-    if (final.trial == best.id) result["final"] = {{"state", to_string(final.state)}, {"metrics", final.metrics}, {"reason", final.reason}};
+    if (final.trial == best.id)
+      result["final"] = {{"state", to_string(final.state)}, {"metrics", final.metrics}, {"reason", final.reason}};
   }
   write_atomically(folder.best() / "result.json", result.dump(2) + "\n");
 

@@ -11,8 +11,8 @@
 namespace weft::host {
 
 // Writes best/: architecture.json, genotype.txt (the space's notation), result.json, picture.svg where Graphviz is
-// installed, weights.pt where any were kept. Of the best trial by the search's reward; the final training never has a say
-// in which that is.
+// installed, weights.pt where any were kept. Of the best trial by the search's reward; the final training never has a
+// say in which that is.
 void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trials& trials);
 
 // The weights of a trial: of its final training if it had one, else of the search; nothing if they were not kept.

@@ -8,8 +8,13 @@
 
 namespace weft::host {
 
-Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder, std::function<double()> elapsed)
-    : trials_(trials), journal_(journal), folder_(folder), elapsed_(std::move(elapsed)), pending_(trials.best(pipeline.final->top)) {
+Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder,
+               std::function<double()> elapsed)
+    : trials_(trials),
+      journal_(journal),
+      folder_(folder),
+      elapsed_(std::move(elapsed)),
+      pending_(trials.best(pipeline.final->top)) {
   for (const FinalResult& result : trials.finals()) std::erase(pending_, result.trial);
 }
 
@@ -27,7 +32,10 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
       journal_.append(elapsed_(), "final_start", id, "{}");
       if (std::filesystem::exists(*job.folder / "result.json", error)) {
         const Json stored = read_json(*job.folder / "result.json");
-        finish({.trial = id, .state = trial_state(stored.at("state").get<std::string>()), .metrics = stored.at("metrics"), .reason = stored.at("reason")});
+        finish({.trial = id,
+                .state = trial_state(stored.at("state").get<std::string>()),
+                .metrics = stored.at("metrics"),
+                .reason = stored.at("reason")});
         continue;
       }
       executor.start(job);
@@ -43,7 +51,8 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
 }
 
 void Finals::finish(const JobResult& result) {
-  const Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
+  const Ending ending{
+      .state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
   journal_.append(elapsed_(), "final", result.trial, ending.to_json().dump());
   trials_.apply({elapsed_(), "final", result.trial, ending.to_json()});
   std::error_code ignored;

@@ -15,7 +15,8 @@ namespace weft::host {
 
 class Finals {
  public:
-  Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder, std::function<double()> elapsed);
+  Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder,
+         std::function<double()> elapsed);
 
   // The trials whose final training is still to be done, best first.
   const std::vector<TrialId>& pending() const { return pending_; }

@@ -25,7 +25,9 @@ StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipelin
     } catch (const std::exception&) {
       // its pipeline cannot be read; that it is a study is enough to say
     }
-    throw InvalidInput(fmt::format("{}: already holds {}. Go on with it by `weft resume {}`, or choose another folder with --study", path.string(), held, path.string()));
+    throw InvalidInput(
+        fmt::format("{}: already holds {}. Go on with it by `weft resume {}`, or choose another folder with --study",
+                    path.string(), held, path.string()));
   }
   if (fs::exists(path, error) && (!fs::is_directory(path, error) || !fs::is_empty(path, error))) {
     throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
@@ -41,7 +43,8 @@ StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipelin
 StudyFolder StudyFolder::open(const fs::path& path, bool exclusive) {
   std::error_code error;
   if (!fs::exists(path / "study.db", error)) {
-    throw InvalidInput(fmt::format("{}: holds no study (no study.db); give the folder that `weft run` printed", path.string()));
+    throw InvalidInput(
+        fmt::format("{}: holds no study (no study.db); give the folder that `weft run` printed", path.string()));
   }
   StudyFolder folder(path);
   if (exclusive) folder.lock();
@@ -56,7 +59,8 @@ fs::path StudyFolder::unused(const fs::path& parent, const std::string& stem) {
   }
 }
 
-StudyFolder::StudyFolder(StudyFolder&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+StudyFolder::StudyFolder(StudyFolder&& other) noexcept
+    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
 
 StudyFolder::~StudyFolder() {
   if (lock_ >= 0) close(lock_);

@@ -12,7 +12,8 @@ namespace weft::host {
 
 class StudyFolder {
  public:
-  // Throws Error if the folder exists and is not empty (says which study it holds and how to go on), or cannot be created.
+  // Throws Error if the folder exists and is not empty (says which study it holds and how to go on), or cannot be
+  // created.
   static StudyFolder create(const std::filesystem::path& path, const std::string& pipeline);
   // Throws Error if there is no study here, or another process works on it.
   static StudyFolder open(const std::filesystem::path& path, bool exclusive);

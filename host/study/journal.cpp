@@ -19,7 +19,8 @@ struct Journal::Database {
   std::unique_ptr<SQLite::Statement> insert;
 
   [[noreturn]] void fail(const char* action, const SQLite::Exception& error) const {
-    const std::string remedy = error.getErrorCode() == 13 /* SQLITE_FULL */ ? "; free some space, then `weft resume`" : "";
+    const std::string remedy =
+        error.getErrorCode() == 13 /* SQLITE_FULL */ ? "; free some space, then `weft resume`" : "";
     throw Error(fmt::format("{}: {}: {}{}", file, action, error.what(), remedy));
   }
 };
@@ -45,7 +46,8 @@ void Journal::create(const std::filesystem::path& file, const Json& opening) {
 Journal::Journal(const std::filesystem::path& file, Mode mode) {
   try {
     // WAL needs write access to recover what a killed host left, also for a reader.
-    database_.reset(new Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
+    database_.reset(
+        new Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
     SQLite::Database& database = database_->database;
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     if (version != format_version) {
@@ -54,9 +56,10 @@ Journal::Journal(const std::filesystem::path& file, Mode mode) {
     }
     if (mode == Mode::read) return;
     database.exec("PRAGMA journal_mode = WAL");
-    database.exec("PRAGMA synchronous = NORMAL");  // a killed process loses nothing; a power failure at most the last events
-    database_->insert =
-        std::make_unique<SQLite::Statement>(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
+    database.exec(
+        "PRAGMA synchronous = NORMAL");  // a killed process loses nothing; a power failure at most the last events
+    database_->insert = std::make_unique<SQLite::Statement>(
+        database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
   } catch (const SQLite::Exception& error) {
     throw Error(fmt::format("{}: cannot be opened: {}", file.string(), error.what()));
   }
@@ -99,7 +102,8 @@ void Journal::for_each(const std::function<void(const Event&)>& visit) const {
   try {
     SQLite::Statement query(database_->database, "SELECT elapsed, kind, trial, body FROM events ORDER BY sequence");
     while (query.executeStep()) {
-      visit({query.getColumn(0).getDouble(), query.getColumn(1).getString(), query.getColumn(2).getInt64(), Json::parse(query.getColumn(3).getString())});
+      visit({query.getColumn(0).getDouble(), query.getColumn(1).getString(), query.getColumn(2).getInt64(),
+             Json::parse(query.getColumn(3).getString())});
     }
   } catch (const SQLite::Exception& error) {
     database_->fail("cannot be read", error);

@@ -1,8 +1,9 @@
 // The journal of a study: every ask, proposal, start, report and tell, in the order in which they happened, written
 // before they have an effect. It is the study's only memory: everything else is rebuilt from it.
 //
-// One SQLite database (WAL), one table `events(sequence, elapsed, kind, trial, body)`; the kinds and their bodies are listed
-// in docs/study-folder.md. Used by one thread of one process at a time (an exclusive lock on the study's folder).
+// One SQLite database (WAL), one table `events(sequence, elapsed, kind, trial, body)`; the kinds and their bodies are
+// listed in docs/study-folder.md. Used by one thread of one process at a time (an exclusive lock on the study's
+// folder).
 #pragma once
 
 #include <cstdint>

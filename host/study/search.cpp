@@ -47,13 +47,17 @@ Search::Search(Parts parts, Observer observer)
       optimizer_(parts.assembly.optimizer()),
       objectives_(parts.assembly.objectives()),
       began_(Clock::now()) {
-  for (const ObjectiveRef& objective : objectives_) direction_.push_back(objective.direction() == Direction::maximize ? 1.0 : -1.0);
-  const bool read_before = std::any_of(pipeline_.objectives.begin(), pipeline_.objectives.end(),
-                                       [](const ObjectiveUse& objective) { return objective.manifest->provides("objective.before"); });
+  for (const ObjectiveRef& objective : objectives_)
+    direction_.push_back(objective.direction() == Direction::maximize ? 1.0 : -1.0);
+  const bool read_before =
+      std::any_of(pipeline_.objectives.begin(), pipeline_.objectives.end(),
+                  [](const ObjectiveUse& objective) { return objective.manifest->provides("objective.before"); });
   decodes_ = read_before || !pipeline_.is_inline;
 }
 
-double Search::elapsed() const { return elapsed_before_ + std::chrono::duration<double>(Clock::now() - began_).count(); }
+double Search::elapsed() const {
+  return elapsed_before_ + std::chrono::duration<double>(Clock::now() - began_).count();
+}
 
 // `body` is only called, and its JSON only made, when there is a journal.
 template <typename Body>
@@ -67,20 +71,26 @@ void Search::replay() {
   std::deque<Proposal> proposed;
   journal_->for_each([&](const Journal::Event& event) {
     if (event.kind == "ask") {
-      for (Proposal& proposal : optimizer_.ask(event.body.at("capacity").get<std::size_t>())) proposed.push_back(std::move(proposal));
+      for (Proposal& proposal : optimizer_.ask(event.body.at("capacity").get<std::size_t>()))
+        proposed.push_back(std::move(proposal));
     } else if (event.kind == "proposal") {
       const Json now = proposed.empty() ? Json() : proposal_to_json(proposed.front());
       if (now != event.body) {
-        throw Error(fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, now it is {}. Was the plugin, or "
-                                "the space it draws from, changed since? Reinstall the version that the study was begun with",
-                                pipeline_.optimizer.manifest->title(), event.trial, event.body.dump(), now.is_null() ? "nothing" : now.dump()));
+        throw Error(
+            fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, "
+                        "now it is {}. Was the plugin, or "
+                        "the space it draws from, changed since? Reinstall the version that the study was begun with",
+                        pipeline_.optimizer.manifest->title(), event.trial, event.body.dump(),
+                        now.is_null() ? "nothing" : now.dump()));
       }
       proposed.pop_front();
     }
     trials_.apply(event);
     if (event.kind == "tell") optimizer_.tell(trials_.at(event.trial).result());
   });
-  if (!proposed.empty()) throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded", pipeline_.optimizer.manifest->title()));
+  if (!proposed.empty())
+    throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
+                            pipeline_.optimizer.manifest->title()));
 
   elapsed_before_ = trials_.elapsed();
   began_ = Clock::now();
@@ -113,7 +123,8 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
         record("end", -1, [] { return Json::object(); });
         return Outcome::finished;
       }
-      throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up", pipeline_.optimizer.manifest->title()));
+      throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up",
+                              pipeline_.optimizer.manifest->title()));
     }
     if (const std::optional<JobResult> result = executor.wait(tick_interval)) finish(*result);
     if (observer_.tick && Clock::now() - last_tick >= tick_interval) {
@@ -127,7 +138,8 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
 bool Search::time_left() const { return !pipeline_.budget.seconds || elapsed() < *pipeline_.budget.seconds; }
 
 bool Search::budget_left() const {
-  return time_left() && (!pipeline_.budget.trials || static_cast<std::int64_t>(trials_.counted()) < *pipeline_.budget.trials);
+  return time_left() &&
+         (!pipeline_.budget.trials || static_cast<std::int64_t>(trials_.counted()) < *pipeline_.budget.trials);
 }
 
 // False when there is nothing to ask for until a result is told.
@@ -162,16 +174,23 @@ void Search::admit(Trial& trial) {
       trial.hash = Candidate::from_json(Json::parse(candidate)).hash();
       std::vector<std::optional<double>>& known = known_[id];
       for (std::size_t i = 0; i < objectives_.size(); ++i) {
-        known.push_back(pipeline_.objectives[i].manifest->provides("objective.before") ? objectives_[i].before(candidate) : std::nullopt);
+        known.push_back(pipeline_.objectives[i].manifest->provides("objective.before")
+                            ? objectives_[i].before(candidate)
+                            : std::nullopt);
       }
       refusal = over_limit(trial);
     } catch (const std::exception& error) {
-      tell(id, {.state = TrialState::fail, .reason = fmt::format("{} cannot decode the proposal of {}: {}", pipeline_.space.manifest->title(), pipeline_.optimizer.manifest->title(), error.what())});
+      tell(id, {.state = TrialState::fail,
+                .reason = fmt::format("{} cannot decode the proposal of {}: {}", pipeline_.space.manifest->title(),
+                                      pipeline_.optimizer.manifest->title(), error.what())});
       return;
     }
     if (refusal) {
       if (++refused_in_a_row_ > most_refused_in_a_row) {
-        throw Error(fmt::format("the last {} candidates were all over a limit ({}); raise the limit or make the space smaller (`weft check` says what share of it is feasible)", most_refused_in_a_row, *refusal));
+        throw Error(
+            fmt::format("the last {} candidates were all over a limit ({}); raise the limit or make the space smaller "
+                        "(`weft check` says what share of it is feasible)",
+                        most_refused_in_a_row, *refusal));
       }
       tell(id, {.state = TrialState::pruned, .reason = *refusal, .refused = true});
       return;
@@ -181,7 +200,8 @@ void Search::admit(Trial& trial) {
   refused_in_a_row_ = 0;
   if (pipeline_.reuse_duplicates()) {
     by_genotype_.emplace(key_of(trial.proposal), id);
-    if (trial.hash && !trial.proposal.parent && trial.proposal.fidelity == Fidelity{}) by_hash_.emplace(*trial.hash, id);
+    if (trial.hash && !trial.proposal.parent && trial.proposal.fidelity == Fidelity{})
+      by_hash_.emplace(*trial.hash, id);
   }
   queue_.push_back(id);
 }
@@ -202,7 +222,12 @@ bool Search::take_known_result(Trial& trial) {
     waiting_[*original].push_back(trial.id);
     return true;
   }
-  tell(trial.id, {.state = known.state, .metrics = known.metrics, .objectives = known.objectives, .reward = known.reward, .reason = known.reason, .duplicate_of = original});
+  tell(trial.id, {.state = known.state,
+                  .metrics = known.metrics,
+                  .objectives = known.objectives,
+                  .reward = known.reward,
+                  .reason = known.reason,
+                  .duplicate_of = original});
   return true;
 }
 
@@ -218,7 +243,8 @@ std::optional<std::string> Search::over_limit(const Trial& trial) const {
 std::optional<std::string> Search::over_limit(std::size_t objective, double value) const {
   const std::optional<double>& limit = pipeline_.objectives[objective].limit;
   if (!limit || value * direction_[objective] >= *limit * direction_[objective]) return {};
-  return fmt::format("infeasible: {} is {}; the limit is {}", pipeline_.objectives[objective].manifest->name, value, *limit);
+  return fmt::format("infeasible: {} is {}; the limit is {}", pipeline_.objectives[objective].manifest->name, value,
+                     *limit);
 }
 
 void Search::start(Executor& executor, TrialId id) {
@@ -230,7 +256,10 @@ void Search::start(Executor& executor, TrialId id) {
   });
   trials_.start(id, trial.hash);
   ++running_;
-  Job job{.trial = id, .genotype = trial.proposal.genotype, .fidelity = trial.proposal.fidelity, .transfer = trial.proposal.transfer};
+  Job job{.trial = id,
+          .genotype = trial.proposal.genotype,
+          .fidelity = trial.proposal.fidelity,
+          .transfer = trial.proposal.transfer};
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
     std::error_code error;
@@ -240,7 +269,10 @@ void Search::start(Executor& executor, TrialId id) {
     // The worker finished it, and the host died before it could take note.
     if (fs::exists(*job.folder / "result.json", error)) {
       const Json stored = read_json(*job.folder / "result.json");
-      finish({.trial = id, .state = trial_state(stored.at("state").get<std::string>()), .metrics = stored.at("metrics"), .reason = stored.at("reason")});
+      finish({.trial = id,
+              .state = trial_state(stored.at("state").get<std::string>()),
+              .metrics = stored.at("metrics"),
+              .reason = stored.at("reason")});
       return;
     }
   }
@@ -278,7 +310,9 @@ Ending Search::judge(const Trial& trial, const JobResult& result) const {
         return {.state = TrialState::pruned, .metrics = result.metrics, .reason = *reason};
       }
     } catch (const std::exception& error) {
-      return {.state = TrialState::fail, .metrics = result.metrics, .reason = fmt::format("objective {}: {}", name, error.what())};
+      return {.state = TrialState::fail,
+              .metrics = result.metrics,
+              .reason = fmt::format("objective {}: {}", name, error.what())};
     }
   }
   ending.reward = ending.objectives.front() * direction_.front();
@@ -294,7 +328,8 @@ void Search::tell(TrialId id, const Ending& ending) {
   try {
     optimizer_.tell(trial.result());
   } catch (const std::exception& error) {
-    throw Error(fmt::format("{} ({}): tell, trial {}: {}", pipeline_.optimizer.manifest->title(), pipeline_.optimizer.manifest->file.string(), id, error.what()));
+    throw Error(fmt::format("{} ({}): tell, trial {}: {}", pipeline_.optimizer.manifest->title(),
+                            pipeline_.optimizer.manifest->file.string(), id, error.what()));
   }
   waiting_for_results_ = false;
   if (observer_.ended) observer_.ended(trial);
@@ -303,7 +338,8 @@ void Search::tell(TrialId id, const Ending& ending) {
   }
 }
 
-// Of an ended trial the weights are kept while it is among the best, and the checkpoint if a later trial may go on from it.
+// Of an ended trial the weights are kept while it is among the best, and the checkpoint if a later trial may go on from
+// it.
 void Search::drop_surplus_files(TrialId id) {
   std::error_code ignored;  // they may be gone already
   const Trial& ended = trials_.at(id);

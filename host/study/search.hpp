@@ -1,7 +1,7 @@
 // The search: asks the optimizer, refuses what is over a limit, reuses what is known, evaluates the rest, tells.
 //
-// Everything is recorded in the journal before it has an effect. After a crash, replay() feeds the journal to fresh plugins,
-// checks that they propose the same, and run() goes on as if nothing had happened.
+// Everything is recorded in the journal before it has an effect. After a crash, replay() feeds the journal to fresh
+// plugins, checks that they propose the same, and run() goes on as if nothing had happened.
 #pragma once
 
 #include <atomic>
@@ -81,8 +81,9 @@ class Search {
   bool decodes_;                   // whether the graph of every candidate is looked at before it is evaluated
 
   Trials trials_;
-  std::deque<TrialId> queue_;                                            // admitted, not started
-  std::unordered_map<TrialId, std::vector<std::optional<double>>> known_;  // objectives known before evaluation, of queued and running trials
+  std::deque<TrialId> queue_;  // admitted, not started
+  std::unordered_map<TrialId, std::vector<std::optional<double>>>
+      known_;  // objectives known before evaluation, of queued and running trials
   std::unordered_map<std::string, TrialId> by_genotype_;
   std::unordered_map<std::uint64_t, TrialId> by_hash_;
   std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a running trial

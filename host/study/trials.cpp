@@ -7,7 +7,13 @@
 namespace weft::host {
 
 TrialResult Trial::result() const {
-  TrialResult result{.trial = id, .state = state, .genotype = proposal.genotype, .fidelity = proposal.fidelity, .metrics = metrics, .notes = proposal.notes, .reason = reason};
+  TrialResult result{.trial = id,
+                     .state = state,
+                     .genotype = proposal.genotype,
+                     .fidelity = proposal.fidelity,
+                     .metrics = metrics,
+                     .notes = proposal.notes,
+                     .reason = reason};
   if (state == TrialState::complete) {
     result.reward = reward;
     result.objectives = objectives;
@@ -16,7 +22,11 @@ TrialResult Trial::result() const {
 }
 
 Json Trial::to_json() const {
-  Json json = {{"trial", id}, {"state", weft::to_string(state)}, {"genotype", proposal.genotype.to_json()}, {"metrics", metrics}, {"seconds", seconds}};
+  Json json = {{"trial", id},
+               {"state", weft::to_string(state)},
+               {"genotype", proposal.genotype.to_json()},
+               {"metrics", metrics},
+               {"seconds", seconds}};
   if (state == TrialState::complete) {
     json["reward"] = reward;
     json["objectives"] = objectives;
@@ -128,11 +138,12 @@ std::vector<TrialId> Trials::best(std::size_t count) const {
     if (trial.state == TrialState::complete && !trial.duplicate_of) complete.push_back(trial.id);
   }
   count = std::min(count, complete.size());
-  std::partial_sort(complete.begin(), complete.begin() + static_cast<std::ptrdiff_t>(count), complete.end(), [&](TrialId a, TrialId b) {
-    const double left = trials_[static_cast<std::size_t>(a)].reward;
-    const double right = trials_[static_cast<std::size_t>(b)].reward;
-    return left != right ? left > right : a < b;
-  });
+  std::partial_sort(complete.begin(), complete.begin() + static_cast<std::ptrdiff_t>(count), complete.end(),
+                    [&](TrialId a, TrialId b) {
+                      const double left = trials_[static_cast<std::size_t>(a)].reward;
+                      const double right = trials_[static_cast<std::size_t>(b)].reward;
+                      return left != right ? left > right : a < b;
+                    });
   complete.resize(count);
   return complete;
 }

@@ -29,7 +29,9 @@ struct Trial {
   bool refused = false;  // over a limit before it was evaluated: cost nothing, counts for nothing
   double seconds = 0.0;
 
-  bool ended() const { return state == TrialState::complete || state == TrialState::pruned || state == TrialState::fail; }
+  bool ended() const {
+    return state == TrialState::complete || state == TrialState::pruned || state == TrialState::fail;
+  }
   TrialResult result() const;
   Json to_json() const;
 };

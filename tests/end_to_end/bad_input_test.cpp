@@ -44,7 +44,8 @@ struct Table {
 
 // IDX files of MNIST's kind, with whatever is to be wrong about them.
 std::string big_endian(std::uint32_t value) {
-  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+  return {static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8),
+          static_cast<char>(value)};
 }
 
 struct Images {
@@ -59,7 +60,14 @@ struct Images {
       write_file(folder / (std::string(set) + "-labels"), labels);
     }
     Json pipeline = training_pipeline(2, {"cpu:1"});
-    pipeline["dataset"] = {{"name", "idx"}, {"args", {{"folder", folder.path().string()}, {"train_images", "train-images"}, {"train_labels", "train-labels"}, {"test_images", "test-images"}, {"test_labels", "test-labels"}, {"validation", 20}}}};
+    pipeline["dataset"] = {{"name", "idx"},
+                           {"args",
+                            {{"folder", folder.path().string()},
+                             {"train_images", "train-images"},
+                             {"train_labels", "train-labels"},
+                             {"test_images", "test-images"},
+                             {"test_labels", "test-labels"},
+                             {"validation", 20}}}};
     pipeline["dataset"]["args"].update(args);
     return refused(pipeline);
   }
@@ -86,15 +94,20 @@ TEST_CASE("a pipeline that does not exist names its nearest") {
 TEST_CASE("an unknown plugin names its nearest") {
   const Table table;
   check_says(refused(with(table.pipeline, "/optimizer/name", "regularised_evolution")),
-             {"pipeline.json: /optimizer/name", "regularised_evolution", "did you mean \"regularized_evolution\"", "random_search"});
+             {"pipeline.json: /optimizer/name", "regularised_evolution", "did you mean \"regularized_evolution\"",
+              "random_search"});
 }
 
 TEST_CASE("an unknown or ill-typed parameter names its place, rule and neighbours") {
   const Table table;
-  check_says(refused(with(table.pipeline, "/optimizer/args/sampel_size", 3)), {"/optimizer/args/sampel_size is unknown", "did you mean \"sample_size\""});
-  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", "three")), {"/optimizer/args/sample_size is \"three\"", "must be an integer"});
-  check_says(refused(with(table.pipeline, "/optimizer/args/population_size", 1)), {"/optimizer/args/population_size is 1", ">= 2"});
-  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", 30)), {"/optimizer/args/sample_size is 30", "population_size, 8"});
+  check_says(refused(with(table.pipeline, "/optimizer/args/sampel_size", 3)),
+             {"/optimizer/args/sampel_size is unknown", "did you mean \"sample_size\""});
+  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", "three")),
+             {"/optimizer/args/sample_size is \"three\"", "must be an integer"});
+  check_says(refused(with(table.pipeline, "/optimizer/args/population_size", 1)),
+             {"/optimizer/args/population_size is 1", ">= 2"});
+  check_says(refused(with(table.pipeline, "/optimizer/args/sample_size", 30)),
+             {"/optimizer/args/sample_size is 30", "population_size, 8"});
   check_says(refused(with(table.pipeline, "/opimizer", 30)), {"/opimizer is unknown", "did you mean \"optimizer\""});
   Json missing = table.pipeline;
   missing.erase("space");
@@ -110,7 +123,8 @@ TEST_CASE("a missing capability names both sides and who has it") {
   const Table table;
   Json pipeline = table.pipeline;
   pipeline["space"] = {{"name", "fixed"}, {"args", {{"file", "none.json"}}}};
-  check_says(refused(pipeline), {"optimizer regularized_evolution needs \"space.mutation\"", "space fixed, which does not provide it", "space nas_bench_201"});
+  check_says(refused(pipeline), {"optimizer regularized_evolution needs \"space.mutation\"",
+                                 "space fixed, which does not provide it", "space nas_bench_201"});
 }
 
 TEST_CASE("a profile that does not exist is refused") {
@@ -120,7 +134,8 @@ TEST_CASE("a profile that does not exist is refused") {
 
 TEST_CASE("a table without the mapped column lists the columns there are") {
   const Table table;
-  check_says(refused(with(table.pipeline, "/evaluator/args/metrics/validation_accuracy", "accurracy")), {"accurracy", "architecture", "accuracy"});
+  check_says(refused(with(table.pipeline, "/evaluator/args/metrics/validation_accuracy", "accurracy")),
+             {"accurracy", "architecture", "accuracy"});
   check_says(refused(with(table.pipeline, "/evaluator/args/file", "/nowhere/table.csv")), {"/nowhere/table.csv"});
 }
 
@@ -128,10 +143,24 @@ TEST_CASE("an objective that the evaluator's metrics cannot feed is refused") {
   const TemporaryFolder folder;
   // A plugin's manifest alone is enough: it is refused before its library would be opened.
   fs::create_directories(folder / "objective/perplexity");
-  write_file(folder / "objective/perplexity/manifest.json",
-             Json{{"manifest", 1}, {"name", "perplexity"}, {"kind", "objective"}, {"tier", "stable"}, {"version", "1.0.0"}, {"abi", "1.0"}, {"library", "perplexity.so"}, {"summary", "of a language model"}, {"requires", {"metric.perplexity"}}, {"provides", Json::array()}, {"parameters", {{"type", "object"}}}, {"license", "Apache-2.0"}}.dump());
-  const fs::path file = write_file(folder / "pipeline.json", with(table_pipeline(write_table(folder / "table.csv"), 10), "/objectives/0/name", "perplexity").dump());
-  const Ran ran = run({"--plugin-path", folder.path().string(), "run", file.string(), "--study", "study"}, folder.path());
+  write_file(folder / "objective/perplexity/manifest.json", Json{{"manifest", 1},
+                                                                 {"name", "perplexity"},
+                                                                 {"kind", "objective"},
+                                                                 {"tier", "stable"},
+                                                                 {"version", "1.0.0"},
+                                                                 {"abi", "1.0"},
+                                                                 {"library", "perplexity.so"},
+                                                                 {"summary", "of a language model"},
+                                                                 {"requires", {"metric.perplexity"}},
+                                                                 {"provides", Json::array()},
+                                                                 {"parameters", {{"type", "object"}}},
+                                                                 {"license", "Apache-2.0"}}
+                                                                .dump());
+  const fs::path file = write_file(
+      folder / "pipeline.json",
+      with(table_pipeline(write_table(folder / "table.csv"), 10), "/objectives/0/name", "perplexity").dump());
+  const Ran ran =
+      run({"--plugin-path", folder.path().string(), "run", file.string(), "--study", "study"}, folder.path());
   CHECK(ran.code == 2);
   check_says(ran.err, {"objective perplexity needs \"metric.perplexity\"", "evaluator table"});
   CHECK_FALSE(fs::exists(folder / "study"));
@@ -169,7 +198,8 @@ TEST_CASE("data files that are absent, damaged or inconsistent are refused by na
 }
 
 TEST_CASE("a batch larger than the data is refused") {
-  check_says(refused(with(training_pipeline(2, {"cpu:1"}), "/evaluator/args/batch_size", 4096)), {"/evaluator/args/batch_size is 4096", "256"});
+  check_says(refused(with(training_pipeline(2, {"cpu:1"}), "/evaluator/args/batch_size", 4096)),
+             {"/evaluator/args/batch_size is 4096", "256"});
 }
 
 TEST_CASE("a final evaluator's mistakes are found before the search") {

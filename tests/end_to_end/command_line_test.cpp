@@ -20,7 +20,8 @@ TEST_CASE("a table study from run to export") {
 
   SECTION("trials and best agree") {
     double highest = 0.0;
-    for (const Json& trial : trials_of(folder / "study", folder.path())) highest = std::max(highest, trial.at("reward").get<double>());
+    for (const Json& trial : trials_of(folder / "study", folder.path()))
+      highest = std::max(highest, trial.at("reward").get<double>());
     CHECK(summary.at("best").at("reward") == highest);
     const Json best = Json::parse(run({"best", "study", "--json", "--top", "3"}, folder.path()).out);
     REQUIRE(best.size() == 3);
@@ -48,7 +49,10 @@ TEST_CASE("a table study from run to export") {
     CHECK(trials_of(folder / "other", folder.path()) != trials_of(folder / "study", folder.path()));
   }
   SECTION("profiles and --set change the pipeline, and the study keeps what it ran") {
-    REQUIRE(run({"run", pipeline.string(), "--study", "short", "--profile", "short", "--quiet", "--set", "/optimizer/args/sample_size=2"}, folder.path()).code == 0);
+    REQUIRE(run({"run", pipeline.string(), "--study", "short", "--profile", "short", "--quiet", "--set",
+                 "/optimizer/args/sample_size=2"},
+                folder.path())
+                .code == 0);
     CHECK(trials_of(folder / "short", folder.path()).size() == 20);
     const Json stored = Json::parse(read_file(folder / "short/pipeline.json"));
     CHECK(stored.at("optimizer").at("args").at("sample_size") == 2);
@@ -76,7 +80,9 @@ TEST_CASE("a training study ends in a trained, saved, drawn network that never s
   const TemporaryFolder folder;
   Json description = training_pipeline(4, {"cpu:1", "cpu:1"});
   description["keep_weights"] = 1;
-  description["final"] = {{"evaluator", {{"name", "train"}, {"args", {{"epochs", 4}, {"batch_size", 32}, {"crop_padding", 1}}}}}, {"top", 1}};
+  description["final"] = {
+      {"evaluator", {{"name", "train"}, {"args", {{"epochs", 4}, {"batch_size", 32}, {"crop_padding", 1}}}}},
+      {"top", 1}};
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const Ran ran = run({"run", pipeline.string(), "--study", "study"}, folder.path());
   INFO(ran.err);
@@ -143,7 +149,8 @@ TEST_CASE("a plugin found first shadows a later one of its name, and a broken ma
   write_file(folder / "plugins/optimizer/broken/manifest.json", "{\"manifest\": 2}");
   const Ran list = run({"--plugin-path", (folder / "plugins").string(), "plugin", "list"}, folder.path());
   CHECK(list.code == 0);
-  CHECK(list.out.find("shadowed by " + (folder / "plugins/optimizer/random_search/manifest.json").string()) != std::string::npos);
+  CHECK(list.out.find("shadowed by " + (folder / "plugins/optimizer/random_search/manifest.json").string()) !=
+        std::string::npos);
   CHECK(list.err.find("broken/manifest.json") != std::string::npos);
 }
 
@@ -151,13 +158,15 @@ TEST_CASE("the host does not load LibTorch, and help and version work everywhere
   const TemporaryFolder folder;
   const Ran linked = [&] {
     Ran ran;
-    ran.code = boost::process::system("/usr/bin/ldd " + program, boost::process::std_out > (folder / "ldd.txt").string());
+    ran.code =
+        boost::process::system("/usr/bin/ldd " + program, boost::process::std_out > (folder / "ldd.txt").string());
     ran.out = read_file(folder / "ldd.txt");
     return ran;
   }();
   CHECK(linked.out.find("torch") == std::string::npos);
   CHECK(run({"--version"}, folder.path()).out.find('.') != std::string::npos);
-  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{{"--help"}, {"run", "--help"}, {"plugin", "--help"}, {"export", "--help"}}) {
+  for (const std::vector<std::string>& command : std::vector<std::vector<std::string>>{
+           {"--help"}, {"run", "--help"}, {"plugin", "--help"}, {"export", "--help"}}) {
     CHECK(run(command, folder.path()).code == 0);
   }
   CHECK(run({}, folder.path()).code == 2);
@@ -171,6 +180,7 @@ TEST_CASE("doctor finds this build well") {
   const Json findings = Json::parse(ran.out);
   CHECK(findings.size() > 5);
   for (const Json& finding : findings) {
-    if (finding.at("what") == "LibTorch") CHECK(finding.at("found").get<std::string>().find("CPU") != std::string::npos);
+    if (finding.at("what") == "LibTorch")
+      CHECK(finding.at("found").get<std::string>().find("CPU") != std::string::npos);
   }
 }

@@ -28,12 +28,14 @@ std::vector<Event> events_of(const fs::path& study) {
 }
 
 // Kills the study at `moments` random times, resuming it in between, then lets it finish.
-void run_with_kills(const fs::path& pipeline, const fs::path& study, const fs::path& folder, int moments, double longest_wait, unsigned seed) {
+void run_with_kills(const fs::path& pipeline, const fs::path& study, const fs::path& folder, int moments,
+                    double longest_wait, unsigned seed) {
   std::mt19937 random(seed);
   std::uniform_real_distribution<double> wait(0.0, longest_wait);
   for (int moment = 0; moment < moments; ++moment) {
     const bool begun = fs::exists(study / "study.db");
-    auto child = begun ? start({"resume", study.string(), "--quiet"}, folder) : start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+    auto child = begun ? start({"resume", study.string(), "--quiet"}, folder)
+                       : start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
     std::this_thread::sleep_for(std::chrono::duration<double>(wait(random)));
     const std::vector<int> workers = children_of(child.id());
     kill(child.id(), SIGKILL);
@@ -50,7 +52,8 @@ void run_with_kills(const fs::path& pipeline, const fs::path& study, const fs::p
     if (fs::exists(study) && !fs::exists(study / "study.db")) fs::remove_all(study);
   }
   const bool begun = fs::exists(study / "study.db");
-  const Ran last = begun ? run({"resume", study.string(), "--quiet"}, folder) : run({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+  const Ran last = begun ? run({"resume", study.string(), "--quiet"}, folder)
+                         : run({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
   INFO(last.err);
   REQUIRE(last.code == 0);
 }
@@ -90,7 +93,8 @@ TEST_CASE("with two slots nothing is lost, and finished trials keep their result
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     if (!fs::exists(study / "study.db")) continue;
     const std::vector<Event> events = events_of(study);
-    if (std::count_if(events.begin(), events.end(), [](const Event& event) { return event.kind == "tell"; }) >= 3) break;
+    if (std::count_if(events.begin(), events.end(), [](const Event& event) { return event.kind == "tell"; }) >= 3)
+      break;
   }
   kill(child.id(), SIGKILL);
   child.wait();
@@ -166,7 +170,8 @@ TEST_CASE("a study that another process works on is left alone") {
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
-  for (int tries = 0; tries < 600 && !fs::exists(study / "study.db"); ++tries) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (int tries = 0; tries < 600 && !fs::exists(study / "study.db"); ++tries)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   const Ran second = run({"resume", study.string()}, folder.path());
   REQUIRE(second.code == 1);
   REQUIRE(second.err.find("another weft process") != std::string::npos);
@@ -176,7 +181,8 @@ TEST_CASE("a study that another process works on is left alone") {
 
 TEST_CASE("resume refuses when a plugin proposes differently") {
   const TemporaryFolder folder;
-  const fs::path pipeline = write_file(folder / "pipeline.json", table_pipeline(write_table(folder / "table.csv"), 30).dump());
+  const fs::path pipeline =
+      write_file(folder / "pipeline.json", table_pipeline(write_table(folder / "table.csv"), 30).dump());
   REQUIRE(run({"run", pipeline.string(), "--study", "study", "--quiet"}, folder.path()).code == 0);
   // As if the study had been begun with a plugin that draws differently.
   Json stored = Json::parse(read_file(folder / "study/pipeline.json"));

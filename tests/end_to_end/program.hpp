@@ -62,19 +62,23 @@ inline Ran run(const std::vector<std::string>& arguments, const fs::path& folder
   const fs::path err = folder / "stderr.txt";
   for (const fs::path& file : {out, err}) fs::remove(file);  // Boost.Process does not truncate
   Ran ran;
-  ran.code = boost::process::system(program, arguments, boost::process::std_out > out.string(), boost::process::std_err > err.string(),
-                                    boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());
+  ran.code = boost::process::system(
+      program, arguments, boost::process::std_out > out.string(), boost::process::std_err > err.string(),
+      boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());
   ran.out = read_file(out);
   ran.err = read_file(err);
   return ran;
 }
 
 inline boost::process::child start(const std::vector<std::string>& arguments, const fs::path& folder) {
-  return boost::process::child(program, arguments, boost::process::std_out > boost::process::null, boost::process::std_err > (folder / "stderr.txt").string(),
-                               boost::process::std_in < boost::process::null, boost::process::start_dir = folder.string());
+  return boost::process::child(program, arguments, boost::process::std_out > boost::process::null,
+                               boost::process::std_err > (folder / "stderr.txt").string(),
+                               boost::process::std_in < boost::process::null,
+                               boost::process::start_dir = folder.string());
 }
 
-// All cells of NAS-Bench-201, each with an accuracy that is a smooth function of its operations plus a little of its own.
+// All cells of NAS-Bench-201, each with an accuracy that is a smooth function of its operations plus a little of its
+// own.
 inline fs::path write_table(const fs::path& file) {
   const char* operations[] = {"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"};
   const double worth[] = {0.0, 3.0, 6.0, 9.0, 2.0};
@@ -89,21 +93,26 @@ inline fs::path write_table(const fs::path& file) {
       rest /= 5;
       accuracy += worth[digit];
     }
-    const auto edge = [&](int at, int from) { return std::string(operations[digits[at]]) + "~" + std::to_string(from); };
-    stream << "|" << edge(0, 0) << "|+|" << edge(1, 0) << "|" << edge(2, 1) << "|+|" << edge(3, 0) << "|" << edge(4, 1) << "|" << edge(5, 2) << "|," << accuracy + static_cast<double>(random() % 1000) / 1000.0 << "\n";
+    const auto edge = [&](int at, int from) {
+      return std::string(operations[digits[at]]) + "~" + std::to_string(from);
+    };
+    stream << "|" << edge(0, 0) << "|+|" << edge(1, 0) << "|" << edge(2, 1) << "|+|" << edge(3, 0) << "|" << edge(4, 1)
+           << "|" << edge(5, 2) << "|," << accuracy + static_cast<double>(random() % 1000) / 1000.0 << "\n";
   }
   return file;
 }
 
 inline Json table_pipeline(const fs::path& table, int trials) {
-  return {{"pipeline", 1},
-          {"name", "table"},
-          {"seed", 5},
-          {"space", {{"name", "nas_bench_201"}}},
-          {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 8}, {"sample_size", 3}}}}},
-          {"evaluator", {{"name", "table"}, {"args", {{"file", table.string()}, {"metrics", {{"validation_accuracy", "accuracy"}}}}}}},
-          {"objectives", Json::array({{{"name", "accuracy"}}})},
-          {"budget", {{"trials", trials}}}};
+  return {
+      {"pipeline", 1},
+      {"name", "table"},
+      {"seed", 5},
+      {"space", {{"name", "nas_bench_201"}}},
+      {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 8}, {"sample_size", 3}}}}},
+      {"evaluator",
+       {{"name", "table"}, {"args", {{"file", table.string()}, {"metrics", {{"validation_accuracy", "accuracy"}}}}}}},
+      {"objectives", Json::array({{{"name", "accuracy"}}})},
+      {"budget", {{"trials", trials}}}};
 }
 
 // Small networks on synthetic images: a trial takes a fraction of a second.
@@ -111,8 +120,16 @@ inline Json training_pipeline(int trials, const std::vector<std::string>& slots)
   return {{"pipeline", 1},
           {"name", "training"},
           {"seed", 3},
-          {"dataset", {{"name", "synthetic"}, {"args", {{"resolution", 8}, {"train", 320}, {"validation", 64}, {"test", 64}}}}},
-          {"space", {{"name", "nasnet"}, {"args", {{"cells", 1}, {"filters", 4}, {"blocks", 1}, {"operations", {"identity", "conv_3x3", "max_pool_3x3"}}, {"combine", {"add"}}}}}},
+          {"dataset",
+           {{"name", "synthetic"}, {"args", {{"resolution", 8}, {"train", 320}, {"validation", 64}, {"test", 64}}}}},
+          {"space",
+           {{"name", "nasnet"},
+            {"args",
+             {{"cells", 1},
+              {"filters", 4},
+              {"blocks", 1},
+              {"operations", {"identity", "conv_3x3", "max_pool_3x3"}},
+              {"combine", {"add"}}}}}},
           {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 3}, {"sample_size", 2}}}}},
           {"evaluator", {{"name", "train"}, {"args", {{"epochs", 2}, {"batch_size", 32}, {"crop_padding", 1}}}}},
           {"objectives", Json::array({{{"name", "accuracy"}}, {{"name", "parameters"}, {"limit", 100000}}})},

@@ -20,7 +20,8 @@ constexpr weft_component component{
 // Everything is right about it; each test breaks one thing.
 struct Broken {
   weft_component components[1] = {component};
-  weft_descriptor descriptor{WEFT_MAGIC, sizeof(weft_descriptor), WEFT_ABI_MAJOR, WEFT_ABI_MINOR, "gcc", "", components, 1, sizeof(weft_component)};
+  weft_descriptor descriptor{WEFT_MAGIC, sizeof(weft_descriptor), WEFT_ABI_MAJOR, WEFT_ABI_MINOR, "gcc", "", components,
+                             1,          sizeof(weft_component)};
   Manifest manifest;
 
   Broken() {

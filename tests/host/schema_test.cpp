@@ -29,21 +29,27 @@ std::string problems(const Json& document) {
 
 }  // namespace
 
-TEST_CASE("a valid document passes") { CHECK(problems({{"size", 3}, {"list", {1, 2}}, {"nested", {{"rate", 0.1}}}}) == ""); }
+TEST_CASE("a valid document passes") {
+  CHECK(problems({{"size", 3}, {"list", {1, 2}}, {"nested", {{"rate", 0.1}}}}) == "");
+}
 
 TEST_CASE("a violation is told with file, pointer, value and rule") {
   CHECK(problems({{"size", 1}}) == "file.json: /args/size is 1; must be an integer >= 2 <= 9");
   CHECK(problems({{"size", "x"}}) == "file.json: /args/size is \"x\"; must be an integer >= 2 <= 9");
   CHECK(problems(Json::object()) == "file.json: /args/size is missing; it must be given");
-  CHECK(problems({{"size", 3}, {"mode", "fst"}}) == "file.json: /args/mode is \"fst\"; must be one of [\"fast\",\"slow\"]");
-  CHECK(problems({{"size", 3}, {"nested", {{"rate", 0}}}}) == "file.json: /args/nested/rate is 0; must be a number > 0");
+  CHECK(problems({{"size", 3}, {"mode", "fst"}}) ==
+        "file.json: /args/mode is \"fst\"; must be one of [\"fast\",\"slow\"]");
+  CHECK(problems({{"size", 3}, {"nested", {{"rate", 0}}}}) ==
+        "file.json: /args/nested/rate is 0; must be a number > 0");
   CHECK(problems({{"size", 3}, {"list", {1, 0}}}) == "file.json: /args/list/1 is 0; must be an integer >= 1");
-  CHECK_THAT(problems({{"size", 3}, {"mod", "fast"}}), ContainsSubstring("/args/mod is unknown; known are list, mode, nested, size; did you mean \"mode\"?"));
+  CHECK_THAT(problems({{"size", 3}, {"mod", "fast"}}),
+             ContainsSubstring("/args/mod is unknown; known are list, mode, nested, size; did you mean \"mode\"?"));
 }
 
 TEST_CASE("all violations are told at once") {
   const std::string text = problems({{"size", 1}, {"mode", 3}, {"other", 1}});
-  CHECK_THAT(text, ContainsSubstring("/args/size") && ContainsSubstring("/args/mode") && ContainsSubstring("/args/other"));
+  CHECK_THAT(text,
+             ContainsSubstring("/args/size") && ContainsSubstring("/args/mode") && ContainsSubstring("/args/other"));
 }
 
 TEST_CASE("defaults are filled in, also in nested objects, and never over what is given") {

@@ -15,8 +15,8 @@ using namespace weft::host;
 using weft::Json;
 using weft::TrialId;
 using weft::TrialState;
-using weft::testing::TemporaryFolder;
 using weft::testing::table_pipeline;
+using weft::testing::TemporaryFolder;
 using weft::testing::write_table;
 
 namespace {
@@ -26,12 +26,14 @@ const std::atomic<bool> never = false;
 // Runs jobs at once, but hands their results over in another order.
 class Reordering final : public Executor {
  public:
-  Reordering(Assembly& assembly, std::size_t slots, OnReport on_report) : evaluator_(assembly.evaluator()), slots_(slots), on_report_(std::move(on_report)) {}
+  Reordering(Assembly& assembly, std::size_t slots, OnReport on_report)
+      : evaluator_(assembly.evaluator()), slots_(slots), on_report_(std::move(on_report)) {}
   std::size_t free_slots() const override { return slots_ - results_.size(); }
   void start(const Job& job) override {
     started.push_back(job.trial);
     results_.push_back(InlineExecutor::run_job(evaluator_, job, 1, on_report_));
-    if (job.trial == failing) results_.back() = {.trial = job.trial, .state = TrialState::fail, .reason = "as the test wants it"};
+    if (job.trial == failing)
+      results_.back() = {.trial = job.trial, .state = TrialState::fail, .reason = "as the test wants it"};
   }
   std::optional<JobResult> wait(std::chrono::milliseconds) override {
     if (results_.empty()) return {};
@@ -68,7 +70,8 @@ struct Bench {
 
 Json genotypes(const Trials& trials) {
   Json list = Json::array();
-  for (const Trial& trial : trials.all()) list.push_back({trial.proposal.genotype.to_json(), std::string(weft::to_string(trial.state)), trial.reward});
+  for (const Trial& trial : trials.all())
+    list.push_back({trial.proposal.genotype.to_json(), std::string(weft::to_string(trial.state)), trial.reward});
   return list;
 }
 
@@ -120,13 +123,15 @@ TEST_CASE("replay of any prefix of the journal goes on to the same study") {
     journal.for_each([&](const Journal::Event& event) { events.push_back(event); });
   }
   // The order of results is part of the journal; after it, the rest may differ, so it is compared up to there.
-  for (const std::size_t length : {std::size_t{1}, std::size_t{7}, events.size() / 3, events.size() / 2, events.size() - 2}) {
+  for (const std::size_t length :
+       {std::size_t{1}, std::size_t{7}, events.size() / 3, events.size() / 2, events.size() - 2}) {
     const std::string file = fmt::format("prefix-{}.db", length);
     Journal::create(folder / file, {{"weft", "test"}});
     Journal journal(folder / file, Journal::Mode::append);
     Trials before;
     std::size_t end = length;
-    while (end < events.size() && events[end].kind == "proposal") ++end;  // an ask and its proposals are one transaction
+    while (end < events.size() && events[end].kind == "proposal")
+      ++end;  // an ask and its proposals are one transaction
     for (std::size_t i = 1; i < end; ++i) {
       journal.append(events[i].elapsed, events[i].kind, events[i].trial, events[i].body.dump());
       before.apply(events[i]);

@@ -86,8 +86,8 @@ typedef struct weft_handle {
 typedef struct weft_context {
   uint64_t size;
   weft_text configuration; /* validated against the manifest's `parameters`, defaults filled in */
-  weft_text study;         /* {"task": .., "objectives": [..], "budget": {..}, "phase": "search" | "final", "slots": n} */
-  weft_rng rng;            /* this instance's own stream */
+  weft_text study; /* {"task": .., "objectives": [..], "budget": {..}, "phase": "search" | "final", "slots": n} */
+  weft_rng rng;    /* this instance's own stream */
   void* host;
   void (*log)(void* host, int32_t level, weft_text message); /* 0 debug, 1 info, 2 warning, 3 error */
   /* Another component of the pipeline by its role ("space", "dataset"); owned by the host, outlives the instance. */
@@ -185,14 +185,7 @@ typedef struct weft_proposal_sink {
   void (*receive)(void* context, const weft_proposal* proposal);
 } weft_proposal_sink;
 
-enum {
-  WEFT_WAITING = 0,
-  WEFT_RUNNING = 1,
-  WEFT_PAUSED = 2,
-  WEFT_COMPLETE = 3,
-  WEFT_PRUNED = 4,
-  WEFT_FAIL = 5
-};
+enum { WEFT_WAITING = 0, WEFT_RUNNING = 1, WEFT_PAUSED = 2, WEFT_COMPLETE = 3, WEFT_PRUNED = 4, WEFT_FAIL = 5 };
 
 typedef struct weft_result {
   uint64_t size;
@@ -233,7 +226,8 @@ typedef struct weft_request {
 typedef struct weft_reporter {
   uint64_t size;
   void* context;
-  /* `report` is a JSON object with an integer "epoch". Returns 0 to continue, 1 to stop, 2 to pause: checkpoint and return. */
+  /* `report` is a JSON object with an integer "epoch". Returns 0 to continue, 1 to stop, 2 to pause: checkpoint and
+   * return. */
   int32_t (*report)(void* context, weft_text report);
 } weft_reporter;
 

@@ -69,8 +69,8 @@ inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId inp
   return batch_norm(graph, convolution(graph, spatial, Convolution::square(channels, 1)), affine);
 }
 
-// Separable convolution as in NASNet and DARTS: applied twice, stride and change of channels on the first (tensorflow/models
-// slim/nets/nasnet; DARTS's own never change channels).
+// Separable convolution as in NASNet and DARTS: applied twice, stride and change of channels on the first
+// (tensorflow/models slim/nets/nasnet; DARTS's own never change channels).
 inline NodeId separable_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t kernel,
                              std::int64_t stride = 1, bool affine = true) {
   const auto group = graph.own_group("sep_conv_" + std::to_string(kernel) + "x" + std::to_string(kernel));

@@ -49,8 +49,9 @@ class Convolution final : public OperationModule {
   Traits traits() const override { return {.output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
     if (!subsamples_) return at::conv2d(inputs[0], weight_, bias_, stride_, padding_, dilation_, groups_);
-    // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13) writes
-    // beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower way.
+    // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13)
+    // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower
+    // way.
     const at::Tensor& x = inputs[0];
     const at::Tensor read = x.slice(2, 0, x.size(2), stride_[0]).slice(3, 0, x.size(3), stride_[1]);
     return at::conv2d(read.contiguous(x.suggest_memory_format()), weight_, bias_, Extents{1, 1}, padding_, dilation_,

@@ -50,7 +50,8 @@ namespace detail {
 
 template <typename T>
 struct DatasetTables {
-  static constexpr DatasetTable dataset{sizeof(DatasetTable), [](void* instance) -> const Dataset* { return &self<T>(instance); }};
+  static constexpr DatasetTable dataset{sizeof(DatasetTable),
+                                        [](void* instance) -> const Dataset* { return &self<T>(instance); }};
   static constexpr weft_task_1 task{
       .size = sizeof(weft_task_1), .describe = [](void* instance, const weft_writer* out, const weft_writer* error) {
         return guard(error, [&] {

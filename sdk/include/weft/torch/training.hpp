@@ -61,8 +61,8 @@ struct TrainingResult {
 // The checkpoint in `folder`; whoever has no more use for it removes it.
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder);
 
-// What makes a training impossible whatever the network. Throws InvalidInput if the data is smaller than a batch, Error if
-// the device cannot do the recipe's precision.
+// What makes a training impossible whatever the network. Throws InvalidInput if the data is smaller than a batch, Error
+// if the device cannot do the recipe's precision.
 void check(const Recipe& recipe, std::int64_t examples, c10::Device device);
 
 // Trains to the end of the recipe or until a report says otherwise. Throws InvalidInput if the data is smaller than a
