@@ -38,7 +38,7 @@ void apply_profile(Json& json, const std::string& profile, const std::string& fi
   json.merge_patch(profiles.at(profile));
 }
 
-// "/budget/trials=100": the value is JSON where it can be read as such, else text.
+// "/budget/trials=100": the value is JSON where it can be read as such, else text; null removes, as in a profile.
 void apply_setting(Json& json, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
@@ -48,7 +48,12 @@ void apply_setting(Json& json, const std::string& setting) {
   const std::string text = setting.substr(equals + 1);
   const Json parsed = Json::parse(text, nullptr, false);
   try {
-    json[Json::json_pointer(setting.substr(0, equals))] = parsed.is_discarded() ? Json(text) : parsed;
+    const Json::json_pointer place(setting.substr(0, equals));
+    if (!parsed.is_null() || parsed.is_discarded()) {
+      json[place] = parsed.is_discarded() ? Json(text) : parsed;
+    } else if (json.contains(place)) {
+      json.at(place.parent_pointer()).erase(place.back());
+    }
   } catch (const Json::exception& error) {
     throw InvalidInput(fmt::format("--set \"{}\": {}", setting, error.what()));
   }

@@ -50,12 +50,13 @@ TEST_CASE("a table study from run to export") {
   }
   SECTION("profiles and --set change the pipeline, and the study keeps what it ran") {
     REQUIRE(run({"run", pipeline.string(), "--study", "short", "--profile", "short", "--quiet", "--set",
-                 "/optimizer/args/sample_size=2"},
+                 "/optimizer/args/sample_size=2", "--set", "/optimizer/args/population_size=null"},
                 folder.path())
                 .code == 0);
     CHECK(trials_of(folder / "short", folder.path()).size() == 20);
     const Json stored = Json::parse(read_file(folder / "short/pipeline.json"));
     CHECK(stored.at("optimizer").at("args").at("sample_size") == 2);
+    CHECK(stored.at("optimizer").at("args").at("population_size") == 100);  // its default again
     CHECK_FALSE(stored.contains("profiles"));
   }
   SECTION("the best is exported") {
