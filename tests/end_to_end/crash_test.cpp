@@ -117,8 +117,9 @@ TEST_CASE("with two slots nothing is lost, and finished trials keep their result
 
 TEST_CASE("a killed worker fails its trial alone and is replaced") {
   const TemporaryFolder folder;
-  Json description = training_pipeline(6, {"cpu:1"});
-  description["evaluator"]["args"]["epochs"] = 3;
+  // Long trials, so that the worker is still at it when it is killed.
+  Json description = training_pipeline(4, {"cpu:1"});
+  description["evaluator"]["args"]["epochs"] = 40;
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
@@ -143,12 +144,12 @@ TEST_CASE("a killed worker fails its trial alone and is replaced") {
     REQUIRE(trial.at("reason").get<std::string>().find("signal 9") != std::string::npos);
   }
   REQUIRE(failed == 1);
-  REQUIRE(trials.size() >= 6);
+  REQUIRE(trials.size() >= 4);
 }
 
 TEST_CASE("Ctrl-C leaves a study that goes on where it stopped") {
   const TemporaryFolder folder;
-  const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(6, {"cpu:1"}).dump());
+  const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(10, {"cpu:1"}).dump());
   REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
