@@ -75,7 +75,7 @@ TEST_CASE("a training study killed over and over ends as an undisturbed one, and
   const TemporaryFolder folder;
   const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(8, {"cpu:1"}).dump());
   REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
-  run_with_kills(pipeline, folder / "killed", folder.path(), 8, 3.0, 2);
+  run_with_kills(pipeline, folder / "killed", folder.path(), 20, 2.5, 2);
   REQUIRE(trials_of(folder / "killed", folder.path()) == trials_of(folder / "undisturbed", folder.path()));
   std::map<int, int> told;
   for (const Event& event : events_of(folder / "killed")) {
