@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "host/plugins/schema.hpp"
-
 namespace weft::host {
 
 Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder,
@@ -26,16 +24,9 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
       const TrialId id = waiting.back();
       waiting.pop_back();
       Job job{.trial = id, .genotype = trials_.at(id).proposal.genotype, .folder = folder_.final(id)};
-      std::error_code error;
-      std::filesystem::create_directories(*job.folder, error);
-      if (error) throw Error(fmt::format("{}: cannot be created: {}", job.folder->string(), error.message()));
       journal_.append(elapsed_(), "final_start", id, "{}");
-      if (std::filesystem::exists(*job.folder / "result.json", error)) {
-        const Json stored = read_json(*job.folder / "result.json");
-        finish({.trial = id,
-                .state = trial_state(stored.at("state").get<std::string>()),
-                .metrics = stored.at("metrics"),
-                .reason = stored.at("reason")});
+      if (const std::optional<JobResult> stored = enter_job_folder(*job.folder, id)) {
+        finish(*stored);
         continue;
       }
       executor.start(job);

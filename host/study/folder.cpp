@@ -79,4 +79,16 @@ void StudyFolder::lock() {
 fs::path StudyFolder::trial(TrialId id) const { return path_ / "trials" / fmt::format("{:06}", id); }
 fs::path StudyFolder::final(TrialId id) const { return path_ / "final" / fmt::format("{:06}", id); }
 
+std::optional<JobResult> enter_job_folder(const fs::path& folder, TrialId trial) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw Error(fmt::format("{}: cannot be created: {}", folder.string(), error.message()));
+  if (!fs::exists(folder / "result.json", error)) return {};
+  const Json stored = read_json(folder / "result.json");
+  return JobResult{.trial = trial,
+                   .state = trial_state(stored.at("state").get<std::string>()),
+                   .metrics = stored.at("metrics"),
+                   .reason = stored.at("reason")};
+}
+
 }  // namespace weft::host

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
+#include "host/execution/executor.hpp"
 #include "weft/trial.hpp"
 
 namespace weft::host {
@@ -37,5 +39,9 @@ class StudyFolder {
   std::filesystem::path path_;
   int lock_ = -1;
 };
+
+// Creates the folder of a job. Gives the result that an earlier attempt left in it, where the worker finished and the
+// host died before it could take note. Throws Error if the folder cannot be created.
+std::optional<JobResult> enter_job_folder(const std::filesystem::path& folder, TrialId trial);
 
 }  // namespace weft::host

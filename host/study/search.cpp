@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "host/plugins/schema.hpp"
-
 namespace weft::host {
 
 namespace fs = std::filesystem;
@@ -262,17 +260,9 @@ void Search::start(Executor& executor, TrialId id) {
           .transfer = trial.proposal.transfer};
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
-    std::error_code error;
-    fs::create_directories(*job.folder, error);
-    if (error) throw Error(fmt::format("{}: cannot be created: {}", job.folder->string(), error.message()));
     if (trial.proposal.parent) job.parent_folder = folder_->trial(*trial.proposal.parent);
-    // The worker finished it, and the host died before it could take note.
-    if (fs::exists(*job.folder / "result.json", error)) {
-      const Json stored = read_json(*job.folder / "result.json");
-      finish({.trial = id,
-              .state = trial_state(stored.at("state").get<std::string>()),
-              .metrics = stored.at("metrics"),
-              .reason = stored.at("reason")});
+    if (const std::optional<JobResult> stored = enter_job_folder(*job.folder, id)) {
+      finish(*stored);
       return;
     }
   }
