@@ -21,16 +21,26 @@ struct RunOptions {
   std::optional<std::filesystem::path> study;
   std::vector<std::string> slots;  // replaces the pipeline's
   bool no_journal = false;
+  bool isolate_all = false;  // the optimizer, too, runs in a process of its own
   bool quiet = false;
   bool json = false;
 };
 
 int run_command(const RunOptions& options, const PluginPath& plugin_path);
-int resume_command(const std::filesystem::path& study, bool quiet, bool json, const PluginPath& plugin_path);
+int resume_command(const std::filesystem::path& study, bool quiet, bool json, bool isolate_all,
+                   const PluginPath& plugin_path);
 int check_command(const RunOptions& options, std::size_t samples, const PluginPath& plugin_path);
 
 int plugin_list_command(bool json, const PluginPath& plugin_path);
 int plugin_show_command(const std::string& name, bool json, const PluginPath& plugin_path);
+
+struct ValidateOptions {
+  std::filesystem::path path;
+  std::string args = "{}";   // JSON, for the contract suite
+  bool static_only = false;  // without the contract suite
+  bool json = false;
+};
+int plugin_validate_command(const ValidateOptions& options);
 
 int trials_command(const std::filesystem::path& study, bool json);
 int best_command(const std::filesystem::path& study, std::size_t count, bool json, const PluginPath& plugin_path);

@@ -10,7 +10,10 @@
 #include <thread>
 
 #include "host/cli/commands.hpp"
+#include "host/cli/output.hpp"
 #include "host/plugins/catalogue.hpp"
+#include "host/plugins/inspection.hpp"
+#include "host/plugins/refusal.hpp"
 
 namespace weft::host {
 namespace {
@@ -59,8 +62,12 @@ std::vector<Finding> examine(const Catalogue& catalogue) {
                           fmt::format("{} by {}", manifest.file.string(), entry.shadowed_by.string()),
                           "remove one of them if this is not meant"});
     }
-    if (!std::filesystem::exists(manifest.library()))
-      findings.push_back({"plugin without library", manifest.library().string(), "build it, or remove its manifest"});
+    try {
+      LibraryFile library;
+      inspect(manifest, library);
+    } catch (const Refusal& refusal) {
+      findings.push_back({"refused plugin", manifest.title(), refusal.what()});
+    }
   }
   const bool dot = !boost::process::search_path("dot").empty();
   findings.push_back(
@@ -71,15 +78,14 @@ std::vector<Finding> examine(const Catalogue& catalogue) {
 }  // namespace
 
 int probe_torch_command() {
-  const std::filesystem::path library =
-      Installation::locate().plugins.parent_path().parent_path() / "libweft_torch.so.1";
+  const std::filesystem::path library = Installation::locate().libraries / "libweft_torch.so.1";
   void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   void* symbol = handle != nullptr ? dlsym(handle, "weft_libtorch_description") : nullptr;
   if (symbol == nullptr) {
-    fmt::print("{}\n", dlerror());
+    fmt::print(output(), "{}\n", dlerror());
     return failed;
   }
-  fmt::print("{}\n", reinterpret_cast<const char* (*)()>(symbol)());
+  fmt::print(output(), "{}\n", reinterpret_cast<const char* (*)()>(symbol)());
   return done;
 }
 
@@ -92,11 +98,11 @@ int doctor_command(bool json, const PluginPath& plugin_path) {
     Json list = Json::array();
     for (const Finding& finding : findings)
       list.push_back({{"what", finding.what}, {"found", finding.found}, {"remedy", finding.remedy}});
-    fmt::print("{}\n", list.dump(1));
+    fmt::print(output(), "{}\n", list.dump(1));
   } else {
     for (const Finding& finding : findings) {
-      fmt::print("{} {:<22} {}\n", finding.remedy.empty() ? "ok  " : "!!  ", finding.what, finding.found);
-      if (!finding.remedy.empty()) fmt::print("     -> {}\n", finding.remedy);
+      fmt::print(output(), "{} {:<22} {}\n", finding.remedy.empty() ? "ok  " : "!!  ", finding.what, finding.found);
+      if (!finding.remedy.empty()) fmt::print(output(), "     -> {}\n", finding.remedy);
     }
   }
   return well ? done : failed;

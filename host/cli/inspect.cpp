@@ -8,6 +8,7 @@
 #include <set>
 
 #include "host/cli/commands.hpp"
+#include "host/cli/output.hpp"
 #include "host/execution/assembly.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/report/drawing.hpp"
@@ -59,17 +60,17 @@ int trials_command(const fs::path& study, bool json) {
   if (json) {
     Json list = Json::array();
     for (const Trial& trial : trials.all()) list.push_back(trial.to_json());
-    fmt::print("{}\n", list.dump(1));
+    fmt::print(output(), "{}\n", list.dump(1));
     return done;
   }
-  fmt::print("{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds",
+  fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds",
              "genotype, or why it ended");
   for (const Trial& trial : trials.all()) {
     std::string note = trial.proposal.genotype.key();
     if (trial.duplicate_of) note = fmt::format("as trial {}", *trial.duplicate_of);
     if (trial.waits_for) note = fmt::format("waits for trial {}, the same architecture", *trial.waits_for);
     if (!trial.reason.empty()) note = trial.reason;
-    fmt::print("{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
+    fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
                trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds,
                one_line(note, 90));
   }
@@ -90,15 +91,15 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
   }
   if (list.empty()) throw Error(fmt::format("{}: no trial is complete yet", study.string()));
   if (json) {
-    fmt::print("{}\n", list.dump(1));
+    fmt::print(output(), "{}\n", list.dump(1));
     return done;
   }
   for (const Json& entry : list) {
-    fmt::print("trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(),
+    fmt::print(output(), "trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(),
                open.pipeline.objectives.front().manifest->name, entry.at("objectives")[0].get<double>(),
                entry.at("notation").get<std::string>());
-    fmt::print("  {}\n", entry.at("metrics").dump());
-    if (entry.contains("final")) fmt::print("  trained to the end: {}\n", entry.at("final").dump());
+    fmt::print(output(), "  {}\n", entry.at("metrics").dump());
+    if (entry.contains("final")) fmt::print(output(), "  trained to the end: {}\n", entry.at("final").dump());
   }
   return done;
 }
@@ -129,7 +130,7 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
   if (options.output) {
     write_atomically(*options.output, text);
   } else {
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fwrite(text.data(), 1, text.size(), output());
   }
   return done;
 }
@@ -149,13 +150,13 @@ int plugin_list_command(bool json, const PluginPath& plugin_path) {
       if (!entry->shadowed_by.empty()) item["shadowed_by"] = entry->shadowed_by.string();
       list.push_back(std::move(item));
     }
-    fmt::print("{}\n", list.dump(1));
+    fmt::print(output(), "{}\n", list.dump(1));
     return done;
   }
   std::string kind;
   for (const auto* entry : entries) {
-    if (entry->manifest.kind != kind) fmt::print("{}\n", kind = entry->manifest.kind);
-    fmt::print("  {:<24} {}{}\n", entry->manifest.name, entry->manifest.summary,
+    if (entry->manifest.kind != kind) fmt::print(output(), "{}\n", kind = entry->manifest.kind);
+    fmt::print(output(), "  {:<24} {}{}\n", entry->manifest.name, entry->manifest.summary,
                entry->shadowed_by.empty() ? "" : fmt::format(" [shadowed by {}]", entry->shadowed_by.string()));
   }
   for (const Catalogue::Broken& broken : catalogue.broken()) fmt::print(stderr, "broken: {}\n", broken.error);
@@ -178,25 +179,25 @@ int plugin_show_command(const std::string& name, bool json, const PluginPath& pl
   if (json) {
     Json list = Json::array();
     for (const Manifest* manifest : found) list.push_back(manifest->json);
-    fmt::print("{}\n", list.dump(1));
+    fmt::print(output(), "{}\n", list.dump(1));
     return done;
   }
   for (const Manifest* manifest : found) {
-    fmt::print("{} {}: {}\n", manifest->title(), manifest->version, manifest->summary);
+    fmt::print(output(), "{} {}: {}\n", manifest->title(), manifest->version, manifest->summary);
     if (manifest->json.contains("reference")) {
       const Json& reference = manifest->json.at("reference");
-      fmt::print("  {} {}, \"{}\"{}\n", reference.at("authors").get<std::string>(), reference.at("year").get<int>(),
-                 reference.at("title").get<std::string>(),
+      fmt::print(output(), "  {} {}, \"{}\"{}\n", reference.at("authors").get<std::string>(),
+                 reference.at("year").get<int>(), reference.at("title").get<std::string>(),
                  reference.contains("arxiv") ? ", arXiv " + reference.at("arxiv").get<std::string>() : "");
     }
-    fmt::print("  requires: {}\n  provides: {}\n",
+    fmt::print(output(), "  requires: {}\n  provides: {}\n",
                manifest->required.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->required, ", ")),
                manifest->provided.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->provided, ", ")));
-    fmt::print("  manifest: {}\n", manifest->file.string());
+    fmt::print(output(), "  manifest: {}\n", manifest->file.string());
     const Json properties = manifest->parameters().value("properties", Json::object());
-    if (!properties.empty()) fmt::print("  parameters:\n");
+    if (!properties.empty()) fmt::print(output(), "  parameters:\n");
     for (const auto& [parameter, schema] : properties.items()) {
-      fmt::print("    {:<24} {:<10} {}\n", parameter,
+      fmt::print(output(), "    {:<24} {:<10} {}\n", parameter,
                  schema.contains("default") ? one_line(schema.at("default").dump(), 40) : "(required)",
                  schema.value("description", ""));
     }

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "host/processes/signals.hpp"
+
 namespace weft::host {
 namespace {
 
@@ -22,7 +24,13 @@ const std::atomic<bool>& interrupted() { return flag; }
 void install_interrupt_handler() {
   struct sigaction action {};
   action.sa_handler = on_signal;  // without SA_RESTART: waiting calls return
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaction(signal, &action, nullptr);
+  sigset_t unblocked;
+  sigemptyset(&unblocked);
+  for (const int signal : stop_signals) {
+    sigaction(signal, &action, nullptr);
+    sigaddset(&unblocked, signal);
+  }
+  pthread_sigmask(SIG_UNBLOCK, &unblocked, nullptr);
 }
 
 }  // namespace weft::host

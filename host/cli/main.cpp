@@ -6,9 +6,13 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <iostream>
+#include <sstream>
 
 #include "host/cli/commands.hpp"
+#include "host/cli/output.hpp"
 #include "host/execution/worker.hpp"
+#include "host/plugins/probe.hpp"
 #include "weft/error.hpp"
 
 namespace {
@@ -44,7 +48,21 @@ int run(int argc, char** argv) {
   run->add_option("--study", run_options.study, "The study's folder (default: the next free studies/<pipeline>-NNN)");
   run->add_flag("--no-journal", run_options.no_journal, "Keep nothing: faster for tables, cannot be resumed");
   run->add_flag("--quiet", run_options.quiet, "No progress");
-  run->callback([&] { code = run_command(run_options, plugin_path); });
+  std::string isolate = "evaluator";
+  const auto add_isolate = [&](CLI::App* command) {
+    command
+        ->add_option(
+            "--isolate", isolate,
+            "evaluator: trials run in worker processes, if the evaluator does not ask for less; all: the optimizer "
+            "has a process of its own, too")
+        ->check(CLI::IsMember({"evaluator", "all"}))
+        ->capture_default_str();
+  };
+  add_isolate(run);
+  run->callback([&] {
+    run_options.isolate_all = isolate == "all";
+    code = run_command(run_options, plugin_path);
+  });
 
   std::filesystem::path study;
   bool json = false;
@@ -53,7 +71,8 @@ int run(int argc, char** argv) {
   resume->add_option("study", study, "The study's folder")->required();
   resume->add_flag("--quiet", quiet, "No progress");
   resume->add_flag("--json", json, "Print the result as JSON, and no progress");
-  resume->callback([&] { code = resume_command(study, quiet, json, plugin_path); });
+  add_isolate(resume);
+  resume->callback([&] { code = resume_command(study, quiet, json, isolate == "all", plugin_path); });
 
   RunOptions check_options;
   std::size_t samples = 200;
@@ -73,6 +92,18 @@ int run(int argc, char** argv) {
   show->add_option("name", name, "The plugin's name")->required();
   show->add_flag("--json", json, "As JSON");
   show->callback([&] { code = plugin_show_command(name, json, plugin_path); });
+
+  ValidateOptions validate_options;
+  CLI::App* validate = plugin->add_subcommand("validate", "Check a plugin against the contract, rule by rule");
+  validate->add_option("path", validate_options.path, "The folder of its manifest and library, or the manifest")
+      ->required();
+  validate
+      ->add_option("--args", validate_options.args,
+                   "JSON: arguments for the contract suite, over the manifest's defaults")
+      ->capture_default_str();
+  validate->add_flag("--static", validate_options.static_only, "Without the contract suite");
+  validate->add_flag("--json", validate_options.json, "As JSON");
+  validate->callback([&] { code = plugin_validate_command(validate_options); });
 
   CLI::App* trials = app.add_subcommand("trials", "The trials of a study");
   trials->add_option("study", study, "The study's folder")->required();
@@ -102,13 +133,19 @@ int run(int argc, char** argv) {
   doctor->add_flag("--json", json, "As JSON");
   doctor->callback([&] { code = doctor_command(json, plugin_path); });
 
+  std::string manifest;
+  CLI::App* probe = app.add_subcommand("probe-plugin", "")->group("");
+  probe->add_option("manifest", manifest)->required();
+  probe->callback([&] { code = run_probe(manifest); });
   app.add_subcommand("worker", "")->group("")->callback([&] { code = run_worker(); });
   app.add_subcommand("probe-torch", "")->group("")->callback([&] { code = probe_torch_command(); });
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
+    std::ostringstream out;
+    const int status = app.exit(error, out, std::cerr);
+    fmt::print(output(), "{}", out.str());
     return status == 0 ? done : unusable_input;
   }
   return code;
@@ -117,6 +154,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  output();  // before any plugin can write to it
   auto logger = spdlog::stderr_color_st("weft");
   logger->set_pattern("%^%l%$: %v");
   spdlog::set_default_logger(logger);

@@ -9,8 +9,10 @@
 
 #include "host/cli/commands.hpp"
 #include "host/cli/interrupt.hpp"
+#include "host/cli/output.hpp"
 #include "host/cli/progress.hpp"
 #include "host/execution/inline_executor.hpp"
+#include "host/execution/isolated_optimizer.hpp"
 #include "host/execution/local_executor.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/report/export.hpp"
@@ -27,15 +29,19 @@ namespace fs = std::filesystem;
 // One pipeline under way, from the first worker to the exported best.
 class Conduct {
  public:
-  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet)
-      : pipeline_(pipeline), plugin_path_(plugin_path), progress_(pipeline, quiet), quiet_(quiet) {}
+  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet, bool isolate_all = false)
+      : pipeline_(pipeline),
+        plugin_path_(plugin_path),
+        progress_(pipeline, quiet),
+        quiet_(quiet),
+        isolate_all_(isolate_all) {}
 
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
   void prepare(const Json& known_task = {}) {
     task_ = known_task;
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(
-          pipeline_.slots, hello(Phase::search),
+          pipeline_.slots, hello(Phase::search), pipeline_.evaluator.manifest->title(),
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
       task_ = local->describe();
       local->set_task(task_);
@@ -43,8 +49,15 @@ class Conduct {
     }
     assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search);
     assembly_->space();
-    assembly_->optimizer();
     assembly_->objectives();
+    if (isolate_all_) {
+      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search), pipeline_.optimizer.manifest->title(),
+                                                          interrupted());
+      isolated->finished();  // creates it, so that bad input shows now
+      optimizer_ = std::move(isolated);
+    } else {
+      optimizer_ = std::make_unique<OptimizerRef>(assembly_->optimizer());
+    }
     if (pipeline_.is_inline) {
       executor_ = std::make_unique<InlineExecutor>(
           *assembly_, pipeline_.seed(),
@@ -58,15 +71,18 @@ class Conduct {
   int run(Journal* journal, const StudyFolder* folder, bool resumed) {
     install_interrupt_handler();
     search_ =
-        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, journal, folder},
+        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, *optimizer_, journal, folder},
                                  Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
-                                                  [this] { progress_.tick(*search_, *executor_); }});
+                                                  [this] {
+                                                    install_interrupt_handler();  // a plugin may have taken it away
+                                                    progress_.tick(*search_, *executor_);
+                                                  }});
     if (resumed) search_->replay();
     if (!search_->trials().search_over()) {
       progress_.tick(*search_, *executor_);
-      const Search::Outcome outcome = search_->run(*executor_, interrupted());
+      const bool over = searched_whole();
       progress_.clear();
-      if (outcome == Search::Outcome::interrupted) return stopped(folder);
+      if (!over) return stopped(folder);
     }
     const double searched = search_->elapsed();
     executor_.reset();  // the workers make room for the final training
@@ -77,6 +93,16 @@ class Conduct {
   const Trials& trials() const { return search_->trials(); }
 
  private:
+  // False when Ctrl-C came first.
+  bool searched_whole() {
+    try {
+      return search_->run(*executor_, interrupted()) == Search::Outcome::finished;
+    } catch (const Error&) {
+      if (interrupted()) return false;  // an isolated optimizer was left in the middle of a call
+      throw;
+    }
+  }
+
   Json hello(Phase phase) const {
     Json folders = Json::array();
     for (const fs::path& folder : plugin_path_) folders.push_back(folder.string());
@@ -112,7 +138,8 @@ class Conduct {
       assembly = std::make_unique<Assembly>(pipeline_, task_, Phase::final);
       executor = std::make_unique<InlineExecutor>(*assembly, pipeline_.seed(), on_report);
     } else {
-      executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final), on_report);
+      executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final),
+                                                 pipeline_.final->evaluator.manifest->title(), on_report);
     }
     return finals.run(*executor, interrupted());
   }
@@ -135,13 +162,14 @@ class Conduct {
     }
     if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
     if (quiet_) return done;
-    fmt::print("{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched), best->id,
-               pipeline_.objectives.front().manifest->name, best->objectives.front());
+    fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
+               best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
     for (const FinalResult& result : trials.finals()) {
-      fmt::print("trained to the end, trial {}: {}\n", result.trial,
+      fmt::print(output(), "trained to the end, trial {}: {}\n", result.trial,
                  result.state == TrialState::complete ? result.metrics.dump() : result.reason);
     }
-    if (folder != nullptr) fmt::print("study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
+    if (folder != nullptr)
+      fmt::print(output(), "study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
     return done;
   }
 
@@ -149,8 +177,10 @@ class Conduct {
   PluginPath plugin_path_;
   Progress progress_;
   bool quiet_;
+  bool isolate_all_;
   Json task_;
   std::unique_ptr<Assembly> assembly_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Search> search_;
   std::unique_ptr<Executor> executor_;  // last: its workers go first
 };
@@ -166,7 +196,8 @@ Pipeline load(const RunOptions& options, const Catalogue& catalogue) {
 void print_summary(const Conduct& conduct, bool json) {
   if (json) {
     const Trial* best = conduct.trials().best();
-    fmt::print("{}\n", Json{{"trials", conduct.trials().counted()}, {"best", best ? best->to_json() : Json()}}.dump(2));
+    fmt::print(output(), "{}\n",
+               Json{{"trials", conduct.trials().counted()}, {"best", best ? best->to_json() : Json()}}.dump(2));
   }
 }
 
@@ -181,7 +212,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     throw InvalidInput(
         "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
         "them out");
-  Conduct conduct(pipeline, plugin_path, options.quiet || options.json);
+  Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
   conduct.prepare();
   int code = done;
   if (options.no_journal) {
@@ -201,7 +232,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
   return code;
 }
 
-int resume_command(const fs::path& study, bool quiet, bool json, const PluginPath& plugin_path) {
+int resume_command(const fs::path& study, bool quiet, bool json, bool isolate_all, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(study, true);
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Pipeline pipeline = Pipeline::resolve(read_json(folder.pipeline()), folder.pipeline().string(), catalogue);
@@ -210,7 +241,7 @@ int resume_command(const fs::path& study, bool quiet, bool json, const PluginPat
   journal.for_each([&](const Journal::Event& event) {
     if (event.kind == "study") task = event.body.value("task", Json());
   });
-  Conduct conduct(pipeline, plugin_path, quiet || json);
+  Conduct conduct(pipeline, plugin_path, quiet || json, isolate_all);
   conduct.prepare(task);
   if (pipeline.dataset && conduct.task() != task) {
     throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}",
@@ -252,23 +283,25 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
       ranges[pipeline.objectives[at].manifest->name] = {{"lowest", lowest[at]}, {"highest", highest[at]}};
   }
   if (options.json) {
-    fmt::print("{}\n", Json{{"pipeline", pipeline.json()},
-                            {"task", conduct.task()},
-                            {"samples", samples},
-                            {"feasible", share},
-                            {"ranges", ranges}}
-                           .dump(2));
+    fmt::print(output(), "{}\n",
+               Json{{"pipeline", pipeline.json()},
+                    {"task", conduct.task()},
+                    {"samples", samples},
+                    {"feasible", share},
+                    {"ranges", ranges}}
+                   .dump(2));
     return done;
   }
-  fmt::print("{}: {}\n", pipeline.file(), pipeline.name());
-  if (pipeline.dataset) fmt::print("  data set   {}: {}\n", pipeline.dataset->manifest->name, conduct.task().dump());
+  fmt::print(output(), "{}: {}\n", pipeline.file(), pipeline.name());
+  if (pipeline.dataset)
+    fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, conduct.task().dump());
   for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
-    fmt::print("  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
-  fmt::print("  runs       {}\n",
+    fmt::print(output(), "  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
+  fmt::print(output(), "  runs       {}\n",
              pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
   for (const auto& [name, range] : ranges.items())
-    fmt::print("  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
-  fmt::print("  feasible   {:.0f} % of {} sampled candidates keep all limits\n", 100.0 * share, samples);
+    fmt::print(output(), "  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
+  fmt::print(output(), "  feasible   {:.0f} % of {} sampled candidates keep all limits\n", 100.0 * share, samples);
   if (samples > 0 && feasible == 0) {
     fmt::print(
         stderr,

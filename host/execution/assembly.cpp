@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "host/execution/calls.hpp"
 #include "host/plugins/library.hpp"
+#include "host/processes/signals.hpp"
 
 namespace weft::host {
 
@@ -68,15 +70,17 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
     });
   };
   detail::StringWriter error;
+  const SignalsKept signals;
   try {
     detail::check(part->component->create(&context, &part->instance, error), error);
+    if (part->instance == nullptr) throw Error("create succeeded without an instance");
   } catch (const InvalidInput& invalid) {
     const std::string pointer =
         index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
     throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ",
                                    invalid.what()));
-  } catch (const Error& failed) {
-    throw Error(fmt::format("{} ({}): {}", use.manifest->title(), use.manifest->file.string(), failed.what()));
+  } catch (...) {
+    rethrow_as_refusal(*use.manifest, "create");
   }
   // A plugin may have asked for collaborators while it was created: they come before it.
   parts_.push_back(std::move(part));
@@ -106,7 +110,7 @@ Json Assembly::task() {
   detail::StringWriter out;
   detail::StringWriter error;
   detail::check(table->describe(handle.instance, out, error), error);
-  return Json::parse(out.text());
+  return detail::parse_json(out.text());
 }
 
 }  // namespace weft::host

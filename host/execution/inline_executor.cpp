@@ -28,6 +28,9 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
   } catch (const std::exception& error) {
     result.state = TrialState::fail;
     result.reason = error.what();
+  } catch (...) {
+    result.state = TrialState::fail;
+    result.reason = "the evaluator threw an exception of a foreign kind across the boundary";
   }
   return result;
 }

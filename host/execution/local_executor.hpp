@@ -13,8 +13,9 @@ namespace weft::host {
 
 class LocalExecutor final : public Executor {
  public:
-  // `hello` is the first message for every worker (see channel.hpp), without "task".
-  LocalExecutor(std::vector<std::string> slots, Json hello, OnReport on_report);
+  // `hello` is the first message for every worker (see channel.hpp), without "task"; `evaluator` is what to call the
+  // plugin whose code runs there.
+  LocalExecutor(std::vector<std::string> slots, Json hello, std::string evaluator, OnReport on_report);
   ~LocalExecutor() override;
 
   // Has a worker create the data set and the evaluators, so that what is wrong with them comes out before anything is
@@ -24,6 +25,7 @@ class LocalExecutor final : public Executor {
   void set_task(const Json& task);
 
   std::size_t free_slots() const override;
+  // Throws Refusal (E070) after three crashes in a row.
   void start(const Job& job) override;
   std::optional<JobResult> wait(std::chrono::milliseconds timeout) override;
   std::vector<SlotStatus> status() const override;
@@ -34,9 +36,14 @@ class LocalExecutor final : public Executor {
   std::optional<JobResult> handle(Worker& worker, const Json& message);
   JobResult bury(Worker& worker);
 
+  static constexpr std::size_t quarantine_after = 3;
+
   Json hello_;
+  std::string evaluator_;
   OnReport on_report_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  std::size_t crashes_in_a_row_ = 0;
+  std::string last_crash_;
 };
 
 }  // namespace weft::host

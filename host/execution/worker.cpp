@@ -10,9 +10,9 @@
 #include <memory>
 
 #include "host/execution/assembly.hpp"
-#include "host/execution/channel.hpp"
 #include "host/execution/inline_executor.hpp"
 #include "host/plugins/catalogue.hpp"
+#include "host/processes/channel.hpp"
 #include "host/study/files.hpp"
 
 namespace weft::host {
@@ -46,10 +46,15 @@ class Worker {
         if (message->contains("task")) {
           if (task_ != message->at("task")) assembly_.reset();
           task_ = message->at("task");
-        } else if (message->at("job") == "describe") {
+          continue;
+        }
+        const std::string job = message->at("job");
+        if (job == "describe") {
           describe();
-        } else {
+        } else if (job == "trial") {
           run_trial(*message);
+        } else {
+          drive_optimizer(job, *message);
         }
       }
       return 0;
@@ -57,6 +62,8 @@ class Worker {
       channel_.send({{"event", "error"}, {"invalid", true}, {"text", error.what()}});
     } catch (const std::exception& error) {
       channel_.send({{"event", "error"}, {"invalid", false}, {"text", error.what()}});
+    } catch (...) {
+      channel_.send({{"event", "error"}, {"invalid", false}, {"text", "an exception of a foreign kind"}});
     }
     return 1;
   }
@@ -84,6 +91,21 @@ class Worker {
     assembly().evaluator();
     if (pipeline_->final && phase_ == Phase::search) Assembly(*pipeline_, task_, Phase::final).evaluator();
     channel_.send({{"event", "described"}, {"task", task}});
+  }
+
+  void drive_optimizer(const std::string& job, const Json& message) {
+    OptimizerRef optimizer = assembly().optimizer();
+    Json answer = {{"event", "answer"}};
+    if (job == "ask") {
+      answer["proposals"] = Json::array();
+      for (const Proposal& proposal : optimizer.ask(message.at("capacity").get<std::size_t>()))
+        answer["proposals"].push_back(proposal.to_json());
+    } else if (job == "tell") {
+      optimizer.tell(TrialResult::from_json(message.at("result")));
+    } else {
+      answer["finished"] = optimizer.finished();
+    }
+    channel_.send(answer);
   }
 
   void run_trial(const Json& message) {

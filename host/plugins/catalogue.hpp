@@ -11,7 +11,7 @@ namespace weft::host {
 
 // Where the program's own files lie, found from the executable's place.
 struct Installation {
-  std::filesystem::path plugins, schemas, pipelines;
+  std::filesystem::path libraries, programs, plugins, schemas, pipelines;
   static Installation locate();
 };
 

@@ -6,62 +6,84 @@
 #include <cstring>
 #include <map>
 
-#include "weft/error.hpp"
+#include "host/plugins/inspection.hpp"
+#include "host/plugins/probe.hpp"
+#include "host/plugins/refusal.hpp"
+#include "host/processes/signals.hpp"
 
 namespace weft::host {
 namespace {
 
 // More components than any library has; a larger count is damage.
 constexpr std::uint64_t most_components = 4096;
+constexpr std::uint64_t largest_component = 65536;
 
-const weft_descriptor& descriptor_of(const std::filesystem::path& file) {
-  // Never closed: code of a plugin may be reached for as long as the process lives.
-  static auto* const open = new std::map<std::string, boost::dll::shared_library>;
-  auto at = open->find(file.string());
-  if (at == open->end()) {
-    boost::dll::shared_library library;
-    boost::dll::fs::error_code error;
-    library.load(file.string(), error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-    if (error) {
-      // Boost keeps the code and drops the text; the loader's own words say which symbol or library is missing.
-      const char* words = dlerror();
-      throw Error(fmt::format("{}: cannot be opened: {}", file.string(), words != nullptr ? words : error.message()));
-    }
-    at = open->emplace(file.string(), std::move(library)).first;
+// Of every library that is open; never closed: code of a plugin may be reached for as long as the process lives.
+std::map<std::string, const weft_descriptor*>& open_libraries() {
+  static auto* const libraries = new std::map<std::string, const weft_descriptor*>;
+  return *libraries;
+}
+
+const weft_descriptor& load(const std::filesystem::path& file) {
+  const SignalsKept signals;
+  auto* const library = new boost::dll::shared_library;
+  boost::dll::fs::error_code error;
+  library->load(file.string(), error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  if (error) {
+    // Boost keeps the code and drops the text; the loader's own words say which symbol or library is missing.
+    const char* words = dlerror();
+    throw Refusal(Code::cannot_open, file.string(), words != nullptr ? words : error.message(), "",
+                  "rebuild the plugin with -z defs to find what it lacks, or install the library it needs");
   }
-  if (!at->second.has("weft_plugin")) {
-    throw Error(
-        fmt::format("{}: exports no \"weft_plugin\"; is this a Weft plugin? Its source must end with WEFT_PLUGIN(...)",
-                    file.string()));
+  return library->get<const weft_descriptor>("weft_plugin");
+}
+
+// `probed` says whether a child has tried the library, or has to now.
+const weft_component& open(const Manifest& manifest, bool probed) {
+  const std::string key = manifest.library().string();
+  auto at = open_libraries().find(key);
+  if (at == open_libraries().end()) {
+    LibraryFile file;
+    inspect(manifest, file);
+    if (!probed) probe_once(manifest, file.sha256);
+    file.expect_unchanged();
+    const weft_descriptor& descriptor = load(file.path);
+    file.expect_unchanged();
+    at = open_libraries().emplace(key, &descriptor).first;
   }
-  return at->second.get<const weft_descriptor>("weft_plugin");
+  return find_component(*at->second, manifest, key);
 }
 
 }  // namespace
 
 const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest,
                                      const std::string& file) {
-  const auto refuse = [&](const std::string& what) -> void { throw Error(fmt::format("{}: {}", file, what)); };
+  const auto refuse = [&](Code code, const std::string& found, const std::string& expected,
+                          const std::string& remedy = "reinstall or rebuild the plugin") {
+    throw Refusal(code, file, found, expected, remedy);
+  };
   if (std::memcmp(descriptor.magic, WEFT_MAGIC, sizeof(descriptor.magic)) != 0)
-    refuse("the descriptor's magic is wrong; the library is damaged or no Weft plugin");
+    refuse(Code::descriptor_damaged, "the descriptor's magic is wrong", "\"" WEFT_MAGIC "\"");
   if (descriptor.abi_major != WEFT_ABI_MAJOR) {
-    refuse(fmt::format("the plugin has ABI {}.{}, this host {}.{}; rebuild the plugin or update Weft",
-                       descriptor.abi_major, descriptor.abi_minor, WEFT_ABI_MAJOR, WEFT_ABI_MINOR));
+    refuse(Code::descriptor_abi, fmt::format("has ABI {}.{}", descriptor.abi_major, descriptor.abi_minor),
+           fmt::format("major version {}", WEFT_ABI_MAJOR), "rebuild the plugin or update Weft");
   }
   if (descriptor.struct_size < offsetof(weft_descriptor, component_stride) + sizeof(std::uint64_t)) {
-    refuse(fmt::format("the descriptor has {} bytes, at least {} are needed", descriptor.struct_size,
-                       sizeof(weft_descriptor)));
+    refuse(Code::descriptor_damaged, fmt::format("the descriptor has {} bytes", descriptor.struct_size),
+           fmt::format("at least {}", sizeof(weft_descriptor)));
   }
   const std::string torch_tag = descriptor.torch_tag != nullptr ? descriptor.torch_tag : "";
   if (manifest.is_torch() && torch_tag != WEFT_TORCH_TAG) {
-    refuse(fmt::format("the plugin was built for \"{}\", this host is \"{}\"; rebuild the plugin with this SDK",
-                       torch_tag, WEFT_TORCH_TAG));
+    refuse(Code::other_torch, "is built for " + torch_tag, WEFT_TORCH_TAG ", which this host is",
+           "rebuild the plugin with this SDK");
   }
   constexpr std::uint64_t smallest = offsetof(weft_component, find_interface) + sizeof(void*);
   if (descriptor.component_count > most_components || descriptor.component_stride < smallest ||
-      descriptor.components == nullptr) {
-    refuse(fmt::format("the component table is damaged: {} components of {} bytes", descriptor.component_count,
-                       descriptor.component_stride));
+      descriptor.component_stride > largest_component || descriptor.components == nullptr) {
+    refuse(Code::components_damaged,
+           fmt::format("the component table is damaged: {} components of {} bytes", descriptor.component_count,
+                       descriptor.component_stride),
+           fmt::format("at most {} of {} to {} bytes", most_components, smallest, largest_component));
   }
   for (std::uint64_t i = 0; i < descriptor.component_count; ++i) {
     const auto* bytes = reinterpret_cast<const char*>(descriptor.components) + i * descriptor.component_stride;
@@ -71,21 +93,18 @@ const weft_component& find_component(const weft_descriptor& descriptor, const Ma
       continue;
     if (component.size < smallest || component.create == nullptr || component.destroy == nullptr ||
         component.find_interface == nullptr) {
-      refuse(fmt::format("the component {} lacks a required function", manifest.title()));
+      refuse(Code::function_missing, fmt::format("the component {} lacks a required function", manifest.title()),
+             "create, destroy and find_interface");
     }
     return component;
   }
-  refuse(
-      fmt::format("has no component \"{}\" of kind \"{}\", which its manifest promises", manifest.name, manifest.kind));
+  refuse(Code::component_absent, fmt::format("has no component \"{}\" of kind \"{}\"", manifest.name, manifest.kind),
+         "what its manifest promises");
   std::abort();  // refuse does not return
 }
 
-const weft_component& open_component(const Manifest& manifest) {
-  const std::filesystem::path file = manifest.library();
-  if (!std::filesystem::exists(file)) {
-    throw Error(fmt::format("{}: names the library {}, which does not exist", manifest.file.string(), file.string()));
-  }
-  return find_component(descriptor_of(file), manifest, file.string());
-}
+const weft_component& open_component(const Manifest& manifest) { return open(manifest, /*probed=*/false); }
+
+const weft_component& load_component(const Manifest& manifest) { return open(manifest, /*probed=*/true); }
 
 }  // namespace weft::host

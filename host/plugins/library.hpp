@@ -7,11 +7,14 @@
 
 namespace weft::host {
 
-// The component a manifest describes. Opens the library on first use; it stays open for the process's life.
-// Throws Error naming manifest, library, what was found and what was expected.
+// The component a manifest describes. On first use the library is inspected, tried in a child process and opened; it
+// stays open for the process's life. Throws Refusal.
 const weft_component& open_component(const Manifest& manifest);
 
-// The checks on a descriptor alone. Throws Error; `file` names the library in its text.
+// The same without the trial in a child: for that child, and for who has already seen the verdict.
+const weft_component& load_component(const Manifest& manifest);
+
+// The checks on a descriptor alone. Throws Refusal; `file` names the library in its text.
 const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest,
                                      const std::string& file);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "host/plugins/refusal.hpp"
 #include "host/plugins/schema.hpp"
 #include "weft/abi.h"
 
@@ -16,8 +17,16 @@ bool Manifest::provides(const std::string& capability) const {
 Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   Manifest manifest;
   manifest.file = file;
-  manifest.json = read_json(file);
-  validate(manifest.json, schema, file.string());
+  try {
+    manifest.json = read_json(file);
+  } catch (const InvalidInput& unreadable) {
+    throw Refusal(Code::manifest_unreadable, to_string(Code::manifest_unreadable) + " " + unreadable.what());
+  }
+  try {
+    validate(manifest.json, schema, file.string());
+  } catch (const InvalidInput& invalid) {
+    throw Refusal(Code::manifest_invalid, to_string(Code::manifest_invalid) + " " + invalid.what());
+  }
   manifest.name = manifest.json.at("name");
   manifest.kind = manifest.json.at("kind");
   manifest.tier = manifest.json.at("tier");
@@ -27,18 +36,10 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   manifest.provided = manifest.json.at("provides").get<std::vector<std::string>>();
 
   const std::string abi = manifest.json.at("abi");
-  if (std::stoi(abi) != WEFT_ABI_MAJOR) {
-    throw InvalidInput(
-        fmt::format("{}: /abi is \"{}\"; this host knows major version {}. Rebuild the plugin or update Weft",
-                    file.string(), abi, WEFT_ABI_MAJOR));
-  }
-  const std::filesystem::path library = manifest.json.at("library").get<std::string>();
-  const bool inside = library.is_relative() &&
-                      std::none_of(library.begin(), library.end(), [](const auto& part) { return part == ".."; });
-  if (!inside) {
-    throw InvalidInput(
-        fmt::format("{}: /library is \"{}\"; must be a path inside the manifest's folder, without \"..\"",
-                    file.string(), library.string()));
+  if (abi.substr(0, abi.find('.')) != std::to_string(WEFT_ABI_MAJOR)) {
+    throw Refusal(Code::manifest_abi, file.string(), fmt::format("/abi is \"{}\"", abi),
+                  fmt::format("major version {}, which this host knows", WEFT_ABI_MAJOR),
+                  "rebuild the plugin or update Weft");
   }
   return manifest;
 }

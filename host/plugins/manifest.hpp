@@ -22,7 +22,7 @@ struct Manifest {
   bool provides(const std::string& capability) const;
   bool is_torch() const { return tier == "torch"; }
 
-  // Throws InvalidInput if the file cannot be read, is no valid manifest, or names a library outside its own folder.
+  // Throws Refusal (E010 to E012) if the file cannot be read, or is no valid manifest of this ABI.
   static Manifest read(const std::filesystem::path& file, const Json& schema);
 };
 

@@ -1,10 +1,14 @@
 #include "host/study/search.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "host/execution/calls.hpp"
+#include "host/plugins/refusal.hpp"
 
 namespace weft::host {
 
@@ -25,15 +29,6 @@ std::string key_of(const Proposal& proposal) {
   return key;
 }
 
-Json proposal_to_json(const Proposal& proposal) {
-  Json json = {{"genotype", proposal.genotype.to_json()}};
-  if (proposal.parent) json["parent"] = *proposal.parent;
-  if (!proposal.transfer.is_null()) json["transfer"] = proposal.transfer;
-  if (proposal.fidelity != Fidelity{}) json["fidelity"] = proposal.fidelity.to_json();
-  if (!proposal.notes.is_null()) json["notes"] = proposal.notes;
-  return json;
-}
-
 }  // namespace
 
 Search::Search(Parts parts, Observer observer)
@@ -42,7 +37,7 @@ Search::Search(Parts parts, Observer observer)
       folder_(parts.folder),
       observer_(std::move(observer)),
       space_(parts.assembly.space()),
-      optimizer_(parts.assembly.optimizer()),
+      optimizer_(parts.optimizer),
       objectives_(parts.assembly.objectives()),
       began_(Clock::now()) {
   for (const ObjectiveRef& objective : objectives_)
@@ -69,10 +64,10 @@ void Search::replay() {
   std::deque<Proposal> proposed;
   journal_->for_each([&](const Journal::Event& event) {
     if (event.kind == "ask") {
-      for (Proposal& proposal : optimizer_.ask(event.body.at("capacity").get<std::size_t>()))
+      for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
         proposed.push_back(std::move(proposal));
     } else if (event.kind == "proposal") {
-      const Json now = proposed.empty() ? Json() : proposal_to_json(proposed.front());
+      const Json now = proposed.empty() ? Json() : proposed.front().to_json();
       if (now != event.body) {
         throw Error(
             fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, "
@@ -84,7 +79,7 @@ void Search::replay() {
       proposed.pop_front();
     }
     trials_.apply(event);
-    if (event.kind == "tell") optimizer_.tell(trials_.at(event.trial).result());
+    if (event.kind == "tell") told(trials_.at(event.trial));
   });
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
@@ -117,7 +112,7 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
       start(executor, next);
     }
     if (running_ == 0 && queue_.empty()) {
-      if (!budget_left() || optimizer_.finished()) {
+      if (!budget_left() || optimizer_finished()) {
         record("end", -1, [] { return Json::object(); });
         return Outcome::finished;
       }
@@ -142,22 +137,80 @@ bool Search::budget_left() const {
 
 // False when there is nothing to ask for until a result is told.
 bool Search::ask(std::size_t capacity) {
-  if (waiting_for_results_ || !budget_left() || optimizer_.finished()) return false;
+  if (waiting_for_results_ || !budget_left() || optimizer_finished()) return false;
   if (pipeline_.budget.trials) {
     capacity = std::min(capacity, static_cast<std::size_t>(*pipeline_.budget.trials) - trials_.counted());
   }
-  std::vector<Proposal> proposals = optimizer_.ask(capacity);
+  std::vector<Proposal> proposals = asked(capacity);
   if (journal_ != nullptr) journal_->begin();
   record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
   const TrialId first = static_cast<TrialId>(trials_.size());
   for (Proposal& proposal : proposals) {
-    record("proposal", static_cast<TrialId>(trials_.size()), [&] { return proposal_to_json(proposal); });
+    record("proposal", static_cast<TrialId>(trials_.size()), [&] { return proposal.to_json(); });
     trials_.propose(std::move(proposal));
   }
   if (journal_ != nullptr) journal_->commit();
   waiting_for_results_ = proposals.empty();
   for (TrialId id = first; id < static_cast<TrialId>(trials_.size()); ++id) admit(trials_.at(id));
   return !proposals.empty();
+}
+
+// ---- calls of the optimizer, and what it may propose --------------------------------------------------------------
+
+std::vector<Proposal> Search::asked(std::size_t capacity) {
+  try {
+    std::vector<Proposal> proposals = optimizer_.ask(capacity);
+    for (std::size_t i = 0; i < proposals.size(); ++i) check(proposals[i], static_cast<TrialId>(trials_.size() + i));
+    return proposals;
+  } catch (...) {
+    rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("ask, trial {}", trials_.size()));
+  }
+}
+
+void Search::told(const Trial& trial) {
+  try {
+    optimizer_.tell(trial.result());
+  } catch (...) {
+    rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("tell, trial {}", trial.id));
+  }
+}
+
+bool Search::optimizer_finished() const {
+  try {
+    return optimizer_.finished();
+  } catch (...) {
+    rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("finished, after {} trials", trials_.size()));
+  }
+}
+
+// A proposal is the space's own genotype, and refers to trials that exist.
+void Search::check(const Proposal& proposal, TrialId trial) const {
+  const auto refuse = [&](const std::string& found, const std::string& expected) {
+    throw Refusal(
+        Code::bad_proposal,
+        fmt::format("{} ({})", pipeline_.optimizer.manifest->title(), pipeline_.optimizer.manifest->file.string()),
+        fmt::format("ask, trial {}: {}", trial, found), expected, "");
+  };
+  for (const std::optional<TrialId>& other : {proposal.parent, proposal.fidelity.resume_from}) {
+    if (other && (*other < 0 || *other >= static_cast<TrialId>(trials_.size())))
+      refuse(fmt::format("refers to trial {}", *other),
+             fmt::format("one of the {} that were asked for", trials_.size()));
+  }
+  const std::vector<std::int32_t>& decisions = proposal.genotype.decisions;
+  if (!space_.has_decisions()) {
+    space_.notation(proposal.genotype);  // throws where it is not of this space
+    return;
+  }
+  const std::span<const std::int32_t> all(decisions);
+  for (std::size_t i = 0; i < decisions.size(); ++i) {
+    const std::optional<Decision> decision = space_.next(all.first(i));
+    if (!decision) refuse(fmt::format("{} decisions", decisions.size()), fmt::format("{}", i));
+    if (decisions[i] < 0 || decisions[i] >= static_cast<std::int32_t>(decision->options.size())) {
+      refuse(fmt::format("decision {}, {}, is {}", i, decision->name, decisions[i]),
+             fmt::format("0 to {}: {}", decision->options.size() - 1, fmt::join(decision->options, ", ")));
+    }
+  }
+  if (!space_.complete(all)) refuse(fmt::format("{} decisions", decisions.size()), "a complete architecture");
 }
 
 // ---- a proposal becomes a job, or ends at once ------------------------------------------------------------------
@@ -169,7 +222,7 @@ void Search::admit(Trial& trial) {
     std::optional<std::string> refusal;
     try {
       const std::string candidate = space_.decode_text(trial.proposal.genotype);
-      trial.hash = Candidate::from_json(Json::parse(candidate)).hash();
+      trial.hash = Candidate::from_json(detail::parse_json(candidate)).hash();
       std::vector<std::optional<double>>& known = known_[id];
       for (std::size_t i = 0; i < objectives_.size(); ++i) {
         known.push_back(pipeline_.objectives[i].manifest->provides("objective.before")
@@ -315,12 +368,7 @@ void Search::tell(TrialId id, const Ending& ending) {
   known_.erase(id);
   if (folder_ != nullptr && !pipeline_.is_inline && !ending.duplicate_of && !ending.refused) drop_surplus_files(id);
   const Trial& trial = trials_.at(id);
-  try {
-    optimizer_.tell(trial.result());
-  } catch (const std::exception& error) {
-    throw Error(fmt::format("{} ({}): tell, trial {}: {}", pipeline_.optimizer.manifest->title(),
-                            pipeline_.optimizer.manifest->file.string(), id, error.what()));
-  }
+  told(trial);
   waiting_for_results_ = false;
   if (observer_.ended) observer_.ended(trial);
   if (const auto duplicates = waiting_.extract(id)) {

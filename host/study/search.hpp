@@ -30,6 +30,7 @@ class Search {
   struct Parts {
     const Pipeline& pipeline;
     Assembly& assembly;
+    Optimizer& optimizer;
     Journal* journal = nullptr;           // null: nothing is recorded
     const StudyFolder* folder = nullptr;  // null: trials keep no files
   };
@@ -60,6 +61,10 @@ class Search {
   bool budget_left() const;
   bool time_left() const;
   bool ask(std::size_t capacity);
+  std::vector<Proposal> asked(std::size_t capacity);
+  void told(const Trial& trial);
+  bool optimizer_finished() const;
+  void check(const Proposal& proposal, TrialId trial) const;
   void admit(Trial& trial);
   bool take_known_result(Trial& trial);
   std::optional<std::string> over_limit(const Trial& trial) const;
@@ -75,7 +80,7 @@ class Search {
   const StudyFolder* folder_;
   Observer observer_;
   SpaceRef space_;
-  OptimizerRef optimizer_;
+  Optimizer& optimizer_;
   std::vector<ObjectiveRef> objectives_;
   std::vector<double> direction_;  // +1 or -1 by objective
   bool decodes_;                   // whether the graph of every candidate is looked at before it is evaluated

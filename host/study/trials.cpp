@@ -112,12 +112,7 @@ void Trials::apply(const Journal::Event& event) {
   if (event.kind == "study") {
     task_ = body.value("task", Json());
   } else if (event.kind == "proposal") {
-    Proposal proposal{.genotype = Genotype::from_json(body.at("genotype"))};
-    if (body.contains("parent")) proposal.parent = body.at("parent").get<TrialId>();
-    proposal.transfer = body.value("transfer", Json());
-    proposal.fidelity = Fidelity::from_json(body.value("fidelity", Json::object()));
-    proposal.notes = body.value("notes", Json());
-    propose(std::move(proposal));
+    propose(Proposal::from_json(body));
   } else if (event.kind == "start") {
     std::optional<std::uint64_t> hash;
     if (body.contains("hash")) hash = std::stoull(body.at("hash").get<std::string>(), nullptr, 16);

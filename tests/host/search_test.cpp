@@ -58,12 +58,14 @@ struct Bench {
       : catalogue(Catalogue::discover({})),
         pipeline(Pipeline::resolve(description, "test.json", catalogue)),
         assembly(pipeline, {}, Phase::search),
-        search({pipeline, assembly, journal}),
+        optimizer(assembly.optimizer()),
+        search({pipeline, assembly, optimizer, journal}),
         executor(assembly, 3, [this](TrialId trial, const Json& report) { return search.report(trial, report); }) {}
 
   Catalogue catalogue;
   Pipeline pipeline;
   Assembly assembly;
+  weft::OptimizerRef optimizer;
   Search search;
   Reordering executor;
 };

@@ -113,7 +113,8 @@ class EvaluatorRef {
     detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, &lent, &reporter, metrics, error),
                   error);
     Evaluation evaluation;
-    evaluation.metrics = Json::parse(metrics.text());
+    evaluation.metrics = detail::parse_json(metrics.text());
+    if (!evaluation.metrics.is_object()) throw Error("the metrics are no JSON object");
     if (const auto state = evaluation.metrics.find("state"); state != evaluation.metrics.end()) {
       evaluation.state = trial_state(state->get<std::string>());
       evaluation.metrics.erase(state);

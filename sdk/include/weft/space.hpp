@@ -391,7 +391,7 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
     });
   }
   Candidate decode(const Genotype& genotype) const override {
-    return Candidate::from_json(Json::parse(decode_text(genotype)));
+    return Candidate::from_json(detail::parse_json(decode_text(genotype)));
   }
   // The candidate as the JSON text that crosses.
   std::string decode_text(const Genotype& genotype) const {

@@ -81,6 +81,23 @@ struct Proposal {
   Json transfer = {};                  // null, or how each parameter follows from the parent's (WeightTransfer)
   Fidelity fidelity = {};
   Json notes = {};  // null, or anything: kept with the trial, handed back by tell()
+
+  Json to_json() const {
+    Json json = {{"genotype", genotype.to_json()}};
+    if (parent) json["parent"] = *parent;
+    if (!transfer.is_null()) json["transfer"] = transfer;
+    if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
+    if (!notes.is_null()) json["notes"] = notes;
+    return json;
+  }
+  static Proposal from_json(const Json& json) {
+    Proposal proposal{.genotype = Genotype::from_json(json.at("genotype"))};
+    if (json.contains("parent")) proposal.parent = json.at("parent").get<TrialId>();
+    proposal.transfer = json.value("transfer", Json());
+    proposal.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
+    proposal.notes = json.value("notes", Json());
+    return proposal;
+  }
 };
 
 // How a trial ended, as an optimizer is told.
@@ -96,6 +113,28 @@ struct TrialResult {
   std::string reason;  // why it was pruned or failed
 
   bool complete() const { return state == TrialState::complete; }
+
+  Json to_json() const {
+    Json json = {{"trial", trial}, {"state", to_string(state)}, {"genotype", genotype.to_json()}, {"metrics", metrics}};
+    if (complete()) json.update({{"reward", reward}, {"objectives", objectives}});
+    if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
+    if (!notes.is_null()) json["notes"] = notes;
+    if (!reason.empty()) json["reason"] = reason;
+    return json;
+  }
+  static TrialResult from_json(const Json& json) {
+    TrialResult result;
+    result.trial = json.at("trial");
+    result.state = trial_state(json.at("state").get<std::string>());
+    result.genotype = Genotype::from_json(json.at("genotype"));
+    result.reward = json.value("reward", result.reward);
+    result.objectives = json.value("objectives", std::vector<double>());
+    result.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
+    result.metrics = json.at("metrics");
+    result.notes = json.value("notes", Json());
+    result.reason = json.value("reason", "");
+    return result;
+  }
 };
 
 // A metric over epochs: what `report` collects and predictors extrapolate.

@@ -24,12 +24,23 @@ inline void write(const weft_writer* writer, std::string_view text) {
   if (writer != nullptr && writer->write != nullptr) writer->write(writer->context, text.data(), text.size());
 }
 
-// Collects what the other side writes.
+// The most that one call may hand over as text, and how deep its JSON may be nested: more is a mistake or an attack, and
+// would cost the memory or the stack of who reads it.
+inline constexpr std::size_t most_text = std::size_t{64} << 20;
+inline constexpr int deepest_nesting = 256;
+
+// Collects what the other side writes. Reading it throws Error if that was more than `most_text`.
 class StringWriter {
  public:
   operator const weft_writer*() const { return &writer_; }
-  const std::string& text() const { return text_; }
-  std::string take() { return std::move(text_); }
+  const std::string& text() const {
+    if (overflown_) throw Error("wrote more than " + std::to_string(most_text >> 20) + " MiB of text");
+    return text_;
+  }
+  std::string take() {
+    text();
+    return std::move(text_);
+  }
 
   StringWriter() = default;
   StringWriter(const StringWriter&) = delete;
@@ -37,9 +48,12 @@ class StringWriter {
 
  private:
   static void append(void* context, const char* data, std::uint64_t size) {
-    static_cast<StringWriter*>(context)->text_.append(data, size);
+    auto& self = *static_cast<StringWriter*>(context);
+    self.overflown_ = self.overflown_ || size > most_text - self.text_.size();
+    if (!self.overflown_) self.text_.append(data, size);
   }
   std::string text_;
+  bool overflown_ = false;
   weft_writer writer_{this, &append};
 };
 
@@ -121,7 +135,31 @@ Member need(const Table* table, Member Table::*member) {
   return table->*member;
 }
 
-inline Json parse_json(weft_text text) { return text.size == 0 ? Json() : Json::parse(view(text)); }
+// Throws Error for text that is no JSON, or too large or too deep to be handled safely.
+inline Json parse_json(std::string_view text) {
+  if (text.size() > most_text) throw Error(std::to_string(text.size() >> 20) + " MiB of JSON");
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == '[' || c == '{')) {
+      if (++depth > deepest_nesting)
+        throw Error("JSON nested deeper than " + std::to_string(deepest_nesting) + " levels");
+    } else if (!quoted && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  try {
+    return Json::parse(text);
+  } catch (const Json::parse_error& error) {
+    throw Error(std::string("text that is no JSON: ") + error.what());
+  }
+}
+inline Json parse_json(weft_text text) { return text.size == 0 ? Json() : parse_json(view(text)); }
 inline std::string dump(const Json& json) { return json.is_null() ? std::string() : json.dump(); }
 
 // A genotype lent across the boundary; keeps the opaque text alive.

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -17,26 +18,34 @@
 
 namespace weft::testing {
 
-// A component and its manifest, found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for the process's life.
+// A component and its manifest; by kind and name it is found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for the process's life.
 struct Plugin {
   const weft_component* component = nullptr;
   Json manifest;
 
-  static Plugin open(const std::string& kind, const std::string& name, const std::string& root = WEFT_TEST_PLUGINS) {
-    const std::string folder = root + "/" + kind + "/" + name + "/";
-    std::ifstream file(folder + "manifest.json");
-    if (!file) throw std::runtime_error("no plugin in " + folder);
+#ifdef WEFT_TEST_PLUGINS
+  static Plugin open(const std::string& kind, const std::string& name) {
+    return open(std::filesystem::path(WEFT_TEST_PLUGINS) / kind / name / "manifest.json");
+  }
+#endif
+
+  static Plugin open(const std::filesystem::path& manifest) {
+    std::ifstream file(manifest);
+    if (!file) throw std::runtime_error("no manifest " + manifest.string());
     Plugin plugin{nullptr, Json::parse(file)};
-    void* library = dlopen((folder + plugin.manifest.at("library").get<std::string>()).c_str(), RTLD_NOW | RTLD_LOCAL);
+    const std::string kind = plugin.manifest.at("kind");
+    const std::string name = plugin.manifest.at("name");
+    const std::filesystem::path path = manifest.parent_path() / plugin.manifest.at("library").get<std::string>();
+    void* library = dlopen(std::filesystem::absolute(path).c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) throw std::runtime_error(dlerror());
     const auto* descriptor = static_cast<const weft_descriptor*>(dlsym(library, "weft_plugin"));
-    if (descriptor == nullptr) throw std::runtime_error(folder + " exports no descriptor");
+    if (descriptor == nullptr) throw std::runtime_error(path.string() + " exports no descriptor");
     for (std::uint64_t i = 0; i < descriptor->component_count; ++i) {
       const auto* at = reinterpret_cast<const char*>(descriptor->components) + i * descriptor->component_stride;
       const auto* component = reinterpret_cast<const weft_component*>(at);
       if (component->kind == kind && component->name == name) plugin.component = component;
     }
-    if (plugin.component == nullptr) throw std::runtime_error(folder + " has no component of that kind and name");
+    if (plugin.component == nullptr) throw std::runtime_error(path.string() + " has no component of that kind and name");
     return plugin;
   }
 

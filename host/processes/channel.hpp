@@ -2,9 +2,10 @@
 //
 // Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase"}; then jobs {"job": "describe"} or
 // {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder"}; {"verdict": n} answers a
-// report. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
+// report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
+// {"job": "finished"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
 // {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid",
-// "text"}.
+// "text"}, {"event": "answer", ..}.
 #pragma once
 
 #include <optional>

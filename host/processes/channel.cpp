@@ -1,4 +1,4 @@
-#include "host/execution/channel.hpp"
+#include "host/processes/channel.hpp"
 
 #include <sys/socket.h>
 #include <unistd.h>

@@ -1,0 +1,51 @@
+// Everything that can be said of a plugin's library before it is opened (docs/plugin-contract.md, rules 2 and 5).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "host/plugins/elf.hpp"
+#include "host/plugins/manifest.hpp"
+
+namespace weft::host {
+
+// A library's file, held open from the first check to the last. Nothing but reading is done with it.
+class LibraryFile {
+ public:
+  LibraryFile() = default;
+  LibraryFile(const LibraryFile&) = delete;
+  LibraryFile& operator=(const LibraryFile&) = delete;
+  ~LibraryFile();
+
+  // Of the resolved path. Throws Refusal (E021).
+  void open(const std::filesystem::path& path);
+  void read();  // bytes and sha256
+  // The path still leads to the file that was checked, and nobody wrote to it. Throws Refusal (E025).
+  void expect_unchanged() const;
+
+  std::filesystem::path path;  // without symbolic links
+  std::string bytes;
+  std::string sha256;  // hexadecimal
+  Elf elf;
+
+ private:
+  int descriptor_ = -1;
+  struct stat state_ {};
+};
+
+struct Check {
+  int rule;
+  const char* title;
+  void (*run)(const Manifest& manifest, LibraryFile& file);  // throws Refusal
+};
+
+// In the order in which they must be run: each relies on those before it.
+std::span<const Check> checks();
+
+// Runs all of them.
+void inspect(const Manifest& manifest, LibraryFile& file);
+
+}  // namespace weft::host

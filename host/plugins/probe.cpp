@@ -1,0 +1,119 @@
+#include "host/plugins/probe.hpp"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/prctl.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+
+#include "host/plugins/catalogue.hpp"
+#include "host/plugins/library.hpp"
+#include "host/plugins/refusal.hpp"
+#include "host/plugins/schema.hpp"
+#include "host/processes/child.hpp"
+#include "host/study/files.hpp"
+
+namespace weft::host {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::optional<fs::path> cache_folder() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
+    return fs::path(cache) / "weft" / "probes";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
+    return fs::path(home) / ".cache" / "weft" / "probes";
+  return {};
+}
+
+// A verdict is about one library and one build of this program.
+std::string verdict_name(const std::string& sha256) {
+  const fs::path program = fs::read_symlink("/proc/self/exe");
+  return fmt::format("{}-{}-{:x}-{:x}.json", sha256, WEFT_VERSION, fs::file_size(program),
+                     fs::last_write_time(program).time_since_epoch().count());
+}
+
+// A verdict that cannot be kept is found again next time.
+void keep(const fs::path& file, const Json& verdict) {
+  try {
+    fs::create_directories(file.parent_path());
+    write_atomically(file, verdict.dump() + "\n");
+  } catch (const std::exception&) {
+  }
+}
+
+Refusal no_word(const Manifest& manifest, const std::string& how) {
+  return {Code::probe_died, manifest.library().string(), fmt::format("when it was opened, the process {}", how),
+          "a library that can be opened", "mend what the plugin does while it is loaded (static initialisers)"};
+}
+
+}  // namespace
+
+void probe(const Manifest& manifest, std::chrono::milliseconds limit) {
+  Child child({{"probe-plugin", fs::absolute(manifest.file).string()}, {}, /*core_dump=*/false});
+  pollfd polled{child.channel().descriptor(), POLLIN, 0};
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    if (const std::optional<Json> word = child.channel().next_buffered()) {
+      if (word->at("verdict") == "open") return;
+      throw Refusal(static_cast<Code>(word->at("code").get<int>()), word->at("text").get<std::string>());
+    }
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const int ready = left.count() > 0 ? poll(&polled, 1, static_cast<int>(left.count())) : 0;
+    if (ready < 0) continue;  // a signal came
+    if (ready == 0) {
+      throw Refusal(Code::probe_hung, manifest.library().string(),
+                    fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
+                    "a library that can be opened",
+                    "mend what the plugin does while it is loaded (static initialisers)");
+    }
+    if (!child.channel().read_available()) throw no_word(manifest, child.bury());
+  }
+}
+
+void probe_once(const Manifest& manifest, const std::string& sha256) {
+  const std::optional<fs::path> folder = cache_folder();
+  const std::optional<fs::path> file = folder ? std::optional(*folder / verdict_name(sha256)) : std::nullopt;
+  if (file && fs::exists(*file)) {
+    try {
+      const Json verdict = read_json(*file);
+      if (verdict.at("verdict") == "open") return;
+      throw Refusal(static_cast<Code>(verdict.at("code").get<int>()), verdict.at("text").get<std::string>());
+    } catch (const Refusal&) {
+      throw;
+    } catch (const std::exception&) {
+      // A damaged verdict is no verdict.
+    }
+  }
+  try {
+    probe(manifest);
+  } catch (const Refusal& refusal) {
+    // Only what the file itself does is kept: a library that it needs may be installed tomorrow.
+    if (file && (refusal.code() == Code::probe_died || refusal.code() == Code::probe_hung))
+      keep(*file, {{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
+    throw;
+  }
+  if (file) keep(*file, {{"verdict", "open"}});
+}
+
+int run_probe(const std::string& file) {
+  prctl(PR_SET_DUMPABLE, 0);
+  Channel channel(Child::channel_descriptor);
+  try {
+    const Manifest manifest = Manifest::read(file, read_json(Installation::locate().schemas / "plugin.json"));
+    load_component(manifest);
+    channel.send({{"verdict", "open"}});
+    return 0;
+  } catch (const Refusal& refusal) {
+    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
+  } catch (const std::exception& error) {
+    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(Code::cannot_open)}, {"text", error.what()}});
+  }
+  return 1;
+}
+
+}  // namespace weft::host

@@ -1,0 +1,24 @@
+// The first use of a library, tried in a child process (docs/plugin-contract.md, rule 6): code that runs while a
+// library is opened may throw, abort, hang or exit, and must not take the host with it.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "host/plugins/manifest.hpp"
+
+namespace weft::host {
+
+inline constexpr std::chrono::seconds probe_time(20);
+
+// Opens the library in a child and waits for word that it is open. Throws Refusal: E050, E051, or what the child found.
+void probe(const Manifest& manifest, std::chrono::milliseconds limit = probe_time);
+
+// As probe(), unless a library of this hash has been tried by this build of the host before: the verdict is kept in the
+// user's cache folder.
+void probe_once(const Manifest& manifest, const std::string& sha256);
+
+// What the child does: `weft probe-plugin MANIFEST`.
+int run_probe(const std::string& manifest);
+
+}  // namespace weft::host

@@ -1,0 +1,32 @@
+// Ctrl-C belongs to the host: a plugin that blocks or redirects it while it is opened or created is put right again.
+#pragma once
+
+#include <signal.h>
+
+#include <array>
+#include <cstddef>
+
+namespace weft::host {
+
+inline constexpr std::array<int, 3> stop_signals = {SIGINT, SIGTERM, SIGHUP};
+
+// What the stop signals do, from its creation to its end.
+class SignalsKept {
+ public:
+  SignalsKept() {
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask_);
+    for (std::size_t i = 0; i < stop_signals.size(); ++i) sigaction(stop_signals[i], nullptr, &actions_[i]);
+  }
+  ~SignalsKept() {
+    for (std::size_t i = 0; i < stop_signals.size(); ++i) sigaction(stop_signals[i], &actions_[i], nullptr);
+    pthread_sigmask(SIG_SETMASK, &mask_, nullptr);
+  }
+  SignalsKept(const SignalsKept&) = delete;
+  SignalsKept& operator=(const SignalsKept&) = delete;
+
+ private:
+  sigset_t mask_{};
+  std::array<struct sigaction, stop_signals.size()> actions_{};
+};
+
+}  // namespace weft::host
