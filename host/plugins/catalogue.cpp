@@ -14,12 +14,6 @@ namespace weft::host {
 
 namespace fs = std::filesystem;
 
-Installation Installation::locate() {
-  const fs::path root = fs::read_symlink("/proc/self/exe").parent_path().parent_path();
-  return {root / WEFT_LIBRARY_FOLDER, root / "libexec" / "weft", root / WEFT_LIBRARY_FOLDER / "weft" / "plugins",
-          root / "share" / "weft" / "schemas", root / "share" / "weft" / "pipelines"};
-}
-
 Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
   const Installation installation = Installation::locate();
   const Json schema = read_json(installation.schemas / "plugin.json");

@@ -5,15 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "host/installation.hpp"
 #include "host/plugins/manifest.hpp"
 
 namespace weft::host {
-
-// Where the program's own files lie, found from the executable's place.
-struct Installation {
-  std::filesystem::path libraries, programs, plugins, schemas, pipelines;
-  static Installation locate();
-};
 
 class Catalogue {
  public:

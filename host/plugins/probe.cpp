@@ -31,7 +31,7 @@ std::optional<fs::path> cache_folder() {
 
 // A verdict is about one library and one build of this program.
 std::string verdict_name(const std::string& sha256) {
-  const fs::path program = fs::read_symlink("/proc/self/exe");
+  const fs::path program = Installation::locate().program;
   return fmt::format("{}-{}-{:x}-{:x}.json", sha256, WEFT_VERSION, fs::file_size(program),
                      fs::last_write_time(program).time_since_epoch().count());
 }

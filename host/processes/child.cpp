@@ -17,8 +17,8 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
-#include <filesystem>
 
+#include "host/installation.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
@@ -55,8 +55,7 @@ Child::Child(const Options& options) {
   for (const auto& [name, value] : options.environment) environment[name] = value;
   const int output = output_;
   const bool core_dump = options.core_dump;
-  const std::string program =
-      options.program.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : options.program;
+  const std::string program = options.program.empty() ? Installation::locate().program.string() : options.program;
   const pid_t parent = getpid();
   bp::child process(
       bp::exe = program, bp::args = options.arguments, environment, bp::posix::fd.bind(channel_descriptor, theirs),

@@ -1,4 +1,4 @@
-// A child process that runs this program, or another, with a socket to talk to it and its output kept.
+// A child process that runs `weft`, or another program, with a socket to talk to it and its output kept.
 //
 // It dies with this process. It inherits no descriptor but its own: standard input is empty, standard output and error
 // go to an unnamed file, descriptor 3 is the socket.
@@ -21,7 +21,7 @@ class Child {
     std::vector<std::string> arguments;
     std::map<std::string, std::string> environment = {};  // over this process's own
     bool core_dump = true;
-    std::string program = {};  // this one, if empty
+    std::string program = {};  // the installed weft, if empty
   };
   // Throws Error if it cannot be started.
   explicit Child(const Options& options);

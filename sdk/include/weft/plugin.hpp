@@ -82,6 +82,6 @@ constexpr weft_component component(const char* name) {
                                        weft_plugin_components,                                               \
                                        sizeof(weft_plugin_components) / sizeof(weft_component),              \
                                        sizeof(weft_component)};                                              \
-  __attribute__((section(".weft.stamp"), used)) static const char weft_plugin_stamp[] =                      \
+  __attribute__((section(".weft.stamp"), used, retain)) static const char weft_plugin_stamp[] =              \
       "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG \
                                                                                     " torch=" WEFT_TORCH_TAG;

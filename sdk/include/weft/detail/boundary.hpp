@@ -24,8 +24,8 @@ inline void write(const weft_writer* writer, std::string_view text) {
   if (writer != nullptr && writer->write != nullptr) writer->write(writer->context, text.data(), text.size());
 }
 
-// The most that one call may hand over as text, and how deep its JSON may be nested: more is a mistake or an attack, and
-// would cost the memory or the stack of who reads it.
+// The most that one call may hand over as text, and how deep its JSON may be nested: more is a mistake or an attack,
+// and would cost the memory or the stack of who reads it.
 inline constexpr std::size_t most_text = std::size_t{64} << 20;
 inline constexpr int deepest_nesting = 256;
 

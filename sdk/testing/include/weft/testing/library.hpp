@@ -18,7 +18,8 @@
 
 namespace weft::testing {
 
-// A component and its manifest; by kind and name it is found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for the process's life.
+// A component and its manifest; by kind and name it is found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for
+// the process's life.
 struct Plugin {
   const weft_component* component = nullptr;
   Json manifest;
@@ -45,7 +46,8 @@ struct Plugin {
       const auto* component = reinterpret_cast<const weft_component*>(at);
       if (component->kind == kind && component->name == name) plugin.component = component;
     }
-    if (plugin.component == nullptr) throw std::runtime_error(path.string() + " has no component of that kind and name");
+    if (plugin.component == nullptr)
+      throw std::runtime_error(path.string() + " has no component of that kind and name");
     return plugin;
   }
 
