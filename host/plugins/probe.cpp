@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
@@ -45,6 +46,12 @@ void keep(const fs::path& file, const Json& verdict) {
   }
 }
 
+std::chrono::milliseconds probe_time() {
+  const char* seconds = std::getenv("WEFT_PROBE_SECONDS");
+  const double given = seconds != nullptr ? std::strtod(seconds, nullptr) : 0.0;
+  return std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * (given > 0.0 && given < 1e6 ? given : 20.0)));
+}
+
 Refusal no_word(const Manifest& manifest, const std::string& how) {
   return {Code::probe_died, manifest.library().string(), fmt::format("when it was opened, the process {}", how),
           "a library that can be opened", "mend what the plugin does while it is loaded (static initialisers)"};
@@ -52,7 +59,8 @@ Refusal no_word(const Manifest& manifest, const std::string& how) {
 
 }  // namespace
 
-void probe(const Manifest& manifest, std::chrono::milliseconds limit) {
+void probe(const Manifest& manifest) {
+  const std::chrono::milliseconds limit = probe_time();
   Child child({{"probe-plugin", fs::absolute(manifest.file).string()}, {}, /*core_dump=*/false});
   pollfd polled{child.channel().descriptor(), POLLIN, 0};
   const auto deadline = std::chrono::steady_clock::now() + limit;
@@ -111,7 +119,9 @@ int run_probe(const std::string& file) {
   } catch (const Refusal& refusal) {
     channel.send({{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
   } catch (const std::exception& error) {
-    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(Code::cannot_open)}, {"text", error.what()}});
+    const Refusal thrown(Code::probe_died, file, fmt::format("threw while it was opened: {}", error.what()), "",
+                         "mend what the plugin does while it is loaded (static initialisers)");
+    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(thrown.code())}, {"text", thrown.what()}});
   }
   return 1;
 }

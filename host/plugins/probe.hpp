@@ -2,17 +2,15 @@
 // library is opened may throw, abort, hang or exit, and must not take the host with it.
 #pragma once
 
-#include <chrono>
 #include <string>
 
 #include "host/plugins/manifest.hpp"
 
 namespace weft::host {
 
-inline constexpr std::chrono::seconds probe_time(20);
-
-// Opens the library in a child and waits for word that it is open. Throws Refusal: E050, E051, or what the child found.
-void probe(const Manifest& manifest, std::chrono::milliseconds limit = probe_time);
+// Opens the library in a child and waits for word that it is open: 20 seconds, or as many as the environment's
+// WEFT_PROBE_SECONDS says. Throws Refusal: E050, E051, or what the child found.
+void probe(const Manifest& manifest);
 
 // As probe(), unless a library of this hash has been tried by this build of the host before: the verdict is kept in the
 // user's cache folder.

@@ -1,0 +1,2 @@
+void other_libtorch(void);
+void other_libtorch(void) {}
