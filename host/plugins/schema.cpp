@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <numeric>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -12,6 +13,8 @@
 #include <valijson/schema_parser.hpp>
 #include <valijson/validation_results.hpp>
 #include <valijson/validator.hpp>
+
+#include "weft/detail/boundary.hpp"
 
 namespace weft::host {
 namespace {
@@ -139,8 +142,12 @@ Json read_json(const std::filesystem::path& file) {
   if (!stream || std::filesystem::is_directory(file)) {
     throw InvalidInput(fmt::format("{}: cannot be read; does it exist, and may you read it?", file.string()));
   }
+  const std::string text(std::istreambuf_iterator<char>(stream), {});
   try {
-    return Json::parse(stream);
+    detail::check_bounds(text);
+    return Json::parse(text);
+  } catch (const Error& error) {
+    throw InvalidInput(fmt::format("{}: {}", file.string(), error.what()));
   } catch (const Json::parse_error& error) {
     std::string what = error.what();
     if (const auto at = what.find("parse error at "); at != std::string::npos) what = what.substr(at + 15);

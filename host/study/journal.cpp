@@ -3,6 +3,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
 
+#include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
@@ -103,11 +104,11 @@ void Journal::for_each(const std::function<void(const Event&)>& visit) const {
     SQLite::Statement query(database_->database, "SELECT elapsed, kind, trial, body FROM events ORDER BY sequence");
     while (query.executeStep()) {
       visit({query.getColumn(0).getDouble(), query.getColumn(1).getString(), query.getColumn(2).getInt64(),
-             Json::parse(query.getColumn(3).getString())});
+             detail::parse_json(query.getColumn(3).getString())});
     }
   } catch (const SQLite::Exception& error) {
     database_->fail("cannot be read", error);
-  } catch (const Json::exception& error) {
+  } catch (const Json::exception& error) {  // a body without what its kind must have
     throw Error(fmt::format("{}: an event is damaged: {}", database_->file, error.what()));
   }
 }

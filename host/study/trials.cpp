@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace weft::host {
 
@@ -115,7 +116,12 @@ void Trials::apply(const Journal::Event& event) {
     propose(Proposal::from_json(body));
   } else if (event.kind == "start") {
     std::optional<std::uint64_t> hash;
-    if (body.contains("hash")) hash = std::stoull(body.at("hash").get<std::string>(), nullptr, 16);
+    if (body.contains("hash")) {
+      const std::string text = body.at("hash");
+      hash.emplace();
+      if (std::from_chars(text.data(), text.data() + text.size(), *hash, 16).ptr != text.data() + text.size())
+        throw Error(fmt::format("the hash of trial {} is \"{}\", which is no hexadecimal number", event.trial, text));
+    }
     start(event.trial, hash);
   } else if (event.kind == "tell") {
     end(event.trial, Ending::from_json(body));

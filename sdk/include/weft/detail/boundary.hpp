@@ -135,8 +135,8 @@ Member need(const Table* table, Member Table::*member) {
   return table->*member;
 }
 
-// Throws Error for text that is no JSON, or too large or too deep to be handled safely.
-inline Json parse_json(std::string_view text) {
+// Throws Error for text that would be too large or too deep, as JSON, to be handled safely.
+inline void check_bounds(std::string_view text) {
   if (text.size() > most_text) throw Error(std::to_string(text.size() >> 20) + " MiB of JSON");
   int depth = 0;
   bool quoted = false;
@@ -153,6 +153,11 @@ inline Json parse_json(std::string_view text) {
       --depth;
     }
   }
+}
+
+// Throws Error for text that is no JSON, and as check_bounds().
+inline Json parse_json(std::string_view text) {
+  check_bounds(text);
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& error) {
