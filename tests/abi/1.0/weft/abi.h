@@ -1,0 +1,268 @@
+/* The binary contract of Weft's stable tier: everything that crosses a plugin's library boundary.
+ *
+ * Plain C, fixed-width integers, append-only. A plugin exports one data symbol, `weft_plugin`. The host reads it
+ * after checking magic, struct_size and abi_major, and calls a member of a table only if the table's `size` covers
+ * it and it is not null. Every table and every record that may grow starts with its own size in bytes.
+ *
+ * Text is borrowed for the duration of a call: UTF-8, not terminated. Results leave through writers and sinks,
+ * which copy what they are given before they return. No exception may cross any of these functions: a function
+ * that can fail returns a status and writes what went wrong, in words, to `error`.
+ *
+ * Threads: an instance is used by one thread at a time; different instances may be used by different threads.
+ * The C++ layer (weft/plugin.hpp and the noun headers) turns all of this into ordinary classes.
+ */
+#ifndef WEFT_ABI_H
+#define WEFT_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define WEFT_MAGIC "WEFTPLG" /* eight bytes with the terminator */
+#define WEFT_ABI_MAJOR 1
+#define WEFT_ABI_MINOR 0
+
+typedef int32_t weft_status;
+enum {
+  WEFT_OK = 0,
+  WEFT_INVALID = 1, /* the caller gave something unusable: configuration, notation, genotype */
+  WEFT_FAILED = 2   /* anything else */
+};
+
+typedef struct weft_text {
+  const char* data;
+  uint64_t size;
+} weft_text;
+
+/* Receives text in one or more pieces. */
+typedef struct weft_writer {
+  void* context;
+  void (*write)(void* context, const char* data, uint64_t size);
+} weft_writer;
+
+/* State of a counter-based random stream (see weft/rng.hpp): draws advance `counter` only. */
+typedef struct weft_rng {
+  uint64_t key;
+  uint64_t stream;
+  uint64_t counter;
+} weft_rng;
+
+/* A list of decisions, or (count 0, opaque not empty) JSON that only its space understands. */
+typedef struct weft_genotype {
+  const int32_t* decisions;
+  uint64_t count;
+  weft_text opaque;
+} weft_genotype;
+
+typedef struct weft_genotype_sink {
+  void* context;
+  void (*receive)(void* context, const weft_genotype* genotype);
+} weft_genotype_sink;
+
+/* ---- components ------------------------------------------------------------------------------------------- */
+
+struct weft_context;
+
+/* One thing a library offers. Strings and tables live as long as the library, which is never unloaded. */
+typedef struct weft_component {
+  uint64_t size;
+  const char* kind; /* "space", "optimizer", ... */
+  const char* name; /* unique within its kind */
+  weft_status (*create)(const struct weft_context* context, void** instance, const weft_writer* error);
+  void (*destroy)(void* instance);
+  /* The function table of an interface such as "weft.space/1"; null when the component does not have it. */
+  const void* (*find_interface)(const char* id);
+} weft_component;
+
+typedef struct weft_handle {
+  const weft_component* component;
+  void* instance;
+} weft_handle;
+
+/* What an instance is created with. `configuration` and `study` are JSON and are borrowed for the call; `host` and
+ * the two functions stay valid until the instance is destroyed. */
+typedef struct weft_context {
+  uint64_t size;
+  weft_text configuration; /* validated against the manifest's `parameters`, defaults filled in */
+  weft_text study; /* {"task": .., "objectives": [..], "budget": {..}, "phase": "search" | "final", "slots": n} */
+  weft_rng rng;    /* this instance's own stream */
+  void* host;
+  void (*log)(void* host, int32_t level, weft_text message); /* 0 debug, 1 info, 2 warning, 3 error */
+  /* Another component of the pipeline by its role ("space", "dataset"); owned by the host, outlives the instance. */
+  weft_status (*collaborator)(void* host, weft_text role, weft_handle* found, const weft_writer* error);
+} weft_context;
+
+typedef struct weft_descriptor {
+  char magic[8];
+  uint32_t struct_size;
+  uint16_t abi_major;
+  uint16_t abi_minor;
+  const char* build_tag; /* compiler and standard library; informative for the stable tier */
+  const char* torch_tag; /* "" for the stable tier; must equal the host's for the torch tier */
+  const weft_component* components;
+  uint64_t component_count;
+  uint64_t component_stride; /* sizeof(weft_component) as the plugin knew it */
+} weft_descriptor;
+
+/* ---- space ------------------------------------------------------------------------------------------------ */
+
+#define WEFT_SPACE_1 "weft.space/1"
+typedef struct weft_space_1 {
+  uint64_t size;
+  weft_status (*sample)(void* self, weft_rng* rng, const weft_genotype_sink* out, const weft_writer* error);
+  /* Writes {"architecture": .., "recipe": ..}. */
+  weft_status (*decode)(void* self, const weft_genotype* genotype, const weft_writer* out, const weft_writer* error);
+  weft_status (*notation)(void* self, const weft_genotype* genotype, const weft_writer* out, const weft_writer* error);
+  weft_status (*parse)(void* self, weft_text notation, const weft_genotype_sink* out, const weft_writer* error);
+} weft_space_1;
+
+enum { WEFT_CATEGORICAL = 0, WEFT_ORDINAL = 1, WEFT_REFERENCE = 2 };
+
+typedef struct weft_decision {
+  uint64_t size;
+  weft_text name;
+  weft_text group;
+  int32_t kind;
+  int32_t step;
+  const weft_text* options;
+  uint64_t option_count;
+} weft_decision;
+
+typedef struct weft_decision_sink {
+  void* context;
+  void (*receive)(void* context, const weft_decision* decision);
+} weft_decision_sink;
+
+#define WEFT_DECISIONS_1 "weft.space.decisions/1"
+typedef struct weft_decisions_1 {
+  uint64_t size;
+  /* Calls `out` once, or not at all when nothing is left to decide. */
+  weft_status (*next)(void* self, const int32_t* taken, uint64_t count, const weft_decision_sink* out,
+                      const weft_writer* error);
+  weft_status (*complete)(void* self, const int32_t* taken, uint64_t count, int32_t* out, const weft_writer* error);
+  weft_status (*state)(void* self, const int32_t* taken, uint64_t count, const weft_writer* out,
+                       const weft_writer* error);
+} weft_decisions_1;
+
+#define WEFT_MUTATION_1 "weft.space.mutation/1"
+typedef struct weft_mutation_1 {
+  uint64_t size;
+  weft_status (*mutate)(void* self, const weft_genotype* parent, weft_rng* rng, const weft_genotype_sink* out,
+                        const weft_writer* error);
+} weft_mutation_1;
+
+#define WEFT_CROSSOVER_1 "weft.space.crossover/1"
+typedef struct weft_crossover_1 {
+  uint64_t size;
+  weft_status (*cross)(void* self, const weft_genotype* first, const weft_genotype* second, weft_rng* rng,
+                       const weft_genotype_sink* out, const weft_writer* error);
+} weft_crossover_1;
+
+#define WEFT_ENCODING_1 "weft.space.encoding/1"
+typedef struct weft_encoding_1 {
+  uint64_t size;
+  weft_status (*length)(void* self, uint64_t* out, const weft_writer* error);
+  /* Fills `values`, which has room for exactly `length` numbers. */
+  weft_status (*encode)(void* self, const weft_genotype* genotype, double* values, uint64_t length,
+                        const weft_writer* error);
+} weft_encoding_1;
+
+/* ---- optimizer -------------------------------------------------------------------------------------------- */
+
+typedef struct weft_proposal {
+  uint64_t size;
+  weft_genotype genotype;
+  int64_t parent;     /* trial whose weights may be inherited, or -1 */
+  weft_text transfer; /* JSON or empty: how they are inherited */
+  weft_text fidelity; /* JSON or empty */
+  weft_text notes;    /* JSON or empty: kept with the trial and handed back by tell */
+} weft_proposal;
+
+typedef struct weft_proposal_sink {
+  void* context;
+  void (*receive)(void* context, const weft_proposal* proposal);
+} weft_proposal_sink;
+
+enum { WEFT_WAITING = 0, WEFT_RUNNING = 1, WEFT_PAUSED = 2, WEFT_COMPLETE = 3, WEFT_PRUNED = 4, WEFT_FAIL = 5 };
+
+typedef struct weft_result {
+  uint64_t size;
+  int64_t trial; /* proposals are numbered 0, 1, 2, ... in the order in which ask returned them */
+  int32_t state;
+  weft_genotype genotype;
+  double reward;            /* to be maximised; meaningful for WEFT_COMPLETE only */
+  const double* objectives; /* in the pipeline's order; empty unless WEFT_COMPLETE */
+  uint64_t objective_count;
+  weft_text fidelity;
+  weft_text metrics; /* JSON object */
+  weft_text notes;
+  weft_text reason; /* why it was pruned or failed */
+} weft_result;
+
+#define WEFT_OPTIMIZER_1 "weft.optimizer/1"
+typedef struct weft_optimizer_1 {
+  uint64_t size;
+  /* Hands over at most `capacity` proposals; fewer, or none, means: waiting for results. */
+  weft_status (*ask)(void* self, uint64_t capacity, const weft_proposal_sink* out, const weft_writer* error);
+  weft_status (*tell)(void* self, const weft_result* result, const weft_writer* error);
+  weft_status (*finished)(void* self, int32_t* out, const weft_writer* error);
+} weft_optimizer_1;
+
+/* ---- evaluator -------------------------------------------------------------------------------------------- */
+
+typedef struct weft_request {
+  uint64_t size;
+  int64_t trial;
+  weft_genotype genotype;
+  weft_text fidelity;      /* JSON or empty */
+  weft_text transfer;      /* JSON or empty */
+  weft_text folder;        /* the trial's own folder, or empty: nothing can be kept */
+  weft_text parent_folder; /* folder of the trial whose weights are inherited, or empty */
+  weft_rng rng;            /* the trial's stream: the same on every attempt */
+} weft_request;
+
+typedef struct weft_reporter {
+  uint64_t size;
+  void* context;
+  /* `report` is a JSON object with an integer "epoch". Returns 0 to continue, 1 to stop, 2 to pause: checkpoint and
+   * return. */
+  int32_t (*report)(void* context, weft_text report);
+} weft_reporter;
+
+#define WEFT_EVALUATOR_1 "weft.evaluator/1"
+typedef struct weft_evaluator_1 {
+  uint64_t size;
+  /* Writes the metrics, a JSON object of numbers; with a string member "state" set to "PRUNED" or "PAUSED" when
+   * the reporter ended it early. */
+  weft_status (*evaluate)(void* self, const weft_request* request, const weft_reporter* reporter,
+                          const weft_writer* metrics, const weft_writer* error);
+} weft_evaluator_1;
+
+/* What a data set (or anything else that defines the problem) says of itself. */
+#define WEFT_TASK_1 "weft.task/1"
+typedef struct weft_task_1 {
+  uint64_t size;
+  /* Writes {"input": [channels, height, width], "classes": n, "splits": {"train": n, ..}}. */
+  weft_status (*describe)(void* self, const weft_writer* out, const weft_writer* error);
+} weft_task_1;
+
+/* ---- objective -------------------------------------------------------------------------------------------- */
+
+#define WEFT_OBJECTIVE_1 "weft.objective/1"
+typedef struct weft_objective_1 {
+  uint64_t size;
+  /* 1 when larger is better, -1 when smaller is. */
+  weft_status (*direction)(void* self, int32_t* out, const weft_writer* error);
+  /* The value as far as the candidate alone tells it; *known is 0 when only an evaluation can say. Null if never. */
+  weft_status (*before)(void* self, weft_text candidate, double* value, int32_t* known, const weft_writer* error);
+  /* The value after an evaluation, from its metrics. Null when `before` always knows. */
+  weft_status (*after)(void* self, weft_text metrics, double* value, const weft_writer* error);
+} weft_objective_1;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
