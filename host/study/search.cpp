@@ -339,6 +339,8 @@ void Search::finish(const JobResult& result) {
 Ending Search::judge(const Trial& trial, const JobResult& result) const {
   Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason};
   if (result.state == TrialState::pruned && result.reason.empty()) ending.reason = "the time of the budget was over";
+  if (result.state == TrialState::fail)
+    ending.reason = fmt::format("{}: {}", pipeline_.evaluator.manifest->title(), result.reason);
   if (result.state != TrialState::complete) return ending;
   const std::string metrics = result.metrics.dump();
   const auto known = known_.find(trial.id);
