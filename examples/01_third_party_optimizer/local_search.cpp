@@ -2,8 +2,8 @@
 //
 // White, Nolen, Savani 2020, "Local Search is State of the Art for Neural Architecture Search Benchmarks", Algorithm 1;
 // with `first_improvement` its variant that moves as soon as a neighbour is better. A neighbour differs in one
-// decision. At a local optimum the search begins anew at random. Neighbours are tried in random order, several with
-// several workers.
+// decision; all are tried in random order, several at once with several workers. At a local optimum the search begins
+// anew.
 
 #include <algorithm>
 #include <limits>
@@ -94,7 +94,6 @@ class LocalSearch final : public weft::Optimizer {
   std::size_t running_ = 0;
   int step_ = 0;  // goes with each trial
 };
-
 }  // namespace
 
 WEFT_PLUGIN(weft::component<LocalSearch>("local_search"))
