@@ -211,6 +211,9 @@ TEST_CASE("command: a program that does not keep the protocol fails its trial wi
   const auto writes = [&](const std::string& line) { return failure("echo '" + line + "'; read forever"); };
   CHECK_THAT(failure("exit 3"), ContainsSubstring("program.sh exited with code 3 without a result"));
   CHECK_THAT(failure("echo 'out of cheese' >&2; exit 1"), ContainsSubstring("standard error:\nout of cheese"));
+  const Bench twice("read request; mkdir $folder/here 2> /dev/null && echo first >&2; exit 1");
+  CHECK_THAT(twice.failure(), ContainsSubstring("first"));
+  CHECK_THAT(twice.failure(), !ContainsSubstring("first"));  // the file has the words of both attempts
   CHECK_THAT(failure("kill -SEGV $$"), ContainsSubstring("was killed by signal 11 (Segmentation fault)"));
   CHECK_THAT(writes("Epoch 1 of 10"), ContainsSubstring("a line that is not JSON: Epoch 1 of 10; everything but"));
   CHECK_THAT(writes(std::string(5000, 'x')), ContainsSubstring(std::string(200, 'x') + "...;"));

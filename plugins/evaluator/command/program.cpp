@@ -157,6 +157,12 @@ ssize_t write_without_signal(int descriptor, const char* data, std::size_t size)
   return count;
 }
 
+off_t size_of(const Descriptor& file) {
+  struct stat state {};
+  fstat(file.get(), &state);
+  return state.st_size;
+}
+
 bool is_executable(const fs::path& file) {
   std::error_code ignored;
   return fs::is_regular_file(file, ignored) && access(file.c_str(), X_OK) == 0;
@@ -183,7 +189,8 @@ std::optional<std::string> find_executable(const std::string& name, const std::s
   return {};
 }
 
-Program::Program(const Launch& launch, Descriptor errors) : errors_(std::move(errors)) {
+Program::Program(const Launch& launch, Descriptor errors)
+    : errors_(std::move(errors)), errors_begin_(size_of(errors_)) {
   Pipe input = make_pipe();
   Pipe output = make_pipe();
   Pipe failure = make_pipe();
@@ -295,10 +302,9 @@ std::optional<int> Program::wait(Clock::time_point until) {
 }
 
 std::string Program::last_words() const {
-  struct stat state {};
-  fstat(errors_.get(), &state);
-  const off_t from = std::max<off_t>(0, state.st_size - static_cast<off_t>(last_words_size));
-  std::string text(static_cast<std::size_t>(state.st_size - from), '\0');
+  const off_t end = size_of(errors_);
+  const off_t from = std::max(errors_begin_, end - static_cast<off_t>(last_words_size));
+  std::string text(static_cast<std::size_t>(std::max<off_t>(0, end - from)), '\0');
   const ssize_t count = pread(errors_.get(), text.data(), text.size(), from);
   text.resize(static_cast<std::size_t>(std::max<ssize_t>(0, count)));
   while (!text.empty() && text.back() == '\n') text.pop_back();

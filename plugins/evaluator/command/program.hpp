@@ -47,7 +47,7 @@ class Program {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // `errors` becomes its standard error. Throws Error if it cannot be started.
+  // `errors`, a file, becomes its standard error. Throws Error if it cannot be started.
   Program(const Launch& launch, Descriptor errors);
   ~Program();
   Program(const Program&) = delete;
@@ -77,6 +77,7 @@ class Program {
 
   pid_t process_ = -1;
   Descriptor input_, output_, errors_;
+  off_t errors_begin_;  // what comes before is not its own
   std::string unsent_, unread_;
 };
 
