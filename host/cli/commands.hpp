@@ -32,6 +32,12 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
 int plugin_list_command(bool json, const PluginPath& plugin_path);
 int plugin_show_command(const std::string& name, bool json, const PluginPath& plugin_path);
 
+struct NewPlugin {
+  std::string kind, name;
+  std::optional<std::filesystem::path> output;  // default: a folder called as the plugin
+};
+int plugin_new_command(const NewPlugin& plugin);
+
 int trials_command(const std::filesystem::path& study, bool json);
 int best_command(const std::filesystem::path& study, std::size_t count, bool json, const PluginPath& plugin_path);
 
