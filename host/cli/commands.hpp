@@ -42,6 +42,12 @@ struct ValidateOptions {
 };
 int plugin_validate_command(const ValidateOptions& options);
 
+struct NewPlugin {
+  std::string kind, name;
+  std::optional<std::filesystem::path> output;  // default: a folder called as the plugin
+};
+int plugin_new_command(const NewPlugin& plugin);
+
 int trials_command(const std::filesystem::path& study, bool json);
 int best_command(const std::filesystem::path& study, std::size_t count, bool json, const PluginPath& plugin_path);
 

@@ -82,7 +82,7 @@ int run(int argc, char** argv) {
   check->add_option("--samples", samples, "Candidates to sample")->capture_default_str();
   check->callback([&] { code = check_command(check_options, samples, plugin_path); });
 
-  CLI::App* plugin = app.add_subcommand("plugin", "What is installed");
+  CLI::App* plugin = app.add_subcommand("plugin", "What is installed; begin a plugin of your own");
   plugin->require_subcommand(1);
   CLI::App* list = plugin->add_subcommand("list", "All plugins by kind");
   list->add_flag("--json", json, "As JSON");
@@ -92,6 +92,12 @@ int run(int argc, char** argv) {
   show->add_option("name", name, "The plugin's name")->required();
   show->add_flag("--json", json, "As JSON");
   show->callback([&] { code = plugin_show_command(name, json, plugin_path); });
+  NewPlugin new_plugin;
+  CLI::App* new_ = plugin->add_subcommand("new", "Begin a plugin: a folder that builds, runs and tests as it is");
+  new_->add_option("kind", new_plugin.kind, "space, optimizer, evaluator, objective or dataset")->required();
+  new_->add_option("name", new_plugin.name, "The plugin's name: small letters, digits and _")->required();
+  new_->add_option("--output", new_plugin.output, "The folder to write (default: ./NAME)");
+  new_->callback([&] { code = plugin_new_command(new_plugin); });
 
   ValidateOptions validate_options;
   CLI::App* validate = plugin->add_subcommand("validate", "Check a plugin against the contract, rule by rule");
