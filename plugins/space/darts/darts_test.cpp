@@ -1,17 +1,14 @@
-// DARTS: the official code's counts (quark0/darts; operations with 16 channels at 16 x 16; networks without the
-// auxiliary head, with 10 classes for CIFAR and 1,000 for ImageNet), notation, space.
+// DARTS: auxiliary classifier, notation, space.
 
+#include "plugins/space/darts/published_genotypes.hpp"
 #include "tests/catch.hpp"
-#include "weft/blocks.hpp"
 #include "weft/space.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
-namespace blocks = weft::blocks;
 using weft::Json;
-using weft::NodeId;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
@@ -25,18 +22,8 @@ weft::Architecture decode(const Instance& instance, const std::string& notation)
   return space.decode(space.parse(notation)).architecture;
 }
 
-// quark0/darts, cnn/genotypes.py.
-const std::string nasnet =
-    "Genotype(normal=[('sep_conv_5x5', 1), ('sep_conv_3x3', 0), ('sep_conv_5x5', 0), ('sep_conv_3x3', 0), "
-    "('avg_pool_3x3', 1), ('skip_connect', 0), ('avg_pool_3x3', 0), ('avg_pool_3x3', 0), ('sep_conv_3x3', 1), "
-    "('skip_connect', 1)], normal_concat=[2, 3, 4, 5, 6], reduce=[('sep_conv_5x5', 1), ('sep_conv_7x7', 0), "
-    "('max_pool_3x3', 1), ('sep_conv_7x7', 0), ('avg_pool_3x3', 1), ('sep_conv_5x5', 0), ('skip_connect', 3), "
-    "('avg_pool_3x3', 2), ('sep_conv_3x3', 2), ('max_pool_3x3', 1)], reduce_concat=[4, 5, 6])";
-const std::string darts_v1 =
-    "Genotype(normal=[('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 0), ('sep_conv_3x3', 1), "
-    "('skip_connect', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), ('skip_connect', 2)], normal_concat=[2, 3, 4, 5], "
-    "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 0), ('max_pool_3x3', 0), "
-    "('skip_connect', 2), ('skip_connect', 2), ('avg_pool_3x3', 0)], reduce_concat=[2, 3, 4, 5])";
+using darts::darts_v1;
+using darts::nasnet;
 
 }  // namespace
 
@@ -49,79 +36,18 @@ TEST_CASE("darts keeps the contract of spaces") {
                              {{"task", large}});
 }
 
-TEST_CASE("darts: parameters and shapes of the operations") {
-  struct Row {
-    const char* operation;
-    std::int64_t stride;
-    std::int64_t affine;
-    std::int64_t not_affine;
-  };
-  const auto row = GENERATE(values<Row>({{"none", 1, 0, 0},
-                                         {"none", 2, 0, 0},
-                                         {"max_pool_3x3", 1, 0, 0},
-                                         {"max_pool_3x3", 2, 0, 0},
-                                         {"avg_pool_3x3", 1, 0, 0},
-                                         {"avg_pool_3x3", 2, 0, 0},
-                                         {"skip_connect", 1, 0, 0},
-                                         {"skip_connect", 2, 288, 256},
-                                         {"sep_conv_3x3", 1, 864, 800},
-                                         {"sep_conv_3x3", 2, 864, 800},
-                                         {"sep_conv_5x5", 1, 1376, 1312},
-                                         {"sep_conv_5x5", 2, 1376, 1312},
-                                         {"sep_conv_7x7", 1, 2144, 2080},
-                                         {"sep_conv_7x7", 2, 2144, 2080},
-                                         {"dil_conv_3x3", 1, 432, 400},
-                                         {"dil_conv_3x3", 2, 432, 400},
-                                         {"dil_conv_5x5", 1, 688, 656},
-                                         {"dil_conv_5x5", 2, 688, 656},
-                                         {"conv_7x1_1x7", 1, 3616, 3584},
-                                         {"conv_7x1_1x7", 2, 3616, 3584}}));
-  const bool affine = GENERATE(true, false);
-  CAPTURE(row.operation, row.stride, affine);
-  const std::string operation = row.operation;
-  const std::int64_t kernel = operation.back() - '0';
-  weft::ArchitectureBuilder graph;
-  const NodeId input = graph.input(weft::Shape::image(16, 16, 16));
-  NodeId output = input;
-  if (operation == "none") output = graph.add("zero", {{"stride", row.stride}}, {input});
-  if (operation == "max_pool_3x3") output = blocks::pool(graph, input, "max_pool", 3, row.stride);
-  if (operation == "avg_pool_3x3") output = blocks::pool(graph, input, "avg_pool", 3, row.stride);
-  if (operation == "skip_connect" && row.stride == 2) output = blocks::factorized_reduction(graph, input, 16, affine);
-  if (operation.starts_with("sep_conv")) output = blocks::separable_conv(graph, input, 16, kernel, row.stride, affine);
-  if (operation.starts_with("dil_conv")) output = blocks::dilated_conv(graph, input, 16, kernel, row.stride, affine);
-  if (operation == "conv_7x1_1x7") output = blocks::factorized_conv(graph, input, 16, 7, row.stride, affine);
-  CHECK(graph.shape(output) == weft::Shape::image(16, 16 / row.stride, 16 / row.stride));
-  CHECK(std::move(graph).build(output).cost().parameters == (affine ? row.affine : row.not_affine));
-}
-
-TEST_CASE("darts: evaluation networks for CIFAR") {
-  struct Row {
-    const std::string& genotype;
-    int channels;
-    int layers;
-    std::int64_t parameters;
-    std::int64_t multiply_adds;
-  };
-  for (const Row& row : {Row{nasnet, 36, 20, 3830950, 603452448}, Row{nasnet, 16, 8, 333946, 56224896},
-                         Row{darts_v1, 36, 20, 3169414, 500987520}, Row{darts_v1, 16, 8, 232890, 41355776},
-                         Row{darts_v1, 8, 5, 35058, 7066880}}) {
-    CAPTURE(row.genotype, row.channels, row.layers);
-    for (const bool auxiliary : {false, true}) {
-      const Instance instance =
-          open_space({{"channels", row.channels}, {"layers", row.layers}, {"auxiliary", auxiliary}});
-      const weft::Architecture network = decode(instance, row.genotype);
-      CHECK(network.cost().parameters == row.parameters);
-      CHECK(network.cost().multiply_adds == row.multiply_adds);
-      CHECK(network.auxiliary().has_value() == auxiliary);
-    }
+// What the networks cost without it is in tests/torch/published_numbers_test.cpp.
+TEST_CASE("darts: the auxiliary classifier is an output of its own and costs nothing of the network's") {
+  for (const std::string& genotype : {nasnet, darts_v1}) {
+    CAPTURE(genotype);
+    const Instance plain = open_space({{"channels", 16}, {"layers", 8}, {"auxiliary", false}});
+    const Instance auxiliary = open_space({{"channels", 16}, {"layers", 8}, {"auxiliary", true}});
+    const weft::Architecture network = decode(auxiliary, genotype);
+    CHECK(network.auxiliary().has_value());
+    CHECK_FALSE(decode(plain, genotype).auxiliary().has_value());
+    CHECK(network.cost().parameters == decode(plain, genotype).cost().parameters);
+    CHECK(network.cost().multiply_adds == decode(plain, genotype).cost().multiply_adds);
   }
-}
-
-TEST_CASE("darts: evaluation networks for ImageNet") {
-  const Json args = {{"template", "imagenet"}, {"channels", 48}, {"layers", 14}, {"auxiliary", true}};
-  const Instance instance = open_space(args, {3, 224, 224}, 1000);
-  CHECK(decode(instance, nasnet).cost().parameters == 5564320);
-  CHECK(decode(instance, darts_v1).cost().parameters == 4510432);
 }
 
 TEST_CASE("darts: notation") {
