@@ -10,9 +10,8 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME weft)
-set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Neural architecture search engine
- Searches network architectures as a pipeline describes, trains the best and
- shows what was found. Spaces, optimizers, evaluators and data sets are plugins.")
+set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Searches network architectures as a pipeline describes, trains the best and
+shows what was found. Spaces, optimizers, evaluators and data sets are plugins.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})  # of libweft_torch, which plugins need
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS graphviz)
@@ -20,9 +19,8 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "weft-dev, dataset-fashion-mnist")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME weft-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Neural architecture search engine: development of plugins
- Headers, CMake package and contract suites for plugins of Weft. Plugins of the
- torch tier need libtorch-dev besides, and tests need catch2.")
+set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Headers, CMake package and contract suites for plugins of one's own. Those of the
+torch tier need libtorch-dev besides, and tests need catch2.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
     "weft (= ${PROJECT_VERSION}), nlohmann-json3-dev (>= 3.11), g++ (>= 4:12) | clang (>= 1:14), cmake (>= 3.25), ninja-build")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "libtorch-dev, catch2")

@@ -94,7 +94,9 @@ int run(int argc, char** argv) {
   show->callback([&] { code = plugin_show_command(name, json, plugin_path); });
   NewPlugin new_plugin;
   CLI::App* new_ = plugin->add_subcommand("new", "Begin a plugin: a folder that builds, runs and tests as it is");
-  new_->add_option("kind", new_plugin.kind, "space, optimizer, evaluator, objective or dataset")->required();
+  new_->add_option("kind", new_plugin.kind,
+                   "What it is, such as optimizer; another word is answered with all that there are")
+      ->required();
   new_->add_option("name", new_plugin.name, "The plugin's name: small letters, digits and _")->required();
   new_->add_option("--output", new_plugin.output, "The folder to write (default: ./NAME)");
   new_->callback([&] { code = plugin_new_command(new_plugin); });

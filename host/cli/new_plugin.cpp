@@ -60,9 +60,10 @@ void check_name(const std::string& name, const fs::path& schemas) {
   const Json rule = read_json(schemas / "plugin.json").at("properties").at("name");
   validate(Json(name), rule, "weft plugin new", "NAME");
   if (name.ends_with("_test"))
-    throw InvalidInput(fmt::format("weft plugin new: NAME is \"{}\"; must not end in _test, by which the files of "
-                                   "tests are known",
-                                   name));
+    throw InvalidInput(
+        fmt::format("weft plugin new: NAME is \"{}\"; must not end in _test, by which the files of "
+                    "tests are known",
+                    name));
 }
 
 }  // namespace

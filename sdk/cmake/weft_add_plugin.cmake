@@ -5,7 +5,8 @@
 # SHA-256. The library exports the descriptor alone and leaves no symbol undefined. It is installed byte for byte.
 #
 # weft_add_plugin_test(FOLDER): builds the folder's *_test.cpp into one program and registers its tests; nothing where
-# there are none, where Catch2 is absent, or with BUILD_TESTING off. After weft_add_plugin.
+# there are none, where Catch2 is absent, or with BUILD_TESTING off (as for libc++ with Catch2 3, which is compiled for
+# libstdc++). After weft_add_plugin.
 
 # What both functions read from a manifest.
 macro(weft_read_manifest)

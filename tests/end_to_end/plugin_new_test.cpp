@@ -56,7 +56,8 @@ TEST_CASE("plugin new: a name that cannot be one is refused with the rule") {
   const TemporaryFolder folder;
   for (const char* name : {"Mine", "9lives", "my-idea", "../mine", "a b", "", "_mine", "grün"}) {
     INFO(name);
-    CHECK_THAT(refused({"optimizer", name}, folder), ContainsSubstring("NAME is") && ContainsSubstring("^[a-z][a-z0-9_]*$"));
+    CHECK_THAT(refused({"optimizer", name}, folder),
+               ContainsSubstring("NAME is") && ContainsSubstring("^[a-z][a-z0-9_]*$"));
   }
   CHECK_THAT(refused({"optimizer", "mine_test"}, folder), ContainsSubstring("must not end in _test"));
 }

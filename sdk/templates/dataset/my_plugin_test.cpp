@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 
-#include "weft/testing/catch.hpp"
 #include "weft/plugin.hpp"
+#include "weft/testing/catch.hpp"
 #include "weft/testing/dataset_contract.hpp"
 
 using namespace weft;

@@ -47,8 +47,8 @@ class MyPlugin final : public weft::DecisionSpace {
     for (std::size_t layer = 0; layer < layers_; ++layer) {
       const auto group = graph.group("layer " + std::to_string(layer + 1));
       const auto option = [&](std::size_t at) { return static_cast<std::size_t>(genotype.decisions[2 * layer + at]); };
-      x = weft::blocks::conv_bn_relu(
-          graph, x, weft::blocks::Convolution::square(channels[option(0)], kernels[option(1)]));
+      x = weft::blocks::conv_bn_relu(graph, x,
+                                     weft::blocks::Convolution::square(channels[option(0)], kernels[option(1)]));
     }
     x = weft::blocks::classifier(graph, x, task_.classes);
     return {std::move(graph).build(x)};
