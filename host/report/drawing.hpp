@@ -1,9 +1,6 @@
 // The picture of an architecture, as papers draw it: the skeleton of the whole network, and beside it each kind of cell
 // once, with composite operations such as a separable convolution folded into one box.
 //
-// What is a cell and what is one operation is read from the nodes' groups (Node::group). A component with a running
-// number ("normal 3", "block 2") is a place; one without ("sep_conv_3x3", "stem") names what its nodes compute
-// together.
 #pragma once
 
 #include <string>
