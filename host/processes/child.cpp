@@ -39,6 +39,17 @@ std::string tail_of(int descriptor) {
   return text;
 }
 
+// NAME=value of this process, with `changes`. Not Boost's: its lookup reads beyond the end of short entries (1.74).
+std::vector<std::string> environment_with(const std::map<std::string, std::string>& changes) {
+  std::vector<std::string> variables;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string variable = *entry;
+    if (!changes.contains(variable.substr(0, variable.find('=')))) variables.push_back(variable);
+  }
+  for (const auto& [name, value] : changes) variables.push_back(name + "=" + value);
+  return variables;
+}
+
 }  // namespace
 
 Child::Child(const Options& options) {
@@ -51,26 +62,30 @@ Child::Child(const Options& options) {
   close(ends[1]);
   output_ = memfd_create("output", MFD_CLOEXEC);
   if (output_ < 0) throw Error(fmt::format("cannot create a file for a child's output: {}", std::strerror(errno)));
-  bp::environment environment = boost::this_process::environment();
-  for (const auto& [name, value] : options.environment) environment[name] = value;
+  const std::vector<std::string> environment = environment_with(options.environment);
+  std::vector<char*> variables;
+  for (const std::string& variable : environment) variables.push_back(const_cast<char*>(variable.c_str()));
+  variables.push_back(nullptr);
   const int output = output_;
   const bool core_dump = options.core_dump;
   const std::string program = options.program.empty() ? Installation::locate().program.string() : options.program;
   const pid_t parent = getpid();
   bp::child process(
-      bp::exe = program, bp::args = options.arguments, environment, bp::posix::fd.bind(channel_descriptor, theirs),
-      bp::extend::on_exec_setup = [=](auto&) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent) _exit(1);  // it died before the line above
-        dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
-        dup2(output, STDOUT_FILENO);
-        dup2(output, STDERR_FILENO);
-        close_range(channel_descriptor + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-        if (!core_dump) {
-          const rlimit none{0, 0};
-          setrlimit(RLIMIT_CORE, &none);
-        }
-      });
+      bp::exe = program, bp::args = options.arguments, bp::posix::fd.bind(channel_descriptor, theirs),
+      bp::extend::on_setup = [&](auto& executor) { executor.env = variables.data(); },
+      bp::extend::on_exec_setup =
+          [=](auto&) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (getppid() != parent) _exit(1);  // it died before the line above
+            dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
+            dup2(output, STDOUT_FILENO);
+            dup2(output, STDERR_FILENO);
+            close_range(channel_descriptor + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+            if (!core_dump) {
+              const rlimit none{0, 0};
+              setrlimit(RLIMIT_CORE, &none);
+            }
+          });
   close(theirs);
   process_ = process.id();
   process.detach();

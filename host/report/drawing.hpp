@@ -1,6 +1,5 @@
 // The picture of an architecture, as papers draw it: the skeleton of the whole network, and beside it each kind of cell
 // once, with composite operations such as a separable convolution folded into one box.
-//
 #pragma once
 
 #include <string>
