@@ -280,9 +280,9 @@ printf '%s' "$request" > $folder/request
 
 TEST_CASE("command: a time limit ends the program and what it started") {
   const auto start = std::chrono::steady_clock::now();
-  const Bench bench("read request; sleep 600 & echo $! > $folder/pid; wait", {{"seconds", 0.3}});
-  CHECK_THAT(bench.failure(), ContainsSubstring("had no result after 0.3 s, the limit of /seconds, and was killed"));
-  CHECK(seconds_since(start) < 5.0);
+  const Bench bench("read request; sleep 600 & echo $! > $folder/pid; wait", {{"seconds", 1.5}});
+  CHECK_THAT(bench.failure(), ContainsSubstring("had no result after 1.5 s, the limit of /seconds, and was killed"));
+  CHECK(seconds_since(start) < 60.0);
   CHECK(ends(std::stoi(bench.read("pid"))));
 }
 
@@ -294,12 +294,12 @@ TEST_CASE("command: what a program leaves running does not outlive its trial, no
   const Bench silent("read request; sleep 600 & echo $! > $folder/pid");
   CHECK_THAT(silent.failure(), ContainsSubstring("exited with code 0 without a result"));
   CHECK(ends(std::stoi(silent.read("pid"))));
-  CHECK(seconds_since(start) < 5.0);
+  CHECK(seconds_since(start) < 60.0);
 }
 
 TEST_CASE("command: a result stands, whatever the program does afterwards") {
   CHECK(Bench(good_result + "; exit 1").evaluate().metrics.at("validation_accuracy") == 91.5);
-  CHECK(Bench(good_result + "; sleep 600", {{"seconds", 0.5}}).evaluate().metrics.at("validation_accuracy") == 91.5);
+  CHECK(Bench(good_result + "; sleep 600", {{"seconds", 1.5}}).evaluate().metrics.at("validation_accuracy") == 91.5);
   CHECK(Bench("printf '" + good_result.substr(6, good_result.size() - 7) + "'").evaluate().state ==
         TrialState::complete);
 }
