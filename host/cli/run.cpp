@@ -127,9 +127,7 @@ class Conduct {
     if (finals.pending().empty()) return true;
     if (!quiet_) fmt::print(stderr, "final training of trial {}\n", fmt::join(finals.pending(), ", "));
     const Executor::OnReport on_report = [this](TrialId trial, const Json& report) {
-      if (!quiet_)
-        fmt::print(stderr, "  trial {}: epoch {}, train_loss {:.4f}, train_accuracy {:.2f}\n", trial,
-                   report.value("epoch", 0), report.value("train_loss", 0.0), report.value("train_accuracy", 0.0));
+      if (!quiet_) fmt::print(stderr, "  trial {}: {}\n", trial, in_words(report));
       return Verdict::go_on;
     };
     std::unique_ptr<Assembly> assembly;

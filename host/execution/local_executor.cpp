@@ -28,6 +28,14 @@ std::map<std::string, std::string> environment_of(const std::string& slot) {
 
 }  // namespace
 
+std::string in_words(const Json& report) {
+  std::string words = fmt::format("epoch {}", report.value("epoch", 0));
+  for (const auto& [name, value] : report.items()) {
+    if (name != "epoch" && value.is_number()) words += fmt::format(", {} {:.4g}", name, value.get<double>());
+  }
+  return words;
+}
+
 struct LocalExecutor::Worker {
   std::string slot;
   std::unique_ptr<Child> process;  // null: not running
@@ -145,10 +153,7 @@ std::optional<JobResult> LocalExecutor::handle(Worker& worker, const Json& messa
                 message.at("text").get<std::string>());
   } else if (event == "report") {
     const Json& report = message.at("report");
-    worker.note = fmt::format("epoch {}", report.value("epoch", 0));
-    for (const auto& [name, value] : report.items()) {
-      if (name != "epoch" && value.is_number()) worker.note += fmt::format(", {} {:.4g}", name, value.get<double>());
-    }
+    worker.note = in_words(report);
     worker.process->channel().send({{"verdict", static_cast<int>(on_report_(*worker.trial, report))}});
   } else if (event == "error") {
     // The worker could not set itself up: every further trial would fail the same way.
