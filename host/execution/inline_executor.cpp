@@ -1,17 +1,36 @@
 #include "host/execution/inline_executor.hpp"
 
+#include <exception>
+
 namespace weft::host {
 
 JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::uint64_t seed,
                                   const OnReport& on_report) {
-  struct Report {
+  // Nothing may be thrown through the plugin's frames: what goes wrong in a report is kept until it has returned.
+  struct Reports {
     const Job& job;
     const OnReport& on_report;
-  } context{job, on_report};
+    std::exception_ptr malformed = {};  // the evaluator's fault: the trial fails
+    std::exception_ptr unheard = {};    // the host's: the study cannot go on
+  } reports{job, on_report};
   const weft_reporter reporter{
-      sizeof(weft_reporter), &context, [](void* opaque, weft_text text) {
-        auto& report = *static_cast<Report*>(opaque);
-        return static_cast<std::int32_t>(report.on_report(report.job.trial, detail::parse_json(text)));
+      sizeof(weft_reporter), &reports, [](void* context, weft_text text) noexcept {
+        auto& reports = *static_cast<Reports*>(context);
+        Json report;
+        try {
+          report = detail::parse_json(text);
+          if (!report.is_object() || !report.contains("epoch") || !report.at("epoch").is_number_integer())
+            throw Error("a report is no JSON object with an integer \"epoch\": " + report.dump().substr(0, 200));
+        } catch (...) {
+          reports.malformed = std::current_exception();
+          return static_cast<std::int32_t>(Verdict::stop);
+        }
+        try {
+          return static_cast<std::int32_t>(reports.on_report(reports.job.trial, report));
+        } catch (...) {
+          reports.unheard = std::current_exception();
+          return static_cast<std::int32_t>(Verdict::stop);
+        }
       }};
   JobResult result{.trial = job.trial};
   try {
@@ -23,6 +42,7 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
                                     .parent_folder = job.parent_folder,
                                     .rng = Assembly::trial_stream(seed, job.trial)};
     Evaluation evaluation = evaluator.evaluate(request, reporter);
+    if (reports.malformed) std::rethrow_exception(reports.malformed);
     result.state = evaluation.state;
     result.metrics = std::move(evaluation.metrics);
   } catch (const std::exception& error) {
@@ -32,6 +52,7 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
     result.state = TrialState::fail;
     result.reason = "the evaluator threw an exception of a foreign kind across the boundary";
   }
+  if (reports.unheard) std::rethrow_exception(reports.unheard);
   return result;
 }
 

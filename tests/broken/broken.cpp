@@ -200,7 +200,8 @@ weft_status create_evaluator(const weft_context*, void** instance, const weft_wr
   return WEFT_OK;
 }
 
-weft_status evaluate(void*, const weft_request*, const weft_reporter*, const weft_writer* metrics, const weft_writer*) {
+weft_status evaluate(void*, const weft_request*, const weft_reporter* reporter, const weft_writer* metrics,
+                     const weft_writer*) {
 #if defined(FAULT_evaluate_crashes)
   crash();
 #elif defined(FAULT_evaluate_throws)
@@ -211,6 +212,10 @@ weft_status evaluate(void*, const weft_request*, const weft_reporter*, const wef
   say(metrics, R"({"validation_accuracy": NaN})");
 #elif defined(FAULT_metrics_text)
   say(metrics, R"({"validation_accuracy": "high"})");
+#elif defined(FAULT_report_no_object)
+  reporter->report(reporter->context, {"[7]", 3});
+#elif defined(FAULT_report_without_epoch)
+  reporter->report(reporter->context, {R"({"epoch": "first"})", 18});
 #elif defined(FAULT_metrics_list)
   say(metrics, "[1, 2]");
 #else

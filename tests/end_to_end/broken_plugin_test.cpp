@@ -388,7 +388,9 @@ TEST_CASE("an evaluator's faults fail their trials; three crashes in a row quara
       {"metrics_no_json", {"no trial completed", "no JSON"}},
       {"metrics_nan", {"no trial completed", "no JSON"}},
       {"metrics_text", {"no trial completed", "validation_accuracy"}},
-      {"metrics_list", {"no trial completed", "no JSON object"}}};
+      {"metrics_list", {"no trial completed", "no JSON object"}},
+      {"report_no_object", {"no trial completed", "integer \"epoch\": [7]"}},
+      {"report_without_epoch", {"no trial completed", "integer \"epoch\""}}};
   for (const auto& [fault, parts] : faults) {
     const Installed installed(fault, "evaluator");
     const Ran ran = installed.weft_run();
