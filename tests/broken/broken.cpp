@@ -202,6 +202,11 @@ weft_status create_evaluator(const weft_context*, void** instance, const weft_wr
 
 weft_status evaluate(void*, const weft_request*, const weft_reporter* reporter, const weft_writer* metrics,
                      const weft_writer*) {
+#if defined(FAULT_report_no_object)
+  reporter->report(reporter->context, {"[7]", 3});
+#elif defined(FAULT_report_without_epoch)
+  reporter->report(reporter->context, {R"({"epoch": "first"})", 18});
+#endif
 #if defined(FAULT_evaluate_crashes)
   crash();
 #elif defined(FAULT_evaluate_throws)
@@ -212,10 +217,6 @@ weft_status evaluate(void*, const weft_request*, const weft_reporter* reporter, 
   say(metrics, R"({"validation_accuracy": NaN})");
 #elif defined(FAULT_metrics_text)
   say(metrics, R"({"validation_accuracy": "high"})");
-#elif defined(FAULT_report_no_object)
-  reporter->report(reporter->context, {"[7]", 3});
-#elif defined(FAULT_report_without_epoch)
-  reporter->report(reporter->context, {R"({"epoch": "first"})", 18});
 #elif defined(FAULT_metrics_list)
   say(metrics, "[1, 2]");
 #else
