@@ -20,7 +20,7 @@ struct Event {
 };
 
 std::vector<Event> events_of(const fs::path& study) {
-  SQLite::Database database((study / "study.db").string(), SQLite::OPEN_READWRITE);
+  SQLite::Database database((study / "study.db").string(), SQLite::OPEN_READWRITE, 5000);  // the host may be at it
   SQLite::Statement query(database, "SELECT kind, trial FROM events ORDER BY sequence");
   std::vector<Event> events;
   while (query.executeStep()) events.push_back({query.getColumn(0).getString(), query.getColumn(1).getInt()});

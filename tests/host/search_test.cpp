@@ -109,7 +109,7 @@ TEST_CASE("a failed trial is told, counted, and the search goes on") {
   bench.executor.failing = 4;
   REQUIRE(bench.search.run(bench.executor, never) == Search::Outcome::finished);
   CHECK(bench.search.trials().failed() >= 1);
-  CHECK(bench.search.trials().at(4).reason == "as the test wants it");
+  CHECK(bench.search.trials().at(4).reason == "evaluator table: as the test wants it");
   CHECK(bench.search.trials().ended() == 30);
 }
 
