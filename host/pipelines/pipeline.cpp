@@ -74,6 +74,7 @@ std::vector<std::string> Pipeline::installed() {
 Pipeline Pipeline::load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue) {
   const fs::path file = find_file(name_or_file);
   Json json = read_json(file);
+  if (!json.is_object()) throw InvalidInput(fmt::format("{}: must be a JSON object, a pipeline", file.string()));
   if (overrides.profile) apply_profile(json, *overrides.profile, file.string());
   for (const std::string& setting : overrides.settings) apply_setting(json, setting);
   if (overrides.seed) json["seed"] = *overrides.seed;

@@ -148,7 +148,7 @@ Json read_json(const std::filesystem::path& file) {
     return Json::parse(text);
   } catch (const Error& error) {
     throw InvalidInput(fmt::format("{}: {}", file.string(), error.what()));
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // also numbers beyond all bounds
     std::string what = error.what();
     if (const auto at = what.find("parse error at "); at != std::string::npos) what = what.substr(at + 15);
     throw InvalidInput(fmt::format("{}: not valid JSON: {}", file.string(), what));

@@ -160,7 +160,7 @@ inline Json parse_json(std::string_view text) {
   check_bounds(text);
   try {
     return Json::parse(text);
-  } catch (const Json::parse_error& error) {
+  } catch (const Json::exception& error) {  // also numbers beyond all bounds
     throw Error(std::string("text that is no JSON: ") + error.what());
   }
 }
