@@ -25,7 +25,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// regularized_evolution -> RegularizedEvolution
+// my_plugin -> MyPlugin
 std::string class_name(const std::string& name) {
   std::string text;
   bool first = true;
@@ -100,7 +100,8 @@ int plugin_new_command(const NewPlugin& plugin) {
   for (const auto& [file, text] : files) write_atomically(file, text);
 
   fmt::print(output(), "{}: the {} {}, ready to build. Next:\n", folder.string(), plugin.kind, plugin.name);
-  fmt::print(output(), "  cd {}\n  cmake --workflow --preset plugin\n  weft --plugin-path build/plugins run pipeline.json\n",
+  fmt::print(output(),
+             "  cd {}\n  cmake --workflow --preset plugin\n  weft --plugin-path build/plugins run pipeline.json\n",
              folder.string());
   return done;
 }

@@ -130,13 +130,15 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
     throw Refusal(Code::no_stamp, file.path.string(), "has no Weft stamp (section .weft.stamp)", "one",
                   "is it a Weft plugin? Its source must end with WEFT_PLUGIN(...)");
   }
+  file.stamp = *at;
   const auto refuse = [&](const std::string& found, const std::string& expected) {
-    throw Refusal(Code::stamp_differs, file.path.string(), fmt::format("{} in the stamp \"{}\"", found, *at), expected,
-                  "library and manifest are of different builds: reinstall or rebuild the plugin");
+    throw Refusal(Code::stamp_differs, file.path.string(), fmt::format("{} in the stamp \"{}\"", found, file.stamp),
+                  expected, "library and manifest are of different builds: reinstall or rebuild the plugin");
   };
   const std::string abi = manifest.json.at("abi");
-  if (field(*at, "abi") != abi) refuse("abi=" + field(*at, "abi"), fmt::format("{}, as its manifest says", abi));
-  const std::string torch = field(*at, "torch");
+  if (field(file.stamp, "abi") != abi)
+    refuse("abi=" + field(file.stamp, "abi"), fmt::format("{}, as its manifest says", abi));
+  const std::string torch = field(file.stamp, "torch");
   if (!manifest.is_torch() && !torch.empty()) refuse("torch=" + torch, "none: its manifest says tier stable");
   if (manifest.is_torch() && torch.empty()) refuse("no torch tag", "one: its manifest says tier torch");
 }
@@ -158,8 +160,6 @@ std::vector<std::string> installed_torch() {
 }
 
 void check_torch(const Manifest& manifest, LibraryFile& file) {
-  const auto stamp = std::find_if(file.elf.stamps.begin(), file.elf.stamps.end(),
-                                  [](const std::string& text) { return text.rfind("weft ", 0) == 0; });
   if (!manifest.is_torch()) {
     for (const std::string& library : file.elf.needed) {
       if (!is_torch(library)) continue;
@@ -168,7 +168,7 @@ void check_torch(const Manifest& manifest, LibraryFile& file) {
     }
     return;
   }
-  const std::string tag = field(*stamp, "torch");
+  const std::string tag = field(file.stamp, "torch");
   if (tag != WEFT_TORCH_TAG) {
     throw Refusal(Code::other_torch, file.path.string(), "is built for " + tag, WEFT_TORCH_TAG ", which this host is",
                   "rebuild the plugin with this SDK");

@@ -30,6 +30,7 @@ class LibraryFile {
   std::string bytes;
   std::string sha256;  // hexadecimal
   Elf elf;
+  std::string stamp;  // of the ELF's stamps, the one that is Weft's
 
  private:
   int descriptor_ = -1;
