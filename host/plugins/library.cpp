@@ -5,6 +5,8 @@
 #include <boost/dll/shared_library.hpp>
 #include <cstring>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "host/plugins/inspection.hpp"
 #include "host/plugins/probe.hpp"
@@ -18,7 +20,7 @@ namespace {
 constexpr std::uint64_t most_components = 4096;
 constexpr std::uint64_t largest_component = 65536;
 
-// Of every library that is open; never closed: code of a plugin may be reached for as long as the process lives.
+// Of every library that is open. None is ever closed: a plugin's code may be reached for as long as the process lives.
 std::map<std::string, const weft_descriptor*>& open_libraries() {
   static auto* const libraries = new std::map<std::string, const weft_descriptor*>;
   return *libraries;
@@ -26,16 +28,18 @@ std::map<std::string, const weft_descriptor*>& open_libraries() {
 
 const weft_descriptor& load(const std::filesystem::path& file) {
   const SignalsKept signals;
-  auto* const library = new boost::dll::shared_library;
+  static auto* const kept = new std::vector<boost::dll::shared_library>;  // never closed
+  boost::dll::shared_library library;
   boost::dll::fs::error_code error;
-  library->load(file.string(), error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+  library.load(file.string(), error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
   if (error) {
     // Boost keeps the code and drops the text; the loader's own words say which symbol or library is missing.
     const char* words = dlerror();
     throw Refusal(Code::cannot_open, file.string(), words != nullptr ? words : error.message(), "",
                   "rebuild the plugin with -z defs to find what it lacks, or install the library it needs");
   }
-  return library->get<const weft_descriptor>("weft_plugin");
+  kept->push_back(std::move(library));
+  return kept->back().get<const weft_descriptor>("weft_plugin");
 }
 
 // `probed` says whether a child has tried the library, or has to now.

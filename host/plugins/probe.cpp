@@ -74,10 +74,12 @@ void probe(const Manifest& manifest) {
     const int ready = left.count() > 0 ? poll(&polled, 1, static_cast<int>(left.count())) : 0;
     if (ready < 0) continue;  // a signal came
     if (ready == 0) {
-      throw Refusal(Code::probe_hung, manifest.library().string(),
-                    fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
-                    "a library that can be opened",
-                    "mend what the plugin does while it is loaded (static initialisers)");
+      throw Refusal(
+          Code::probe_hung, manifest.library().string(),
+          fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
+          "a library that can be opened",
+          "mend what the plugin does while it is loaded (static initialisers); on a busy machine give it more "
+          "time: WEFT_PROBE_SECONDS=120");
     }
     if (!child.channel().read_available()) throw no_word(manifest, child.bury());
   }
@@ -100,8 +102,9 @@ void probe_once(const Manifest& manifest, const std::string& sha256) {
   try {
     probe(manifest);
   } catch (const Refusal& refusal) {
-    // Only what the file itself does is kept: a library that it needs may be installed tomorrow.
-    if (file && (refusal.code() == Code::probe_died || refusal.code() == Code::probe_hung))
+    // Only what the file itself does is kept: a library that it needs may be installed tomorrow, and
+    // what was too slow on a busy machine may be in time on a quiet one.
+    if (file && refusal.code() == Code::probe_died)
       keep(*file, {{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
     throw;
   }
