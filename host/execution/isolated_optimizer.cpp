@@ -69,12 +69,9 @@ Json IsolatedOptimizer::exchange(const Json& job) const {
     while (const std::optional<Json> message = channel.next_buffered()) {
       const std::string event = message->at("event");
       if (event == "log") {
-        spdlog::log(static_cast<spdlog::level::level_enum>(message->at("level").get<int>()), "{}",
-                    message->at("text").get<std::string>());
+        take_log(*message);
       } else if (event == "error") {
-        const std::string text = message->at("text");
-        if (message->at("invalid").get<bool>()) throw InvalidInput(text);
-        throw Error(text);
+        throw_error(*message);
       } else {
         return *message;
       }

@@ -68,10 +68,8 @@ Json LocalExecutor::describe() {
     if (event == "described") {
       return message->at("task");
     } else if (event == "error") {
-      const std::string text = message->at("text");
       worker.process.reset();
-      if (message->at("invalid").get<bool>()) throw InvalidInput(text);
-      throw Error(text);
+      throw_error(*message);
     }
     handle(worker, *message);
   }
@@ -149,8 +147,7 @@ std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) 
 std::optional<JobResult> LocalExecutor::handle(Worker& worker, const Json& message) {
   const std::string event = message.at("event");
   if (event == "log") {
-    spdlog::log(static_cast<spdlog::level::level_enum>(message.at("level").get<int>()), "{}",
-                message.at("text").get<std::string>());
+    take_log(message);
   } else if (event == "report") {
     const Json& report = message.at("report");
     worker.note = in_words(report);

@@ -52,6 +52,15 @@ std::chrono::milliseconds probe_time() {
   return std::chrono::milliseconds(static_cast<std::int64_t>(1000.0 * (given > 0.0 && given < 1e6 ? given : 20.0)));
 }
 
+// A verdict as it is sent and kept, and back: throws the refusal, if it is one.
+Json verdict_of(const Refusal& refusal) {
+  return {{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}};
+}
+void heed(const Json& verdict) {
+  if (verdict.at("verdict") == "open") return;
+  throw Refusal(static_cast<Code>(verdict.at("code").get<int>()), verdict.at("text").get<std::string>());
+}
+
 Refusal no_word(const Manifest& manifest, const std::string& how) {
   return {Code::probe_died, manifest.library().string(), fmt::format("when it was opened, the process {}", how),
           "a library that can be opened", "mend what the plugin does while it is loaded (static initialisers)"};
@@ -65,10 +74,7 @@ void probe(const Manifest& manifest) {
   pollfd polled{child.channel().descriptor(), POLLIN, 0};
   const auto deadline = std::chrono::steady_clock::now() + limit;
   for (;;) {
-    if (const std::optional<Json> word = child.channel().next_buffered()) {
-      if (word->at("verdict") == "open") return;
-      throw Refusal(static_cast<Code>(word->at("code").get<int>()), word->at("text").get<std::string>());
-    }
+    if (const std::optional<Json> word = child.channel().next_buffered()) return heed(*word);
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     const int ready = left.count() > 0 ? poll(&polled, 1, static_cast<int>(left.count())) : 0;
@@ -90,9 +96,7 @@ void probe_once(const Manifest& manifest, const std::string& sha256) {
   const std::optional<fs::path> file = folder ? std::optional(*folder / verdict_name(sha256)) : std::nullopt;
   if (file && fs::exists(*file)) {
     try {
-      const Json verdict = read_json(*file);
-      if (verdict.at("verdict") == "open") return;
-      throw Refusal(static_cast<Code>(verdict.at("code").get<int>()), verdict.at("text").get<std::string>());
+      return heed(read_json(*file));
     } catch (const Refusal&) {
       throw;
     } catch (const std::exception&) {
@@ -104,8 +108,7 @@ void probe_once(const Manifest& manifest, const std::string& sha256) {
   } catch (const Refusal& refusal) {
     // Only what the file itself does is kept: a library that it needs may be installed tomorrow, and
     // what was too slow on a busy machine may be in time on a quiet one.
-    if (file && refusal.code() == Code::probe_died)
-      keep(*file, {{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
+    if (file && refusal.code() == Code::probe_died) keep(*file, verdict_of(refusal));
     throw;
   }
   if (file) keep(*file, {{"verdict", "open"}});
@@ -120,11 +123,11 @@ int run_probe(const std::string& file) {
     channel.send({{"verdict", "open"}});
     return 0;
   } catch (const Refusal& refusal) {
-    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(refusal.code())}, {"text", refusal.what()}});
+    channel.send(verdict_of(refusal));
   } catch (const std::exception& error) {
     const Refusal thrown(Code::probe_died, file, fmt::format("threw while it was opened: {}", error.what()), "",
                          "mend what the plugin does while it is loaded (static initialisers)");
-    channel.send({{"verdict", "refused"}, {"code", static_cast<int>(thrown.code())}, {"text", thrown.what()}});
+    channel.send(verdict_of(thrown));
   }
   return 1;
 }

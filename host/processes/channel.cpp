@@ -1,11 +1,14 @@
 #include "host/processes/channel.hpp"
 
+#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <utility>
+
+#include "weft/error.hpp"
 
 namespace weft::host {
 
@@ -58,6 +61,17 @@ std::optional<Json> Channel::receive() {
     if (std::optional<Json> message = next_buffered()) return message;
     if (!read_available()) return {};
   }
+}
+
+void take_log(const Json& message) {
+  spdlog::log(static_cast<spdlog::level::level_enum>(message.at("level").get<int>()), "{}",
+              message.at("text").get<std::string>());
+}
+
+void throw_error(const Json& message) {
+  const std::string text = message.at("text");
+  if (message.at("invalid").get<bool>()) throw InvalidInput(text);
+  throw Error(text);
 }
 
 }  // namespace weft::host

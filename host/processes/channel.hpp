@@ -40,4 +40,8 @@ class Channel {
   std::string buffer_;
 };
 
+// What a worker says besides its answers: a "log" goes into this process's, an "error" is thrown as it was there.
+void take_log(const Json& message);
+[[noreturn]] void throw_error(const Json& message);
+
 }  // namespace weft::host
