@@ -1,0 +1,259 @@
+// ENAS's micro search space: a normal and a reduction cell of B blocks, each the sum of two operations on earlier
+// states.
+//
+// Pham, Guan, Zoph, Le, Dean 2018, "Efficient Neural Architecture Search via Parameter Sharing", section 2.4; details
+// as in the authors' published code (melodyguan/enas, micro_child.py), which builds two networks from one architecture:
+// one with shared weights, one to be trained from scratch. Deviation: the auxiliary classifier is NASNet's, whose last
+// convolution has no padding.
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "weft/blocks.hpp"
+#include "weft/notation_reader.hpp"
+#include "weft/plugin.hpp"
+
+namespace {
+
+namespace blocks = weft::blocks;
+using blocks::Convolution;
+using weft::ArchitectureBuilder;
+using weft::NodeId;
+
+// In the order of their numbers in the notation.
+const std::vector<std::string> operations = {"sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3",
+                                             "identity"};
+
+struct Operand {
+  std::size_t state;  // 0: output of the cell before the previous one, 1: of the previous one, 2: the first block
+  std::string operation;
+};
+
+using Block = std::array<Operand, 2>;
+using Cell = std::vector<Block>;
+
+constexpr std::size_t parts = 4;  // decisions of a block: state 1, operation 1, state 2, operation 2
+
+enum class Form { search, final };
+
+// A cell where it stands.
+struct Place {
+  std::int64_t filters;
+  std::int64_t stride;     // of operations that read the cell's inputs
+  double drop_path_scale;  // (c + 1) / C for cell c of C
+};
+
+// The reduction of NASNet's code, but without its ReLU.
+NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
+  const auto group = graph.own_group("factorized_reduction");
+  const Convolution half = Convolution::square(channels / 2, 1, 2);
+  const NodeId straight = blocks::convolution(graph, input, half);
+  const NodeId shifted = blocks::convolution(graph, graph.add("shift", {}, {input}), half);
+  return blocks::batch_norm(graph, graph.add("concat", {}, {straight, shifted}));
+}
+
+bool same_extent(const weft::Shape& one, const weft::Shape& other) {
+  return one.height == other.height && one.width == other.width;
+}
+
+// The states 0 and 1, of one extent and `filters` channels.
+std::vector<NodeId> calibrated(ArchitectureBuilder& graph, NodeId before, NodeId previous, std::int64_t filters) {
+  const auto group = graph.group("inputs");
+  const auto project = [&](NodeId input) {
+    if (graph.shape(input).channels == filters) return input;
+    return blocks::relu_conv_bn(graph, input, Convolution::square(filters, 1));
+  };
+  const bool larger = !same_extent(graph.shape(before), graph.shape(previous));
+  const NodeId first = larger ? blocks::factorized_reduction(graph, before, filters) : project(before);
+  return {first, project(previous)};
+}
+
+// Its input has the place's channels already.
+NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string& operation, std::int64_t stride) {
+  const std::int64_t filters = graph.shape(input).channels;
+  if (operation == "identity") {
+    return stride == 1 ? graph.add("identity", {}, {input}) : factorized_reduction(graph, input, filters);
+  }
+  if (operation == "avg_pool_3x3") return blocks::pool(graph, input, "avg_pool", 3, stride);
+  if (operation == "max_pool_3x3") return blocks::pool(graph, input, "max_pool", 3, stride);
+  return blocks::separable_conv(graph, input, filters, operation.back() - '0', stride);
+}
+
+NodeId add_block(ArchitectureBuilder& graph, const Block& block, const std::vector<NodeId>& states,
+                 const Place& place) {
+  std::array<NodeId, 2> terms{};
+  for (std::size_t side = 0; side < 2; ++side) {
+    const Operand& read = block[side];
+    terms[side] = add_operation(graph, states[read.state], read.operation, read.state < 2 ? place.stride : 1);
+    if (read.operation == "identity") continue;
+    terms[side] = graph.add("drop_path", {{"scale", place.drop_path_scale}}, {terms[side]});
+  }
+  return graph.add("add", {}, terms);
+}
+
+// The states that no block reads, the cell's inputs among them; an input that is larger than the blocks is reduced.
+NodeId concatenate_unused(ArchitectureBuilder& graph, const Cell& cell, const std::vector<NodeId>& states,
+                          const Place& place) {
+  std::vector<bool> used(states.size());
+  for (const Block& block : cell) {
+    for (const Operand& read : block) used[read.state] = true;
+  }
+  std::vector<NodeId> output;
+  for (std::size_t state = 0; state < states.size(); ++state) {
+    if (used[state]) continue;
+    const bool fits = same_extent(graph.shape(states[state]), graph.shape(states.back()));
+    output.push_back(fits ? states[state] : factorized_reduction(graph, states[state], place.filters));
+  }
+  return graph.add("concat", {}, output);
+}
+
+NodeId add_cell(ArchitectureBuilder& graph, const Cell& cell, NodeId before, NodeId previous, const Place& place,
+                Form form) {
+  std::vector<NodeId> states = calibrated(graph, before, previous, place.filters);
+  if (form == Form::final) {
+    const auto group = graph.group("inputs");
+    states[1] = blocks::relu_conv_bn(graph, states[1], Convolution::square(place.filters, 1));
+  }
+  for (std::size_t block = 0; block < cell.size(); ++block) {
+    const auto group = graph.group("block " + std::to_string(block + 1));
+    states.push_back(add_block(graph, cell[block], states, place));
+  }
+  const NodeId output = concatenate_unused(graph, cell, states, place);
+  if (form == Form::final) return output;
+  return blocks::relu_conv_bn(graph, output, Convolution::square(place.filters, 1));
+}
+
+class EnasMicro final : public weft::DecisionSpace {
+ public:
+  explicit EnasMicro(const weft::Context& context)
+      : blocks_(context.get<std::size_t>("blocks")),
+        layers_(context.get<int>("layers")),
+        filters_(context.get<std::int64_t>("filters")),
+        form_(context.get<std::string>("network") == "search" ? Form::search : Form::final),
+        dropout_(context.get<double>("dropout")),
+        auxiliary_(context.get<bool>("auxiliary")),
+        task_(context.task()) {
+    if (!task_.input.is_image()) {
+      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
+                               "; enas_micro needs an image, channels x height x width");
+    }
+    if (filters_ % 2 != 0) {
+      throw weft::InvalidInput("/filters is " + std::to_string(filters_) +
+                               "; must be even, since factorized reduction halves it");
+    }
+  }
+
+  std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() >= 2 * blocks_ * parts) return {};
+    const std::size_t step = taken.size() / parts;
+    const std::size_t block = step % blocks_;
+    const std::string side = std::to_string(taken.size() % parts / 2 + 1);
+    weft::Decision decision{
+        .name = std::string(step < blocks_ ? "normal" : "reduction") + "/block " + std::to_string(block + 1),
+        .step = static_cast<int>(step)};
+    if (taken.size() % 2 == 0) {
+      decision.name += "/input " + side;
+      decision.group = "input";
+      decision.kind = weft::Decision::Kind::reference;
+      for (std::size_t state = 0; state < 2 + block; ++state) decision.options.push_back(std::to_string(state));
+    } else {
+      decision.name += "/operation " + side;
+      decision.group = "operation";
+      decision.options = operations;
+    }
+    return decision;
+  }
+
+  weft::Candidate decode(const weft::Genotype& genotype) const override {
+    walk(genotype);
+    const std::span<const std::int32_t> taken = genotype.decisions;
+    const Cell normal = to_cell(taken.first(taken.size() / 2));
+    const Cell reduction = to_cell(taken.subspan(taken.size() / 2));
+    ArchitectureBuilder graph;
+    NodeId previous = add_stem(graph);
+    NodeId before = previous;
+    std::optional<NodeId> auxiliary;
+    std::int64_t filters = filters_;
+    const int distance = layers_ / 3;
+    for (int layer = 0; layer < layers_ + 2; ++layer) {
+      const bool reduces = layer == distance || layer == 2 * distance + 1;
+      if (reduces) filters *= 2;
+      {
+        const auto group = graph.group((reduces ? "reduction " : "normal ") + std::to_string(layer + 1));
+        if (reduces && form_ == Form::search) {
+          before = std::exchange(previous, factorized_reduction(graph, previous, filters));
+        }
+        const Place place{filters, reduces && form_ == Form::final ? 2 : 1,
+                          static_cast<double>(layer + 1) / static_cast<double>(layers_ + 2)};
+        before = std::exchange(previous, add_cell(graph, reduces ? reduction : normal, before, previous, place, form_));
+      }
+      if (auxiliary_ && layer == 2 * distance + 2) {
+        auxiliary = blocks::auxiliary_classifier(graph, previous, {.classes = task_.classes});
+      }
+    }
+    return {std::move(graph).build(add_classifier(graph, previous), auxiliary)};
+  }
+
+  // That of the published code: state, operation, state, operation of each block, the normal cell's first.
+  std::string notation(const weft::Genotype& genotype) const override {
+    walk(genotype);
+    std::string text;
+    for (const std::int32_t number : genotype.decisions) text += (text.empty() ? "" : " ") + std::to_string(number);
+    return text;
+  }
+
+  weft::Genotype parse(std::string_view notation) const override {
+    weft::NotationReader reader(notation, "0 2 0 0 ..: state, operation, state and operation of each of " +
+                                              std::to_string(blocks_) + " blocks, for two cells");
+    weft::Genotype genotype;
+    while (const std::optional<weft::Decision> decision = next(genotype.decisions)) {
+      const std::int64_t number = reader.integer(decision->name);
+      if (number < 0 || number >= static_cast<std::int64_t>(decision->options.size())) {
+        reader.fail(decision->name + " from 0 to " + std::to_string(decision->options.size() - 1) + " before this");
+      }
+      genotype.decisions.push_back(static_cast<std::int32_t>(number));
+    }
+    reader.expect_end();
+    return genotype;
+  }
+
+ private:
+  static Cell to_cell(std::span<const std::int32_t> taken) {
+    const auto operand = [&](std::size_t at) {
+      return Operand{static_cast<std::size_t>(taken[at]), operations[static_cast<std::size_t>(taken[at + 1])]};
+    };
+    Cell cell;
+    for (std::size_t block = 0; block < taken.size(); block += parts) {
+      cell.push_back({operand(block), operand(block + 2)});
+    }
+    return cell;
+  }
+
+  NodeId add_stem(ArchitectureBuilder& graph) const {
+    const NodeId input = graph.input(task_.input);
+    const auto group = graph.group("stem");
+    return blocks::batch_norm(graph, blocks::convolution(graph, input, Convolution::square(3 * filters_, 3)));
+  }
+
+  NodeId add_classifier(ArchitectureBuilder& graph, NodeId input) const {
+    const auto group = graph.group("classifier");
+    NodeId features = graph.add("global_avg_pool", {}, {blocks::relu(graph, input)});
+    if (dropout_ > 0.0) features = graph.add("dropout", {{"probability", dropout_}}, {features});
+    return graph.add("linear", {{"features", task_.classes}, {"bias", false}}, {features});
+  }
+
+  std::size_t blocks_;
+  int layers_;
+  std::int64_t filters_;
+  Form form_;
+  double dropout_;
+  bool auxiliary_;
+  weft::Task task_;
+};
+
+}  // namespace
+
+WEFT_PLUGIN(weft::component<EnasMicro>("enas_micro"))
