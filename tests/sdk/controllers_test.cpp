@@ -1,0 +1,294 @@
+// The mathematics that policy-gradient controllers share: gradients against finite differences, probabilities that add
+// up, pointers to steps, rewards and steps worked out by hand.
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "weft/controllers/ascent.hpp"
+#include "weft/controllers/children.hpp"
+#include "weft/controllers/policy.hpp"
+#include "weft/controllers/reward.hpp"
+
+using namespace weft;
+using namespace weft::controllers;
+using Kind = Decision::Kind;
+
+namespace {
+
+// Decisions of every kind: shared groups, options that are not always offered, pointers, skips alone and in a row.
+class AllKinds final : public Decisions {
+ public:
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    static const std::vector<Decision> decisions = {
+        {"operation 1", "operation", Kind::categorical, {"a", "b", "c"}, 0},
+        {"repeats", "number", Kind::ordinal, {"1", "2"}, 0},
+        {"operation 2", "operation", Kind::categorical, {"a", "b", "c"}, 2},
+        {"input 2", "input", Kind::reference, {"0", "1", "2"}, 2},
+        {"skip 2 from 1", "skip", Kind::reference, {"no", "yes"}, 2},
+        {"operation 3", "operation", Kind::categorical, {"a", "c"}, 3},
+        {"skip 3 from 1", "skip", Kind::reference, {"no", "yes"}, 3},
+        {"skip 3 from 2", "skip", Kind::reference, {"no", "yes"}, 3},
+        {"input 3", "input", Kind::reference, {"1", "2", "3"}, 3},
+        {"only", "operation", Kind::categorical, {"b"}, 4},
+    };
+    if (taken.size() == decisions.size()) return {};
+    return decisions[taken.size()];
+  }
+};
+
+Policy::Options options() {
+  return {.layers = 2,
+          .units = 4,
+          .initial_range = 0.6,
+          .temperature = 1.7,
+          .tanh_constant = 2.5,
+          .entropy_weight = 0.3,
+          .skip_weight = 0.8,
+          .skip_rate = 0.4,
+          .lr = 0.01};
+}
+
+// Calls `visit` with every genotype of a space whose decisions do not depend on each other.
+void for_all(Episode episode, const std::function<void(const Episode&)>& visit, std::size_t at = 0) {
+  if (at == episode.choices.size()) return visit(episode);
+  for (std::size_t option = 0; option < episode.choices[at].options.size(); ++option) {
+    episode.choices[at].taken = option;
+    for_all(episode, visit, at + 1);
+  }
+}
+
+TrialResult result(TrialId trial, double reward, TrialState state = TrialState::complete) {
+  return {.trial = trial, .state = state, .reward = reward};
+}
+
+}  // namespace
+
+TEST_CASE("a policy's gradient is that of finite differences, for every kind of decision") {
+  Policy::Options chosen = options();
+  SECTION("with everything") {}
+  SECTION("without temperature, constant, entropy and skip penalty, one layer") {
+    chosen = {.layers = 1, .units = 3, .initial_range = 0.6, .lr = 0.01};
+  }
+  Policy policy(chosen, Rng(7));
+  Rng rng(11);
+  for (int i = 0; i < 3; ++i) {
+    const Episode episode = policy.sample(AllKinds(), rng);
+    // Another advantage at every choice.
+    const auto weight = [](std::size_t choice) { return 0.7 - 0.2 * static_cast<double>(choice); };
+    const auto objective = [&] {
+      const Policy::Evaluation evaluation = policy.evaluate(episode);
+      double sum = chosen.entropy_weight * evaluation.entropy - chosen.skip_weight * evaluation.skip_divergence;
+      for (std::size_t t = 0; t < episode.choices.size(); ++t) sum += weight(t) * evaluation.log_probabilities[t];
+      return sum;
+    };
+    std::fill(policy.parameters().gradient().begin(), policy.parameters().gradient().end(), 0.0);
+    policy.accumulate(episode, [&](std::size_t choice, double) { return weight(choice); });
+    const std::vector<double> gradient = policy.parameters().gradient();
+    double largest = 0.0;
+    double worst = 0.0;
+    for (std::size_t p = 0; p < gradient.size(); ++p) {
+      double& value = policy.parameters().values()[p];
+      const double before = value;
+      value = before + 1e-5;
+      const double above = objective();
+      value = before - 1e-5;
+      const double below = objective();
+      value = before;
+      worst = std::max(worst, std::abs((above - below) / 2e-5 - gradient[p]));
+      largest = std::max(largest, std::abs(gradient[p]));
+    }
+    INFO("episode " << episode.genotype().key() << ", largest component " << largest);
+    CHECK(worst < 1e-8);
+    CHECK(largest > 0.1);
+  }
+}
+
+TEST_CASE("a policy's probabilities of all genotypes add up to 1, and are those it samples with") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  const Episode episode = policy.sample(AllKinds(), rng);
+  double sampled = 0.0;
+  for (const Choice& choice : episode.choices) sampled += choice.log_probability;
+  CHECK(policy.evaluate(episode).log_probability() == Approx(sampled));
+  double sum = 0.0;
+  std::size_t count = 0;
+  for_all(episode, [&](const Episode& one) {
+    sum += std::exp(policy.evaluate(one).log_probability());
+    ++count;
+  });
+  CHECK(count == 3 * 2 * 3 * 3 * 2 * 2 * 2 * 2 * 3);
+  CHECK(sum == Approx(1.0));
+}
+
+// Zoph & Le 2017, section 3.3: independent given the controller's state at the anchor point.
+TEST_CASE("skips in a row do not depend on each other; what follows depends on both") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  Episode episode = policy.sample(AllKinds(), rng);
+  const auto log_probability = [&](std::size_t skip2, std::size_t skip3, std::size_t at) {
+    episode.choices[6].taken = skip2;
+    episode.choices[7].taken = skip3;
+    return policy.evaluate(episode).log_probabilities[at];
+  };
+  CHECK(log_probability(0, 1, 7) == log_probability(1, 1, 7));
+  CHECK(log_probability(0, 1, 8) != log_probability(1, 1, 8));
+  CHECK(log_probability(1, 0, 8) != log_probability(1, 1, 8));
+}
+
+TEST_CASE("options of a group share parameters by text, whatever their number in a decision") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  const std::vector<Choice> choices = policy.sample(AllKinds(), rng).choices;
+  CHECK(choices[0].options == choices[2].options);
+  CHECK(choices[5].options == std::vector<std::size_t>{choices[0].options[0], choices[0].options[2]});
+  CHECK(choices[9].options.front() == choices[0].options[1]);
+  CHECK(choices[1].group != choices[0].group);
+}
+
+TEST_CASE("references name the steps that are meant") {
+  const auto reference = [](std::vector<std::string> options) {
+    return Decision{"", "input", Kind::reference, std::move(options), 0};
+  };
+  SECTION("NASNet's cells: two inputs, then the blocks; the second cell counts anew") {
+    NamedSteps named;
+    CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
+    CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
+    CHECK(named.of(reference({"0", "1", "2"}), 1) == std::vector<int>{-1, -1, 0});
+    CHECK(named.of(reference({"0", "1", "2", "3"}), 2) == std::vector<int>{-1, -1, 0, 1});
+    CHECK(named.of(reference({"0", "1"}), 3) == std::vector<int>{-1, -1});
+    CHECK(named.of(reference({"0", "1", "2"}), 4) == std::vector<int>{-1, -1, 3});
+  }
+  SECTION("DARTS's nodes: the second input is another than the first") {
+    NamedSteps named;
+    CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
+    CHECK(named.of(reference({"1"}), 0) == std::vector<int>{-1});
+    CHECK(named.of(reference({"0", "1", "2"}), 1) == std::vector<int>{-1, -1, 0});
+    CHECK(named.of(reference({"0", "2"}), 1) == std::vector<int>{-1, 0});
+    CHECK(named.of(reference({"0", "1", "2", "3"}), 2) == std::vector<int>{-1, -1, 0, 1});
+  }
+  SECTION("references that begin late") {
+    NamedSteps named;
+    CHECK(named.of(reference({"conv 1", "conv 2", "conv 3"}), 3) == std::vector<int>{0, 1, 2});
+  }
+  SECTION("skips: the j-th of a step is from the j-th step") {
+    Policy policy(options(), Rng(7));
+    Rng rng(3);
+    const std::vector<Choice> choices = policy.sample(AllKinds(), rng).choices;
+    CHECK(choices[3].named == std::vector<int>{-1, -1, 0});
+    CHECK(choices[4].named == std::vector<int>{-1, 0});
+    CHECK(choices[6].named == std::vector<int>{-1, 0});
+    CHECK(choices[7].named == std::vector<int>{-1, 1});
+    CHECK(choices[8].named == std::vector<int>{-1, 0, 1});
+  }
+}
+
+TEST_CASE("a skip penalty alone pulls the skips to their rate, an entropy bonus alone to uniform") {
+  Policy::Options chosen{.layers = 1, .units = 8, .initial_range = 0.6, .lr = 0.02};
+  chosen.skip_weight = GENERATE(0.0, 1.0);
+  chosen.skip_rate = 0.2;
+  chosen.entropy_weight = chosen.skip_weight > 0.0 ? 0.0 : 1.0;
+  Policy policy(chosen, Rng(7));
+  Rng rng(3);
+  for (int i = 0; i < 400; ++i) {
+    policy.accumulate(policy.sample(AllKinds(), rng), [](std::size_t, double) { return 0.0; });
+    policy.step();
+  }
+  const Policy::Evaluation evaluation = policy.evaluate(policy.sample(AllKinds(), rng));
+  if (chosen.skip_weight > 0.0) {
+    CHECK(evaluation.skip_divergence < 0.01);
+  } else {
+    const double uniform = 2 * std::log(3.0) + 5 * std::log(2.0) + 2 * std::log(3.0);
+    CHECK(evaluation.entropy > 0.99 * uniform);
+  }
+}
+
+// Kingma & Ba 2015, Algorithm 1. First step: m / (1 - 0.9) = g and v / (1 - 0.999) = g^2, so the step is lr. Second,
+// with g = 2 after 1: m = 0.1 * 0.9 + 0.2 = 0.29, / 0.19; v = 0.001 * 0.999 + 0.004 = 0.004999, / 0.001999.
+TEST_CASE("Adam's first two steps, and plain ascent, worked out by hand") {
+  Parameters parameters;
+  const Block block = parameters.add(1, 1, 0.0, Rng(1));
+  Ascent adam(Ascent::Rule::adam, 0.5);
+  parameters.gradient(block)(0, 0) = 2.0;
+  adam.step(parameters, 0.5);
+  CHECK(parameters[block](0, 0) == Approx(0.5).epsilon(1e-6));
+  CHECK(parameters.gradient(block)(0, 0) == 0.0);
+  parameters.gradient(block)(0, 0) = 2.0;
+  adam.step(parameters, 1.0);
+  CHECK(parameters[block](0, 0) == Approx(0.5 + 0.5 * (0.29 / 0.19) / std::sqrt(0.004999 / 0.001999)).epsilon(1e-6));
+
+  Ascent sgd(Ascent::Rule::sgd, 0.1);
+  parameters.values()[0] = 1.0;
+  parameters.gradient(block)(0, 0) = 3.0;
+  sgd.step(parameters, 0.5);
+  CHECK(parameters[block](0, 0) == Approx(1.15));
+}
+
+TEST_CASE("rewards: transforms, failures, baseline") {
+  const auto of = [](const char* transform, double scale, double reward) {
+    const Json json = {{"reward", transform}, {"reward_scale", scale}, {"failure_reward", 0}};
+    return *Reward(json).of(result(0, reward));
+  };
+  CHECK(of("identity", 2.0, 0.9) == Approx(1.8));
+  CHECK(of("cube", 1.0, 0.9) == Approx(0.729));
+  CHECK(of("tangent", 1.0, 0.5) == Approx(1.0));
+  CHECK(of("tangent", 1.0, 1.0) < 1000.0);
+  CHECK(of("inverse", 80.0, -40.0) == Approx(2.0));  // a perplexity of 40, to be minimised
+  CHECK(of("inverse_square", 80.0, -40.0) == Approx(0.05));
+
+  Reward negative(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", 0}});
+  CHECK(negative.of(result(0, 0, TrialState::fail)) == 0.0);
+  negative.of(result(1, -3.0));
+  negative.of(result(2, -2.0));
+  CHECK(negative.of(result(3, 0, TrialState::pruned)) == -3.0);
+  Reward none(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", nullptr}});
+  CHECK(!none.of(result(0, 0, TrialState::fail)));
+  CHECK_THROWS_WITH(of("square", 1.0, 1.0), ContainsSubstring("/reward is \"square\""));
+
+  Baseline baseline(0.9);
+  CHECK(!baseline.value());
+  baseline.update(2.0);
+  CHECK(baseline.value() == 2.0);
+  baseline.update(3.0);
+  CHECK(*baseline.value() == Approx(2.1));
+}
+
+// Batches of two, decay 0.9. First: mean 2, so -1 and 1; the baseline is then 0.9 * 1 + 0.1 * 3 = 1.2. Second, results
+// in another order and with a stranger among them: 1.2 is subtracted from both.
+TEST_CASE("children come back in batches, with their advantages") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  Children children(Json{{"children", 2},
+                         {"baseline_decay", 0.9},
+                         {"reward", "identity"},
+                         {"reward_scale", 1},
+                         {"failure_reward", nullptr}});
+  const std::vector<Proposal> proposals = children.ask(5, policy, AllKinds(), rng);
+  REQUIRE(proposals.size() == 5);
+  children.tell(result(0, 1.0));
+  CHECK(children.batch().empty());
+  children.tell(result(2, 9.0, TrialState::fail));  // left out
+  CHECK(children.batch().empty());
+  children.tell(result(1, 3.0));
+  std::vector<Child> batch = children.batch();
+  REQUIRE(batch.size() == 2);
+  CHECK(batch[0].advantage == Approx(-1.0));
+  CHECK(batch[1].advantage == Approx(1.0));
+  CHECK(batch[1].episode.genotype() == proposals[1].genotype);
+  CHECK(children.batch().empty());
+  children.tell(result(4, 2.2));
+  children.tell(result(77, 100.0));
+  children.tell(result(4, 100.0));  // ended already
+  CHECK(children.batch().empty());
+  children.tell(result(3, 0.2));
+  batch = children.batch();
+  REQUIRE(batch.size() == 2);
+  CHECK(batch[0].advantage == Approx(1.0));
+  CHECK(batch[1].advantage == Approx(-1.0));
+  CHECK(batch[0].episode.genotype() == proposals[4].genotype);
+}
