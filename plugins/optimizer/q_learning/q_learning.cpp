@@ -1,0 +1,207 @@
+// Q-learning: architectures are built decision by decision, at random with probability epsilon, else by the table of
+// what each option has led to in this state. Epsilon falls with the number of different models.
+//
+// Baker, Gupta, Naik, Raskar 2017, "Designing Neural Network Architectures using Reinforcement Learning", Algorithm 1
+// and its schedule of epsilon; details as in the authors' published code (bowenbaker/metaqnn). Options for Zhong, Yan,
+// Wu, Shao, Liu 2018, "Practical Block-wise Neural Network Architecture Generation": shaped rewards, and a reward with
+// FLOPs and density.
+// Deviation: results are learned from as they arrive, in any order, while other models are out. A model that is
+// proposed again is left to the study, which takes its stored result unless told otherwise; it does not count in the
+// schedule.
+
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "q_table.hpp"
+#include "weft/controllers/failure.hpp"
+#include "weft/plugin.hpp"
+
+namespace {
+
+using q_learning::Move;
+using q_learning::QTable;
+
+// Epsilon by the number of different models proposed so far.
+class Schedule {
+ public:
+  explicit Schedule(const weft::Json& phases) {
+    for (const weft::Json& json : phases) {
+      const Phase phase{json.at("epsilon"), json.at("models")};
+      if (!phases_.empty() && phase.epsilon > phases_.back().epsilon) {
+        throw weft::InvalidInput("/epsilon_schedule/" + std::to_string(phases_.size()) + "/epsilon is " +
+                                 json.at("epsilon").dump() + "; must not exceed the epsilon before it, " +
+                                 weft::Json(phases_.back().epsilon).dump());
+      }
+      phases_.push_back(phase);
+    }
+    if (phases_.empty()) throw weft::InvalidInput("/epsilon_schedule is empty; needs at least one phase");
+  }
+
+  double epsilon(std::size_t models) const {
+    for (const Phase& phase : phases_) {
+      if (models < phase.models) return phase.epsilon;
+      models -= phase.models;
+    }
+    return phases_.back().epsilon;
+  }
+
+ private:
+  struct Phase {
+    double epsilon;
+    std::size_t models;
+  };
+  std::vector<Phase> phases_;
+};
+
+struct Options {
+  std::size_t replay;
+  bool reward_shaping;
+  double reward_scale;
+  double flops_weight;  // mu
+  std::string flops_metric;
+  double density_weight;  // rho
+  std::string density_metric;
+
+  explicit Options(const weft::Context& context)
+      : replay(context.get<std::size_t>("replay")),
+        reward_shaping(context.get<bool>("reward_shaping")),
+        reward_scale(context.get<double>("reward_scale")),
+        flops_weight(context.get<double>("flops_weight")),
+        flops_metric(context.get<std::string>("flops_metric")),
+        density_weight(context.get<double>("density_weight")),
+        density_metric(context.get<std::string>("density_metric")) {}
+};
+
+class QLearning final : public weft::Optimizer {
+ public:
+  explicit QLearning(const weft::Context& context)
+      : options_(context),
+        schedule_(context.configuration().at("epsilon_schedule")),
+        table_(context.get<double>("initial_value"), context.get<double>("lr"), context.get<double>("discount")),
+        failure_(context.configuration().at("failure_reward")),
+        objectives_(context.study().value("objectives", weft::Json::array())),
+        space_(context.space()),
+        rng_(context.rng()) {
+    warn_if_nothing_is_used(context);
+  }
+
+  std::vector<weft::Proposal> ask(std::size_t capacity) override {
+    std::vector<weft::Proposal> proposals(capacity);
+    for (weft::Proposal& proposal : proposals) {
+      proposal.genotype = sample(schedule_.epsilon(proposed_.size()));
+      proposed_.insert(proposal.genotype.decisions);
+    }
+    return proposals;
+  }
+
+  void tell(const weft::TrialResult& result) override {
+    const std::optional<double> reward = reward_of(result);
+    if (!reward || result.genotype.decisions.empty()) return;
+    remember(result.genotype.decisions, *reward);
+    for (std::size_t i = 0; i < options_.replay; ++i) {
+      const Model& model = rng_.choice(memory_);
+      table_.update(model.moves, model.reward, options_.reward_shaping);
+    }
+  }
+
+ private:
+  struct Model {
+    std::vector<Move> moves;
+    double reward;
+  };
+
+  // epsilon-greedy; ties are broken at random.
+  weft::Genotype sample(double epsilon) {
+    weft::Genotype genotype;
+    while (const std::optional<weft::Decision> decision = space_.next(genotype.decisions)) {
+      const std::size_t option = rng_.bernoulli(epsilon) ? rng_.below(decision->options.size())
+                                                         : best(space_.state(genotype.decisions), decision->options);
+      genotype.decisions.push_back(static_cast<std::int32_t>(option));
+    }
+    return genotype;
+  }
+
+  std::size_t best(const std::string& state, const std::vector<std::string>& options) {
+    const std::vector<double> values = table_.values(state, options);
+    std::vector<std::size_t> best;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (!best.empty() && values[i] > values[best.front()]) best.clear();
+      if (best.empty() || values[i] == values[best.front()]) best.push_back(i);
+    }
+    return rng_.choice(best);
+  }
+
+  // Each model once, with its latest reward.
+  void remember(const std::vector<std::int32_t>& decisions, double reward) {
+    const auto [at, is_new] = known_.try_emplace(decisions, memory_.size());
+    if (is_new) memory_.push_back({moves_of(decisions), reward});
+    memory_[at->second].reward = reward;
+  }
+
+  std::vector<Move> moves_of(std::span<const std::int32_t> decisions) {
+    std::vector<Move> moves;
+    for (std::size_t i = 0; i < decisions.size(); ++i) {
+      const std::span<const std::int32_t> taken = decisions.first(i);
+      const std::optional<weft::Decision> decision = space_.next(taken);
+      if (!decision) throw weft::InvalidInput("the genotype goes on after the space's last decision");
+      moves.push_back(table_.move(space_.state(taken), decision->options, static_cast<std::size_t>(decisions[i])));
+    }
+    return moves;
+  }
+
+  // Zhong et al. 2018: ACC - mu log(FLOPs) - rho log(Density); with both weights 0, Baker's accuracy.
+  std::optional<double> reward_of(const weft::TrialResult& result) {
+    if (!result.complete()) return failure_.reward();
+    double reward = options_.reward_scale * result.reward;
+    if (options_.flops_weight > 0.0)
+      reward -= options_.flops_weight * log_of(options_.flops_metric, "flops_weight", result);
+    if (options_.density_weight > 0.0)
+      reward -= options_.density_weight * log_of(options_.density_metric, "density_weight", result);
+    failure_.completed(reward);
+    return reward;
+  }
+
+  double log_of(const std::string& name, const std::string& weight, const weft::TrialResult& result) const {
+    std::optional<double> value;
+    if (result.metrics.contains(name)) value = result.metrics.at(name).get<double>();
+    for (std::size_t i = 0; i < objectives_.size() && i < result.objectives.size(); ++i) {
+      if (objectives_[i].value("name", "") == name) value = result.objectives[i];
+    }
+    if (!value) {
+      throw weft::InvalidInput("trial " + std::to_string(result.trial) + " has no metric or objective \"" + name +
+                               "\"; add it to the pipeline's objectives, or set /" + weight + " to 0");
+    }
+    return std::log(std::max(*value, 1e-9));  // a network of nothing but identities has 0 FLOPs
+  }
+
+  void warn_if_nothing_is_used(const weft::Context& context) const {
+    const weft::Json budget = context.study().value("budget", weft::Json::object());
+    if (!budget.contains("trials") || !budget.at("trials").is_number()) return;
+    const auto trials = budget.at("trials").get<std::size_t>();
+    if (trials > 0 && schedule_.epsilon(trials - 1) == 1.0) {
+      context.log().warning("the budget of " + std::to_string(trials) +
+                            " trials ends before epsilon falls below 1: every model is drawn at random; shorten "
+                            "/epsilon_schedule");
+    }
+  }
+
+  Options options_;
+  Schedule schedule_;
+  QTable table_;
+  weft::controllers::Failure failure_;
+  weft::Json objectives_;
+  weft::SpaceRef space_;
+  weft::Rng rng_;
+  std::set<std::vector<std::int32_t>> proposed_;
+  std::map<std::vector<std::int32_t>, std::size_t> known_;  // decisions -> place in memory
+  std::vector<Model> memory_;                               // every model that was told
+};
+
+}  // namespace
+
+WEFT_PLUGIN(weft::component<QLearning>("q_learning"))

@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "q_table.hpp"
+#include "tests/catch.hpp"
+#include "weft/plugin.hpp"
+#include "weft/testing/optimizer_contract.hpp"
+
+using namespace weft;
+using namespace weft::testing;
+using optimizer_contract::result_of;
+using optimizer_contract::reward_of;
+using q_learning::Move;
+using q_learning::QTable;
+
+namespace {
+
+Plugin plugin() { return Plugin::open("optimizer", "q_learning"); }
+
+Json phase(double epsilon, int models) { return {{"epsilon", epsilon}, {"models", models}}; }
+
+// Four architectures, and a metric for each.
+class OneDecision final : public DecisionSpace {
+ public:
+  explicit OneDecision(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (!taken.empty()) return {};
+    return Decision{.name = "which", .group = "which", .options = {"a", "b", "c", "d"}};
+  }
+  Candidate decode(const Genotype&) const override { throw Error("no need"); }
+};
+
+const Plugin& one_decision() {
+  static constexpr weft_component component = weft::component<OneDecision>("one_decision");
+  static const Plugin plugin{&component, {{"parameters", Json::object()}}};
+  return plugin;
+}
+
+class Bench {
+ public:
+  Bench(const Json& args, const Plugin& space, const Json& study = Json::object())
+      : space_(space, {}, {.study = study}),
+        instance_(plugin(), args, {.study = study, .rng = Rng(1), .collaborators = {{"space", space_.handle()}}}),
+        space(space_.handle()),
+        optimizer(instance_.handle()) {}
+
+  std::int32_t ask() { return optimizer.ask(1).front().genotype.decisions.front(); }
+  void tell(std::vector<std::int32_t> decisions, double reward, const Json& metrics = Json::object(),
+            std::vector<double> objectives = {}) {
+    optimizer.tell({.genotype = Genotype(std::move(decisions)),
+                    .reward = reward,
+                    .objectives = std::move(objectives),
+                    .metrics = metrics});
+  }
+  std::set<std::int32_t> ask_often(int times) {
+    std::set<std::int32_t> seen;
+    for (int i = 0; i < times; ++i) seen.insert(ask());
+    return seen;
+  }
+
+ private:
+  Instance space_;
+  Instance instance_;
+
+ public:
+  SpaceRef space;
+  OptimizerRef optimizer;
+};
+
+// Greedy from the first model that was proposed.
+const Json greedy = {{"epsilon_schedule", {phase(1.0, 1), phase(0.0, 1)}}, {"lr", 0.5}, {"initial_value", 0.0}};
+
+}  // namespace
+
+TEST_CASE("q_learning keeps the contract of optimizers") {
+  check_optimizer(
+      plugin(),
+      {{"epsilon_schedule", {phase(1.0, 40), phase(0.5, 60), phase(0.1, 50)}}, {"lr", 0.2}, {"initial_value", 0.0}});
+}
+
+// Start: left to x, right to y. In x: low earns 0.2, high 0.8; in y: only 0.6. With discount 0.9 the optimal values are
+// Q(x, low) = 0.2, Q(x, high) = 0.8, Q(y, only) = 0.6, Q(start, left) = 0.9 * 0.8, Q(start, right) = 0.9 * 0.6.
+TEST_CASE("q_learning reproduces the optimal values of a small decision process") {
+  QTable table(0.5, 0.05, 0.9);
+  const std::vector<std::string> sides = {"left", "right"};
+  const std::vector<std::string> rewards = {"low", "high"};
+  const std::vector<std::string> only = {"only"};
+  const std::vector<std::vector<Move>> episodes = {
+      {table.move("start", sides, 0), table.move("x", rewards, 0)},
+      {table.move("start", sides, 0), table.move("x", rewards, 1)},
+      {table.move("start", sides, 1), table.move("y", only, 0)},
+  };
+  const double earned[] = {0.2, 0.8, 0.6};
+  Rng rng(3);
+  for (int i = 0; i < 3000; ++i) {
+    const std::size_t drawn = rng.below(3);
+    table.update(episodes[drawn], earned[drawn], false);
+  }
+  const auto close = [](double value) { return Approx(value).margin(1e-6); };
+  CHECK(table.values("x", rewards)[0] == close(0.2));
+  CHECK(table.values("x", rewards)[1] == close(0.8));
+  CHECK(table.values("y", only)[0] == close(0.6));
+  CHECK(table.values("start", sides)[0] == close(0.72));
+  CHECK(table.values("start", sides)[1] == close(0.54));
+  CHECK(table.values("start", {"neither", "right"})[0] == 0.5);
+  CHECK(table.values("elsewhere", only)[0] == 0.5);
+}
+
+// One update of two moves, all values at 0.5, lr 0.1, R = 0.8. Last first: 0.5 + 0.1 (0.8 - 0.5) = 0.53, which the
+// first then sees: 0.5 + 0.1 (0.53 - 0.5) = 0.503, or with R / T = 0.4: 0.5 + 0.1 (0.93 - 0.5) = 0.543.
+TEST_CASE("q_learning updates from the last move to the first, with shaped rewards or without") {
+  const std::vector<std::string> options = {"a", "b"};
+  for (const bool shaped : {false, true}) {
+    QTable table(0.5, 0.1, 1.0);
+    table.update(std::vector<Move>{table.move("s", options, 0), table.move("t", options, 1)}, 0.8, shaped);
+    CHECK(table.values("t", options)[1] == Approx(0.53));
+    CHECK(table.values("s", options)[0] == Approx(shaped ? 0.543 : 0.503));
+    CHECK(table.values("s", options)[1] == 0.5);
+  }
+}
+
+TEST_CASE("q_learning: a state that is reached with other options has them all") {
+  QTable table(0.0, 0.5, 1.0);
+  const Move first = table.move("s", {"a", "b"}, 1);
+  const Move again = table.move("s", {"c", "b"}, 1);
+  CHECK(first.state == again.state);
+  CHECK(first.action == again.action);
+  table.update(std::vector<Move>{table.move("start", {"on"}, 0), table.move("s", {"c", "b"}, 0)}, 1.0, false);
+  CHECK(table.values("s", {"b", "c"}) == std::vector<double>{0.0, 0.5});
+  CHECK(table.values("start", {"on"}) == std::vector<double>{0.25});
+}
+
+TEST_CASE("q_learning explores by the number of different models, then exploits") {
+  Bench bench({{"epsilon_schedule", {phase(1.0, 4), phase(0.0, 1)}}, {"initial_value", 0.0}, {"lr", 0.5}},
+              one_decision());
+  std::set<std::int32_t> seen;
+  int trials = 0;
+  for (; seen.size() < 4; ++trials) {
+    const std::int32_t drawn = bench.ask();
+    seen.insert(drawn);
+    bench.tell({drawn}, drawn == 2 ? 0.9 : 0.1);
+  }
+  CHECK(trials < 60);  // greedy, it would have stayed with the first it knew
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{2});
+}
+
+TEST_CASE("q_learning breaks ties at random and tries what it was never told, if promising") {
+  Json args = greedy;
+  args["initial_value"] = 0.5;
+  Bench bench(args, one_decision());
+  bench.ask();
+  CHECK(bench.ask_often(100).size() == 4);
+  bench.tell({1}, 0.1);
+  bench.tell({3}, 0.2);
+  CHECK(bench.ask_often(100) == std::set<std::int32_t>{0, 2});
+}
+
+// With lr 1 in a tree of prefixes a value becomes the best that was seen below it, once replay has been everywhere.
+TEST_CASE("q_learning returns to the best of many models") {
+  Bench bench({{"epsilon_schedule", {phase(1.0, 150), phase(0.0, 1)}}, {"initial_value", 0.0}, {"lr", 1.0}},
+              small_space());
+  const auto worth = [](const Genotype& genotype) {
+    return reward_of(genotype) + 1e-6 * static_cast<double>(hash_text(genotype.key()) % 1000);
+  };
+  double best = 0.0;
+  const std::vector<Proposal> proposals = bench.optimizer.ask(200);
+  for (const Proposal& proposal : proposals) {
+    best = std::max(best, worth(proposal.genotype));
+    bench.tell(proposal.genotype.decisions, worth(proposal.genotype));
+  }
+  for (int i = 0; i < 40; ++i) bench.tell(proposals[0].genotype.decisions, worth(proposals[0].genotype));
+  const std::vector<Proposal> later = bench.optimizer.ask(10);
+  for (const Proposal& proposal : later) CHECK(worth(proposal.genotype) == best);
+}
+
+// Zhong et al. 2018: ACC in percent - log FLOPs - 8 log density. a: 90 - log(e^20) - 8 log(1) = 70; b: 80 - log(e^5) -
+// 8 = 67 with density e; c: 80 - 5 = 75 with density 1.
+TEST_CASE("q_learning subtracts FLOPs and density where it is told to") {
+  Json args = greedy;
+  args.update({{"reward_scale", 100}, {"flops_weight", 1}, {"density_weight", 8}});
+  const Json study = {{"objectives", {{{"name", "accuracy"}}, {{"name", "multiply_adds"}}}}};
+  Bench bench(args, one_decision(), study);
+  bench.ask();
+  const double e = std::exp(1.0);
+  bench.tell({0}, 0.9, {{"density", 1.0}}, {0.9, std::exp(20.0)});
+  bench.tell({1}, 0.8, {{"density", e}, {"multiply_adds", std::exp(5.0)}});
+  CHECK(bench.ask_often(20) == std::set<std::int32_t>{0});
+  bench.tell({2}, 0.8, {{"density", 1.0}, {"multiply_adds", std::exp(5.0)}});
+  CHECK(bench.ask_often(20) == std::set<std::int32_t>{2});
+  CHECK_THROWS_WITH(bench.tell({3}, 0.8), ContainsSubstring("no metric or objective \"multiply_adds\"; add it"));
+}
+
+TEST_CASE("q_learning on the chain space merges what MetaQNN merges") {
+  Bench bench({{"epsilon_schedule", {phase(1.0, 30), phase(0.0, 1)}}, {"lr", 0.5}, {"initial_value", 0.0}},
+              Plugin::open("space", "chain"), {{"task", {{"input", {3, 32, 32}}, {"classes", 10}}}});
+  for (int i = 0; i < 100; ++i) {
+    const Genotype genotype = bench.optimizer.ask(1).front().genotype;
+    bench.space.notation(genotype);  // throws where it is not of this space
+    bench.tell(genotype.decisions, genotype.decisions.size() > 1 ? 0.6 : 0.1);
+  }
+  CHECK(bench.optimizer.ask(1).front().genotype.decisions.size() > 1);
+}
+
+TEST_CASE("q_learning refuses an epsilon that rises") {
+  CHECK_THROWS_WITH(
+      Bench({{"epsilon_schedule", {phase(0.5, 10), phase(0.7, 10)}}}, one_decision()),
+      ContainsSubstring("/epsilon_schedule/1/epsilon is 0.7; must not exceed the epsilon before it, 0.5"));
+  CHECK_THROWS_WITH(Bench({{"epsilon_schedule", Json::array()}}, one_decision()),
+                    ContainsSubstring("/epsilon_schedule is empty"));
+}
