@@ -1,0 +1,92 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "surrogate.hpp"
+#include "tests/catch.hpp"
+#include "weft/testing/optimizer_contract.hpp"
+
+using namespace weft;
+using namespace weft::testing;
+using optimizer_contract::result_of;
+using optimizer_contract::reward_of;
+
+namespace {
+
+Plugin plugin() { return Plugin::open("optimizer", "ppo"); }
+
+Json fast(Json more = Json::object()) {
+  Json args = {{"units", 16}, {"lr", 0.02}, {"children", 5}, {"epochs", 3}};
+  args.update(more);
+  return args;
+}
+
+// The mean reward of the last 100 of `trials`.
+double run(const Json& args, int trials, std::uint64_t seed = 1) {
+  const Instance space(small_space(), {});
+  const Instance instance(plugin(), args, {.rng = Rng(seed), .collaborators = {{"space", space.handle()}}});
+  OptimizerRef optimizer(instance.handle());
+  double mean = 0.0;
+  for (int trial = 0; trial < trials; ++trial) {
+    const Proposal proposal = optimizer.ask(1).front();
+    if (trial >= trials - 100) mean += reward_of(proposal.genotype) / 100;
+    optimizer.tell(result_of(trial, proposal));
+  }
+  return mean;
+}
+
+}  // namespace
+
+TEST_CASE("ppo keeps the contract of optimizers") { check_optimizer(plugin(), fast(), {.long_study = 20000}); }
+
+// epsilon 0.2. A decision that was taken with probability 0.5 is now at 0.55 (ratio 1.1), 0.7 (1.4) or 0.3 (0.6).
+TEST_CASE("ppo's clipped surrogate, worked out by hand") {
+  const ppo::Surrogate surrogate{0.2};
+  const double old = std::log(0.5);
+  const auto value = [&](double now, double advantage) { return surrogate.value(std::log(now), old, advantage); };
+  const auto slope = [&](double now, double advantage) { return surrogate.slope(std::log(now), old, advantage); };
+  CHECK(value(0.55, 2.0) == Approx(2.2));
+  CHECK(value(0.7, 2.0) == Approx(2.4));  // min(2.8, 1.2 * 2)
+  CHECK(value(0.3, 2.0) == Approx(1.2));  // min(1.2, 0.8 * 2): a good decision that was lost counts in full
+  CHECK(value(0.55, -2.0) == Approx(-2.2));
+  CHECK(value(0.7, -2.0) == Approx(-2.8));  // min(-2.8, -2.4)
+  CHECK(value(0.3, -2.0) == Approx(-1.6));  // min(-1.2, 0.8 * -2)
+  CHECK(slope(0.55, 2.0) == Approx(2.2));
+  CHECK(slope(0.7, 2.0) == 0.0);
+  CHECK(slope(0.3, 2.0) == Approx(1.2));
+  CHECK(slope(0.7, -2.0) == Approx(-2.8));
+  CHECK(slope(0.3, -2.0) == 0.0);
+  CHECK(slope(0.9, 0.0) == 0.0);
+  for (const double now : {0.35, 0.42, 0.55, 0.58, 0.7}) {
+    for (const double advantage : {-1.5, 0.7}) {
+      const double h = 1e-6;
+      const double difference =
+          (surrogate.value(std::log(now) + h, old, advantage) - surrogate.value(std::log(now) - h, old, advantage)) /
+          (2 * h);
+      CHECK(slope(now, advantage) == Approx(difference).margin(1e-8));
+    }
+  }
+}
+
+TEST_CASE("ppo makes the best architecture its habit") {
+  for (std::uint64_t seed = 0; seed < 3; ++seed) CHECK(run(fast(), 1000, seed) > 0.9);
+}
+
+// What the clip is for: a batch that is followed for many steps changes the policy only so far.
+TEST_CASE("ppo's clip holds the policy back") {
+  const auto after_one_batch = [](double clip) {
+    const Json args = fast({{"clip", clip}, {"epochs", 300}, {"update_rule", "sgd"}, {"lr", 1.0}, {"children", 20}});
+    const Instance space(small_space(), {});
+    const Instance instance(plugin(), args, {.rng = Rng(1), .collaborators = {{"space", space.handle()}}});
+    OptimizerRef optimizer(instance.handle());
+    TrialId trial = 0;
+    for (const Proposal& proposal : optimizer.ask(20)) optimizer.tell(result_of(trial++, proposal));
+    double mean = 0.0;
+    for (const Proposal& proposal : optimizer.ask(500)) mean += reward_of(proposal.genotype) / 500;
+    return mean;
+  };
+  const double held = after_one_batch(0.05);
+  const double free = after_one_batch(0.9);
+  CHECK(held < 0.26);  // a fifth at random
+  CHECK(free > held + 0.05);
+}
