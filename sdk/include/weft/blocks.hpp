@@ -85,14 +85,15 @@ inline NodeId dilated_conv(ArchitectureBuilder& graph, NodeId input, std::int64_
   return relu_depthwise_pointwise_bn(graph, input, channels, kernel, stride, 2, affine);
 }
 
-// Halves height and width without losing every second pixel: two subsampled 1x1 convolutions, one shifted by one pixel,
-// concatenated (tensorflow/models slim/nets/nasnet; for even extents also quark0/darts). `channels` is even.
-inline NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels,
-                                   bool affine = true) {
+// Halves height and width without losing every second pixel: ReLU, two subsampled 1x1 convolutions, one shifted by one
+// pixel, concatenated, batch norm (tensorflow/models slim/nets/nasnet; for even extents also quark0/darts). `channels`
+// is even. ENAS's (melodyguan/enas) has no ReLU.
+inline NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, bool affine = true,
+                                   bool leading_relu = true) {
   const auto group = graph.own_group("factorized_reduction");
   if (channels % 2 != 0)
     throw InvalidInput("factorized reduction needs an even number of channels, not " + std::to_string(channels));
-  const NodeId active = relu(graph, input);
+  const NodeId active = leading_relu ? relu(graph, input) : input;
   const NodeId straight = convolution(graph, active, Convolution::square(channels / 2, 1, 2));
   const NodeId shifted = convolution(graph, graph.add("shift", {}, {active}), Convolution::square(channels / 2, 1, 2));
   return batch_norm(graph, graph.add("concat", {}, {straight, shifted}), affine);
