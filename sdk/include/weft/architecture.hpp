@@ -280,3 +280,4 @@ inline Architecture Architecture::from_json(const Json& json, const Operations& 
 }  // namespace weft
 
 #include "weft/canonical_hash.hpp"  // IWYU pragma: export
+#include "weft/recurrent.hpp"       // IWYU pragma: export

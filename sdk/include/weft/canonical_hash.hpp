@@ -20,7 +20,9 @@ namespace weft::detail {
 
 class CanonicalHash {
  public:
-  explicit CanonicalHash(const Architecture& architecture) : nodes_(architecture.nodes()), readers_(nodes_.size()) {
+  // `marks`: none, or one for each node, to tell nodes apart that the graph alone does not.
+  explicit CanonicalHash(const Architecture& architecture, std::span<const std::uint64_t> marks = {})
+      : nodes_(architecture.nodes()), readers_(nodes_.size()) {
     for (std::size_t id = 0; id < nodes_.size(); ++id) {
       const Node& node = nodes_[id];
       for (std::size_t at = 0; at < node.inputs.size(); ++at) {
@@ -29,14 +31,13 @@ class CanonicalHash {
       std::uint64_t colour = mix(hash_text(node.operation), hash_text(node.attributes.dump()));
       if (static_cast<NodeId>(id) == architecture.output()) colour = mix(colour, 1);
       if (static_cast<NodeId>(id) == architecture.auxiliary()) colour = mix(colour, 2);
+      if (!marks.empty()) colour = mix(colour, marks[id]);
       colours_.push_back(colour);
     }
   }
 
   std::uint64_t operator()() && {
-    std::vector<std::size_t> all(nodes_.size());
-    std::iota(all.begin(), all.end(), std::size_t{0});
-    refine(colours_, all);
+    const std::vector<std::size_t> all = refine_all();
     std::vector<std::uint64_t> ties;
     for (const std::vector<std::size_t>& component : tied_components()) {
       for (const std::size_t id : component) {
@@ -47,6 +48,12 @@ class CanonicalHash {
       }
     }
     return mix(fold(colours_, all), fold(std::move(ties)));
+  }
+
+  // A colour for each node: equal for nodes that refinement cannot tell apart.
+  std::vector<std::uint64_t> colours() && {
+    refine_all();
+    return std::move(colours_);
   }
 
  private:
@@ -73,6 +80,13 @@ class CanonicalHash {
     std::vector<std::uint64_t> values;
     for (const std::size_t id : ids) values.push_back(colours[id]);
     return fold(std::move(values));
+  }
+
+  std::vector<std::size_t> refine_all() {
+    std::vector<std::size_t> all(nodes_.size());
+    std::iota(all.begin(), all.end(), std::size_t{0});
+    refine(colours_, all);
+    return all;
   }
 
   // Refines the colours of `ids`, which are in topological order. Each pass carries information along all paths, once

@@ -107,6 +107,11 @@ inline double real(Json& attributes, const char* name, bool (*allowed)(double), 
   return value;
 }
 
+inline double probability(Json& attributes, const char* name) {
+  return real(
+      attributes, name, [](double value) { return value >= 0.0 && value < 1.0; }, "[0, 1)");
+}
+
 inline bool boolean(const Json& attributes, const char* name) {
   const Json& value = attributes.at(name);
   if (!value.is_boolean()) throw InvalidInput(std::string(name) + " must be true or false, not " + value.dump());
@@ -275,6 +280,113 @@ inline OperationRule activation_rule() {
   return rule;
 }
 
+// Every channel of an image times one feature (squeeze-and-excitation: Hu et al. 2018).
+inline OperationRule scale_rule() {
+  OperationRule rule{
+      .name = "scale", .defaults = Json::object(), .min_inputs = 2, .max_inputs = 2, .cost = activation_cost};
+  rule.infer = [](Json&, OperationRule::Shapes inputs) {
+    require_image("scale", inputs[0]);
+    if (inputs[1] != Shape::features(inputs[0].channels)) {
+      throw InvalidInput("the second input of scale must have one feature for each channel of the first");
+    }
+    return inputs[0];
+  };
+  return rule;
+}
+
+// Zeros around an image, and behind its channels.
+inline OperationRule pad_rule() {
+  OperationRule rule{.name = "pad", .defaults = {{"channels", 0}, {"padding", {0, 0, 0, 0}}}, .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("pad", inputs[0]);
+    const Json& padding = attributes.at("padding");
+    const auto fits = [](const Json& extent) { return extent.is_number_integer() && extent.get<std::int64_t>() >= 0; };
+    if (!padding.is_array() || padding.size() != 4 || !std::all_of(padding.begin(), padding.end(), fits)) {
+      throw InvalidInput("padding must be [top, bottom, left, right], integers >= 0, not " + padding.dump());
+    }
+    const auto extent = [&](std::size_t side) { return padding[side].get<std::int64_t>(); };
+    return Shape::image(inputs[0].channels + positive(attributes, "channels", 0),
+                        inputs[0].height + extent(0) + extent(1), inputs[0].width + extent(2) + extent(3));
+  };
+  return rule;
+}
+
+// sum_i sigmoid(w_i) x_i, with a trained weight for each input (Xie et al. 2019, "Exploring Randomly Wired Neural
+// Networks for Image Recognition", section 3.2).
+inline OperationRule weighted_sum_rule() {
+  OperationRule rule{.name = "weighted_sum",
+                     .defaults = Json::object(),
+                     .max_inputs = SIZE_MAX,
+                     .commutative = true,
+                     .infer = all_equal};
+  rule.cost = [](const Json&, OperationRule::Shapes inputs, const Shape& output) {
+    return Cost{.parameters = static_cast<std::int64_t>(inputs.size()), .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+// A 1x1 convolution that learns which inputs its groups of filters read (Huang et al. 2018, "CondenseNet: An Efficient
+// DenseNet using Learned Group Convolutions", section 3.1): in the first half of a training, in condensation-1 steps,
+// each group drops 1/condensation of the inputs, those of the smallest weights; after it each reads 1/condensation of
+// them. The cost is that of the condensed layer, which is what the paper counts.
+inline OperationRule learned_group_conv_rule() {
+  OperationRule rule{.name = "learned_group_conv",
+                     .defaults = {{"channels", nullptr}, {"groups", 4}, {"condensation", 4}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("learned_group_conv", inputs[0]);
+    const std::int64_t channels = positive(attributes, "channels");
+    const std::int64_t groups = positive(attributes, "groups");
+    const std::int64_t condensation = positive(attributes, "condensation");
+    if (channels % groups != 0 || inputs[0].channels % condensation != 0) {
+      throw InvalidInput("groups (" + std::to_string(groups) + ") must divide channels (" + std::to_string(channels) +
+                         "), and condensation (" + std::to_string(condensation) + ") the input channels (" +
+                         std::to_string(inputs[0].channels) + ")");
+    }
+    return Shape::image(channels, inputs[0].height, inputs[0].width);
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
+    const std::int64_t read = inputs[0].channels / attributes.at("condensation").get<std::int64_t>();
+    return Cost{.parameters = output.channels * read,
+                .multiply_adds = output.elements() * read,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+// The vector of each token of a sequence. `dropout` leaves out all vectors of a token (Gal & Ghahramani 2016).
+inline OperationRule embedding_rule() {
+  OperationRule rule{.name = "embedding",
+                     .defaults = {{"vocabulary", nullptr}, {"features", nullptr}, {"dropout", 0.0}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (inputs[0].kind != Shape::Kind::sequence || inputs[0].channels != 1) {
+      throw InvalidInput("embedding needs a sequence of token numbers (positions x 1)");
+    }
+    positive(attributes, "vocabulary");
+    probability(attributes, "dropout");
+    return Shape::sequence(inputs[0].height, positive(attributes, "features"));
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes, const Shape& output) {
+    return Cost{.parameters = attributes.at("vocabulary").get<std::int64_t>() * output.channels,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
+// Dropout whose mask is the same at all positions of a sequence (Gal & Ghahramani 2016, "A Theoretically Grounded
+// Application of Dropout in Recurrent Neural Networks").
+inline OperationRule locked_dropout_rule() {
+  OperationRule rule{.name = "locked_dropout", .defaults = {{"probability", nullptr}}, .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (inputs[0].kind != Shape::Kind::sequence) throw InvalidInput("locked_dropout needs a sequence");
+    probability(attributes, "probability");
+    return inputs[0];
+  };
+  return rule;
+}
+
+// A cell that is repeated at every position of a sequence; see weft/recurrent.hpp.
+OperationRule recurrent_rule();
+
 inline OperationRule choice_rule() {
   OperationRule rule{.name = "choice",
                      .defaults = {{"decision", nullptr}, {"options", nullptr}},
@@ -334,8 +446,7 @@ inline Operations make_built_in_operations() {
                   .defaults = {{"probability", nullptr}},
                   .infer =
                       [](Json& a, OperationRule::Shapes inputs) {
-                        real(
-                            a, "probability", [](double value) { return value >= 0.0 && value < 1.0; }, "[0, 1)");
+                        probability(a, "probability");
                         return inputs[0];
                       },
                   .cost = activation_cost});
@@ -375,6 +486,13 @@ inline Operations make_built_in_operations() {
                         return inputs[0];
                       },
                   .cost = activation_cost});
+  operations.add(scale_rule());
+  operations.add(pad_rule());
+  operations.add(weighted_sum_rule());
+  operations.add(learned_group_conv_rule());
+  operations.add(embedding_rule());
+  operations.add(locked_dropout_rule());
+  operations.add(recurrent_rule());
   operations.add(choice_rule());
   return operations;
 }

@@ -3,8 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <tuple>
+
+#include "recurrent.hpp"
 
 namespace weft {
 namespace {
@@ -258,7 +262,7 @@ class DropPath final : public OperationModule {
     const at::Tensor& x = inputs[0];
     Extents sizes(static_cast<std::size_t>(x.dim()), 1);
     sizes[0] = x.size(0);
-    const at::Tensor mask = at::empty(sizes, x.options()).bernoulli_(keep_).div_(keep_);  // [n, 1, ..]
+    const at::Tensor mask = dropout_mask(sizes, 1.0 - keep_, x);  // [n, 1, ..]
     return overwrite ? x.mul_(mask) : at::mul(x, mask);
   }
 
@@ -297,6 +301,120 @@ class Shift final : public OperationModule {
   }
 };
 
+class Scale final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    return at::mul(inputs[0], inputs[1].unsqueeze(2).unsqueeze(3));  // [n, c, h, w] x [n, c, 1, 1]
+  }
+};
+
+class Pad final : public OperationModule {
+ public:
+  explicit Pad(const ModuleArguments& arguments) {
+    const Extents padding = arguments.node.attributes.at("padding");  // top, bottom, left, right
+    const std::int64_t channels = arguments.node.attributes.at("channels");
+    amounts_ = {padding[2], padding[3], padding[0], padding[1], 0, channels};
+  }
+
+  Traits traits() const override { return {.pure = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return at::constant_pad_nd(inputs[0], amounts_); }
+
+ private:
+  Extents amounts_;  // as LibTorch wants them: from the last dimension on
+};
+
+class WeightedSum final : public OperationModule {
+ public:
+  explicit WeightedSum(const ModuleArguments& arguments)
+      : weight_(register_parameter("weight", at::zeros({static_cast<std::int64_t>(arguments.inputs.size())}))) {}
+
+  at::Tensor forward(Inputs inputs, bool) override {
+    const std::vector<at::Tensor> weights = at::sigmoid(weight_).unbind();
+    at::Tensor sum = at::mul(inputs[0], weights[0]);
+    for (std::size_t i = 1; i < inputs.size(); ++i) sum = at::addcmul(sum, inputs[i], weights[i]);
+    return sum;
+  }
+
+ private:
+  at::Tensor weight_;
+};
+
+// Huang et al. 2018, section 3.1. `mask` is 0 where a filter no longer reads an input; the filters of a group read the
+// same.
+class LearnedGroupConvolution final : public OperationModule {
+ public:
+  explicit LearnedGroupConvolution(const ModuleArguments& arguments)
+      : groups_(arguments.node.attributes.at("groups")), condensation_(arguments.node.attributes.at("condensation")) {
+    const std::int64_t channels = arguments.node.shape.channels, depth = arguments.inputs[0].channels;
+    Initialisation draw(arguments.rng);
+    weight_ = register_parameter("weight", draw({channels, depth, 1, 1}, depth));
+    mask_ = register_buffer("mask", at::ones_like(weight_));
+  }
+
+  Traits traits() const override { return {.output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return at::conv2d(inputs[0], weight_ * mask_); }
+
+  // The condensing stages divide the first half of the training evenly.
+  void set_progress(double progress) override {
+    const auto stage =
+        std::min(static_cast<std::int64_t>(2.0 * progress * static_cast<double>(condensation_ - 1)), condensation_ - 1);
+    if (stage != stage_) drop_down_to(weight_.size(1) - stage * (weight_.size(1) / condensation_));
+    stage_ = stage;
+  }
+
+ private:
+  // Leaves each group the `count` inputs with the largest weights, by their sum of magnitudes over the group's filters.
+  void drop_down_to(std::int64_t count) {
+    const at::NoGradGuard no_grad;
+    const at::Tensor grouped = mask_.view({groups_, -1, weight_.size(1)});  // [groups, filters, inputs]
+    if (grouped.select(1, 0).select(0, 0).sum().item<double>() <= static_cast<double>(count)) return;
+    const at::Tensor magnitude = (weight_ * mask_).abs().view(grouped.sizes()).sum(1);  // [groups, inputs]
+    const at::Tensor kept = std::get<1>(magnitude.topk(count, 1));
+    grouped.copy_(at::zeros_like(magnitude).scatter_(1, kept, 1.0).unsqueeze(1).expand_as(grouped));
+  }
+
+  std::int64_t groups_, condensation_;
+  std::int64_t stage_ = -1;   // not known yet: the mask may come from a file
+  at::Tensor weight_, mask_;  // [channels, inputs, 1, 1]
+};
+
+class Embedding final : public OperationModule {
+ public:
+  explicit Embedding(const ModuleArguments& arguments) : dropout_(arguments.node.attributes.at("dropout")) {
+    const std::int64_t vocabulary = arguments.node.attributes.at("vocabulary");
+    const std::int64_t features = arguments.node.shape.channels;
+    // The fan in of what reads the vector, not of the table.
+    weight_ = register_parameter("weight", Initialisation(arguments.rng)({vocabulary, features}, features));
+  }
+
+  // Token numbers: int64, [n, positions, 1].
+  at::Tensor forward(Inputs inputs, bool) override {
+    const at::Tensor table =
+        is_training() && dropout_ > 0.0 ? weight_ * dropout_mask({weight_.size(0), 1}, dropout_, weight_) : weight_;
+    return at::embedding(table, inputs[0].squeeze(2).to(at::kLong));
+  }
+
+ private:
+  double dropout_;
+  at::Tensor weight_;
+};
+
+class LockedDropout final : public OperationModule {
+ public:
+  explicit LockedDropout(const ModuleArguments& arguments)
+      : probability_(arguments.node.attributes.at("probability")) {}
+
+  Traits traits() const override { return {.passes_through = !is_training() || probability_ == 0.0}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    const at::Tensor& x = inputs[0];  // [n, positions, features]
+    return x * dropout_mask({x.size(0), 1, x.size(2)}, probability_, x);
+  }
+
+ private:
+  double probability_;
+};
+
 template <typename T>
 std::shared_ptr<OperationModule> make_module(const ModuleArguments& arguments) {
   if constexpr (std::is_constructible_v<T, const ModuleArguments&>) {
@@ -307,6 +425,11 @@ std::shared_ptr<OperationModule> make_module(const ModuleArguments& arguments) {
 }
 
 }  // namespace
+
+at::Tensor dropout_mask(at::IntArrayRef sizes, double probability, const at::Tensor& like) {
+  const double keep = 1.0 - probability;
+  return at::empty(sizes, like.options().requires_grad(false)).bernoulli_(keep).div_(keep);
+}
 
 const OperationModules& OperationModules::built_in() {
   static const OperationModules modules = [] {
@@ -327,6 +450,13 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("drop_path", make_module<DropPath>);
     built_in.add("zero", make_module<Zero>);
     built_in.add("shift", make_module<Shift>);
+    built_in.add("scale", make_module<Scale>);
+    built_in.add("pad", make_module<Pad>);
+    built_in.add("weighted_sum", make_module<WeightedSum>);
+    built_in.add("learned_group_conv", make_module<LearnedGroupConvolution>);
+    built_in.add("embedding", make_module<Embedding>);
+    built_in.add("locked_dropout", make_module<LockedDropout>);
+    built_in.add("recurrent", make_recurrent);
     return built_in;
   }();
   return modules;

@@ -5,11 +5,14 @@
 namespace weft {
 namespace {
 
-// The extents of a batch of that shape: images are [n, c, h, w], features [n, f], sequences [n, positions, features].
-std::vector<std::int64_t> batch_sizes(const Shape& shape, std::int64_t examples) {
-  if (shape.is_image()) return {examples, shape.channels, shape.height, shape.width};
-  if (shape.kind == Shape::Kind::features) return {examples, shape.channels};
-  return {examples, shape.height, shape.channels};
+// Whether `batch` holds examples of that shape: images are [n, c, h, w], features [n, f], sequences [n, positions,
+// features] with any number of positions.
+bool fits(const at::Tensor& batch, const Shape& shape) {
+  const auto sizes = batch.sizes();
+  if (shape.is_image())
+    return sizes.size() == 4 && sizes.slice(1) == at::IntArrayRef({shape.channels, shape.height, shape.width});
+  if (shape.kind == Shape::Kind::features) return sizes.size() == 2 && sizes[1] == shape.channels;
+  return sizes.size() == 3 && sizes[1] > 0 && sizes[2] == shape.channels;
 }
 
 }  // namespace
@@ -43,6 +46,18 @@ void Network::train(bool on) {
   if (changed) plan_ = make_plan(architecture_, modules_, on);
 }
 
+void Network::set_progress(double progress) {
+  for (const auto& module : modules_) {
+    if (module) module->set_progress(progress);
+  }
+}
+
+void Network::carry_state(bool on) {
+  for (const auto& module : modules_) {
+    if (module) module->carry_state(on);
+  }
+}
+
 void Network::set_drop_path(double probability) {
   if (!(probability >= 0.0 && probability < 1.0)) {
     throw InvalidInput("the drop-path probability must be in [0, 1), not " + std::to_string(probability));
@@ -57,7 +72,7 @@ void Network::set_drop_path(double probability) {
 
 Network::Output Network::run(const at::Tensor& images, const Observer* observer) {
   const Shape& shape = architecture_.shape(input_);
-  if (images.dim() == 0 || images.sizes() != at::IntArrayRef(batch_sizes(shape, images.size(0)))) {
+  if (!fits(images, shape)) {
     throw InvalidInput("the network takes batches of " + shape.to_string() + "; it was given a tensor of extents " +
                        Json(images.sizes().vec()).dump());
   }

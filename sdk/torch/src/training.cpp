@@ -10,6 +10,7 @@
 #include <cmath>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <new>
 #include <string>
 #include <utility>
@@ -26,8 +27,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// Logits [n, classes] and labels [n], or [n, positions, classes] and [n, positions].
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
-  return at::cross_entropy_loss(logits, labels, {}, at::Reduction::Mean, -100, label_smoothing);
+  return at::cross_entropy_loss(logits.flatten(0, -2), labels.flatten(), {}, at::Reduction::Mean, -100,
+                                label_smoothing);
 }
 
 // Sums of a pass over the data, kept on the device so that no step waits for it.
@@ -36,19 +39,19 @@ class Totals {
   explicit Totals(c10::Device device) : sums_(at::zeros({2}, at::TensorOptions(at::kDouble).device(device))) {}
 
   void add(const at::Tensor& mean_loss, const at::Tensor& logits, const at::Tensor& labels) {
-    const at::Tensor correct = logits.argmax(1).eq(labels).sum();
-    sums_.add_(at::stack({mean_loss.detach().to(at::kDouble).mul(labels.size(0)), correct.to(at::kDouble)}));
-    examples_ += labels.size(0);
+    const at::Tensor correct = logits.argmax(-1).eq(labels).sum();
+    sums_.add_(at::stack({mean_loss.detach().to(at::kDouble).mul(labels.numel()), correct.to(at::kDouble)}));
+    answers_ += labels.numel();
   }
   bool finite() const { return std::isfinite(sums_[0].item<double>()); }
   Score score() const {
-    const auto count = static_cast<double>(examples_);
+    const auto count = static_cast<double>(answers_);
     return {sums_[0].item<double>() / count, 100.0 * sums_[1].item<double>() / count};
   }
 
  private:
   at::Tensor sums_;  // of losses, of correct answers
-  std::int64_t examples_ = 0;
+  std::int64_t answers_ = 0;
 };
 
 // ---- mixed precision ----
@@ -159,30 +162,90 @@ std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
   }
 }
 
+// ---- what an epoch goes through ----
+
+class Examples {
+ public:
+  virtual ~Examples() = default;
+  // Returns the number of batches.
+  virtual std::size_t begin_epoch(const Rng& rng) = 0;
+  virtual Batch batch(std::size_t index) = 0;
+  virtual std::optional<Score> validate() = 0;
+};
+
+class Images final : public Examples {
+ public:
+  Images(Network& network, const TrainingData& data, const Recipe& recipe, c10::Device device)
+      : network_(network), recipe_(recipe), train_(data.train, data.normalisation, device) {
+    if (data.validation.size() > 0) validation_.emplace(data.validation, data.normalisation, device);
+  }
+
+  std::size_t begin_epoch(const Rng& rng) override {
+    augmentation_ = rng.derive("augmentation");
+    order_ = epoch_batches(train_.examples(), recipe_.batch_size, rng.derive("order"));
+    return order_.size();
+  }
+  Batch batch(std::size_t index) override {
+    return train_.augmented(order_[index], recipe_.augmentation, augmentation_);
+  }
+  std::optional<Score> validate() override {
+    if (!validation_) return {};
+    return evaluate(network_, *validation_);
+  }
+
+ private:
+  Network& network_;
+  const Recipe& recipe_;
+  Batches train_;
+  std::optional<Batches> validation_;
+  Rng augmentation_{0};
+  std::vector<at::Tensor> order_;
+};
+
+class Text final : public Examples {
+ public:
+  Text(Network& network, const TextData& data, const Recipe& recipe, c10::Device device)
+      : network_(network),
+        data_(data),
+        device_(device),
+        train_(data.train, recipe.batch_size, data.positions, device) {}
+
+  std::size_t begin_epoch(const Rng&) override {
+    network_.carry_state(true);
+    return static_cast<std::size_t>(train_.size());
+  }
+  Batch batch(std::size_t index) override { return train_.batch(static_cast<std::int64_t>(index)); }
+  std::optional<Score> validate() override {
+    if (!data_.validation.defined() || data_.validation.numel() == 0) return {};
+    return evaluate_text(network_, data_.validation, data_.positions, device_);
+  }
+
+ private:
+  Network& network_;
+  const TextData& data_;
+  c10::Device device_;
+  TextBatches train_;
+};
+
 // ---- the loop ----
 
 class Training {
  public:
-  Training(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng, c10::Device device)
+  Training(Network& network, std::unique_ptr<Examples> examples, const Recipe& recipe, Rng rng, c10::Device device)
       : network_(network),
+        examples_(std::move(examples)),
         recipe_(recipe),
         rng_(rng),
         device_(device),
-        train_(data.train, data.normalisation, device),
-        rule_(network.parameters(), recipe) {
-    if (data.validation.size() > 0) validation_.emplace(data.validation, data.normalisation, device);
-  }
+        rule_(network.parameters(), recipe) {}
 
   std::map<std::string, at::Tensor> state() const { return training_state(network_, rule_); }
 
   TrainedEpoch run(int epoch) {
     const auto start = Clock::now();
     const Score train = pass(epoch);
-    std::optional<Score> validation;
-    if (validation_) {
-      validation = evaluate(network_, *validation_);
-      if (!std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
-    }
+    const std::optional<Score> validation = examples_->validate();
+    if (validation && !std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     return {epoch, train, validation, recipe_.learning_rate(epoch - 1), seconds};
   }
@@ -190,14 +253,15 @@ class Training {
  private:
   Score pass(int epoch) {
     const Rng rng = rng_.derive("epoch", static_cast<std::uint64_t>(epoch));
-    Rng augmentation = rng.derive("augmentation");
     at::manual_seed(rng.derive("layers")());
     network_.train();
     network_.set_drop_path(recipe_.drop_path_at(epoch));
-    const std::vector<at::Tensor> batches = epoch_batches(train_.examples(), recipe_.batch_size, rng.derive("order"));
+    const std::size_t batches = examples_->begin_epoch(rng);
     Totals totals(device_);
-    for (std::size_t i = 0; i < batches.size(); ++i) {
-      const Batch batch = train_.augmented(batches[i], recipe_.augmentation, augmentation);
+    for (std::size_t i = 0; i < batches; ++i) {
+      const double elapsed = epoch - 1 + static_cast<double>(i) / static_cast<double>(batches);  // epochs
+      network_.set_progress(elapsed / recipe_.epochs);
+      const Batch batch = examples_->batch(i);
       rule_.zero_grad();
       Network::Output output;
       at::Tensor loss;
@@ -211,10 +275,10 @@ class Training {
         }
       }
       loss.backward();
-      rule_.step(recipe_.learning_rate(epoch - 1 + static_cast<double>(i) / static_cast<double>(batches.size())));
+      rule_.step(recipe_.learning_rate(elapsed));
       totals.add(loss, output.logits.detach(), batch.labels);
       // Not every step, as it waits for the device; what is not finite stays so in the sum.
-      const bool look = i % 16 == 15 || i + 1 == batches.size();
+      const bool look = i % 16 == 15 || i + 1 == batches;
       if (look && !totals.finite()) fail_not_finite("loss", epoch);
     }
     return totals.score();
@@ -226,11 +290,10 @@ class Training {
   }
 
   Network& network_;
+  std::unique_ptr<Examples> examples_;
   const Recipe& recipe_;
   Rng rng_;
   c10::Device device_;
-  Batches train_;
-  std::optional<Batches> validation_;
   UpdateRule rule_;
 };
 
@@ -291,10 +354,19 @@ void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
   check_precision(recipe, device);
 }
 
-TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
-                     const TrainingOptions& options) {
-  check(recipe, data.train.size(), options.device);
-  Training training(network, data, recipe, rng, options.device);
+void check(const Recipe& recipe, const TextData& data, c10::Device device) {
+  const std::int64_t least = recipe.batch_size * data.positions + 1;
+  if (data.train.numel() < least) {
+    throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) + "; so many sequences of " +
+                       std::to_string(data.positions) + " positions side by side need a training text of " +
+                       std::to_string(least) + " tokens, but there are " + std::to_string(data.train.numel()));
+  }
+  check_precision(recipe, device);
+}
+
+namespace {
+
+TrainingResult run(Training training, const Recipe& recipe, const TrainingOptions& options) {
   TrainingResult result;
   if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state());
   for (int epoch = static_cast<int>(result.curve.size()) + 1; epoch <= recipe.epochs; ++epoch) {
@@ -307,6 +379,22 @@ TrainingResult train(Network& network, const TrainingData& data, const Recipe& r
     break;
   }
   return result;
+}
+
+}  // namespace
+
+TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
+                     const TrainingOptions& options) {
+  check(recipe, data.train.size(), options.device);
+  auto examples = std::make_unique<Images>(network, data, recipe, options.device);
+  return run({network, std::move(examples), recipe, rng, options.device}, recipe, options);
+}
+
+TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
+                     const TrainingOptions& options) {
+  check(recipe, data, options.device);
+  auto examples = std::make_unique<Text>(network, data, recipe, options.device);
+  return run({network, std::move(examples), recipe, rng, options.device}, recipe, options);
 }
 
 Score evaluate(Network& network, const Batches& batches) {
@@ -323,6 +411,26 @@ Score evaluate(Network& network, const Batches& batches) {
   }
   if (!totals) throw InvalidInput("there is no example to evaluate on");
   return totals->score();
+}
+
+Score evaluate(Network& network, const TextBatches& batches) {
+  const c10::InferenceMode inference;
+  network.eval();
+  network.carry_state(true);
+  std::optional<Totals> totals;
+  for (std::int64_t index = 0; index < batches.size(); ++index) {
+    const Batch batch = batches.batch(index);
+    if (!totals) totals.emplace(batch.images.device());
+    const at::Tensor logits = network.forward(batch.images).logits;
+    totals->add(cross_entropy(logits, batch.labels, 0.0), logits, batch.labels);
+  }
+  network.carry_state(false);
+  return totals->score();
+}
+
+Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device) {
+  const std::int64_t streams = std::clamp<std::int64_t>(tokens.numel() / (16 * positions), 1, 32);
+  return evaluate(network, TextBatches(tokens, streams, positions, device));
 }
 
 }  // namespace weft

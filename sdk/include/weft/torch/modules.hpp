@@ -37,6 +37,12 @@ class OperationModule : public torch::nn::Module {
 
   // The recipe's present drop-path probability, in [0, 1).
   virtual void set_drop_path(double) {}
+
+  // How far the training is, 0 at its start and 1 at its end: for what changes in its course.
+  virtual void set_progress(double) {}
+
+  // Whether a sequence continues the one before it, or begins anew; see Network::carry_state.
+  virtual void carry_state(bool) {}
 };
 
 // What a module is made from. `rng` is the node's own stream, for its initial weights.

@@ -31,7 +31,8 @@ class Network final : public torch::nn::Module {
     at::Tensor auxiliary;  // undefined outside training, or without an auxiliary classifier
   };
   // `images` is float [n, channels, height, width] (or [n, features], [n, positions, features] as the graph's input
-  // says); channels-last is not copied. Throws InvalidInput if its extents are not the graph's.
+  // says, tokens being int64 [n, positions, 1]); channels-last is not copied. Sequences may be of another length than
+  // the graph's. Throws InvalidInput if the extents are not the graph's.
   Output forward(const at::Tensor& images) { return run(images, nullptr); }
 
   // The same, showing each node's output as it is computed. Nodes that cost nothing are not shown, and the tensor may
@@ -41,6 +42,14 @@ class Network final : public torch::nn::Module {
 
   // The schedule's present value, in [0, 1); each drop_path node multiplies it by its scale.
   void set_drop_path(double probability);
+
+  // How far the training is, 0 to 1: for operations that change in its course.
+  void set_progress(double progress);
+
+  // Recurrent nodes go on where the last batch ended, with as many examples as it had, instead of beginning with zeros;
+  // gradients end there (truncated back-propagation through time: Werbos 1990). Either setting forgets what was
+  // carried.
+  void carry_state(bool on);
 
   void train(bool on = true) override;
 

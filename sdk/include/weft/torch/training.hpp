@@ -1,5 +1,8 @@
 // The training loop: a network, data and a recipe in; a learning curve out. Every evaluator that trains uses this one.
 //
+// Texts are read in order, so that recurrent networks carry their state from batch to batch; the batch size is then the
+// number of streams that are read side by side. Losses and accuracies of texts are means over tokens.
+//
 // Determinism: all randomness of an epoch (order, augmentation, dropout, drop-path) is derived from the Rng handed in
 // and the epoch's number, so a training that is interrupted after any epoch and resumed from its checkpoint ends bit
 // for bit as one that was not. Dropout draws from LibTorch's default generator, which is seeded per epoch: one training
@@ -17,6 +20,7 @@
 #include "weft/torch/batches.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/recipe.hpp"
+#include "weft/torch/text.hpp"
 
 namespace weft {
 
@@ -24,6 +28,12 @@ struct TrainingData {
   Split train;
   Split validation;  // may be empty: then the curve has no validation scores
   Normalisation normalisation;
+};
+
+struct TextData {
+  at::Tensor train;             // int64, [tokens]
+  at::Tensor validation;        // may be empty: then the curve has no validation scores
+  std::int64_t positions = 35;  // of a sequence, through which gradients go back
 };
 
 struct Score {
@@ -64,14 +74,21 @@ std::filesystem::path checkpoint_file(const std::filesystem::path& folder);
 // What makes a training impossible whatever the network. Throws InvalidInput if the data is smaller than a batch, Error
 // if the device cannot do the recipe's precision.
 void check(const Recipe& recipe, std::int64_t examples, c10::Device device);
+// Throws InvalidInput if the text is shorter than one sequence for each stream.
+void check(const Recipe& recipe, const TextData& data, c10::Device device);
 
 // Trains to the end of the recipe or until a report says otherwise. Throws InvalidInput if the data is smaller than a
 // batch, Error if the loss is no longer finite or memory runs out (both name the epoch), a checkpoint is damaged, or
 // the device cannot do the recipe's precision.
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options = {});
+TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
+                     const TrainingOptions& options = {});
 
 // In evaluation mode, without augmentation; the network is left in that mode.
 Score evaluate(Network& network, const Batches& batches);
+Score evaluate(Network& network, const TextBatches& batches);
+// Of a split, in as many streams side by side as are worth it: few, as each begins without a memory.
+Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device);
 
 }  // namespace weft

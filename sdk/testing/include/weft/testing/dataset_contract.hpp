@@ -16,6 +16,7 @@
 
 #include "weft/testing/library.hpp"
 #include "weft/torch/dataset.hpp"
+#include "weft/torch/text.hpp"
 
 namespace weft::testing {
 
@@ -30,6 +31,55 @@ inline const Dataset& dataset_of(const Instance& instance) {
   const auto* table = static_cast<const DatasetTable*>(instance.handle().component->find_interface(WEFT_DATASET_1));
   REQUIRE(table != nullptr);
   return *table->get(instance.handle().instance);
+}
+
+inline const TextDataset& text_of(const Instance& instance) {
+  const auto* table = static_cast<const TextTable*>(instance.handle().component->find_interface(WEFT_TEXT_1));
+  REQUIRE(table != nullptr);
+  return *table->get(instance.handle().instance);
+}
+
+// What the host is told of the data set is what it holds.
+inline void check_description(const Instance& instance, const Task& task, std::int64_t train, std::int64_t validation) {
+  const auto* described = static_cast<const weft_task_1*>(instance.handle().component->find_interface(WEFT_TASK_1));
+  REQUIRE(described != nullptr);
+  detail::StringWriter out;
+  detail::StringWriter error;
+  detail::check(described->describe(instance.handle().instance, out, error), error);
+  const Json description = Json::parse(out.text());
+  REQUIRE(Task::from_json(description).to_json() == task.to_json());
+  REQUIRE(description.at("splits").at("train") == train);
+  REQUIRE(description.at("splits").at("validation") == validation);
+}
+
+inline void check_tokens(const at::Tensor& tokens, const Task& task, const char* name) {
+  INFO("split " << name);
+  REQUIRE(tokens.scalar_type() == at::kLong);
+  REQUIRE(tokens.device().is_cpu());
+  REQUIRE(tokens.dim() == 1);
+  REQUIRE(tokens.numel() > task.input.height);
+  REQUIRE(tokens.min().item<std::int64_t>() >= 0);
+  REQUIRE(tokens.max().item<std::int64_t>() < task.classes);
+}
+
+inline void check_text(const Plugin& plugin, const Json& args) {
+  const Instance instance(plugin, args, {.study = {{"phase", "search"}}});
+  const TextDataset& text = text_of(instance);
+  const Task task = text.task();
+  REQUIRE(task.input.kind == Shape::Kind::sequence);
+  REQUIRE(task.input.channels == 1);
+  check_tokens(text.train(), task, "train");
+  check_tokens(text.validation(), task, "validation");
+  INFO("a search never sees the test split");
+  REQUIRE_THROWS_AS(text.test(), Error);
+  check_description(instance, task, text.train().numel(), text.validation().numel());
+
+  const Instance final_instance(plugin, args, {.study = {{"phase", "final"}}});
+  const TextDataset& final_text = text_of(final_instance);
+  INFO("the same splits in either phase");
+  REQUIRE(at::equal(final_text.train(), text.train()));
+  REQUIRE(at::equal(final_text.validation(), text.validation()));
+  check_tokens(final_text.test(), task, "test");
 }
 
 inline void check_split(const Split& split, const Task& task, const char* name) {
@@ -71,11 +121,12 @@ inline bool equal(const Split& one, const Split& other) {
 
 }  // namespace dataset_contract
 
-// The whole suite.
+// The whole suite, of images or of text.
 inline void check_dataset(const Plugin& plugin, const Json& args = Json::object(), const DatasetCheck& check = {}) {
   using namespace dataset_contract;
   INFO("data set " << plugin.component->name << " with " << args.dump());
   REQUIRE(std::string_view(plugin.component->kind) == "dataset");
+  if (plugin.component->find_interface(WEFT_TEXT_1) != nullptr) return check_text(plugin, args);
   const Instance instance(plugin, args, {.study = {{"phase", "search"}}});
   const Dataset& data = dataset_of(instance);
   const Task task = data.task();
@@ -95,15 +146,7 @@ inline void check_dataset(const Plugin& plugin, const Json& args = Json::object(
     REQUIRE(std::abs(data.standard_deviation()[channel] - pixels.std(false).item<double>()) < check.tolerance);
   }
 
-  const auto* described = static_cast<const weft_task_1*>(plugin.component->find_interface(WEFT_TASK_1));
-  REQUIRE(described != nullptr);
-  detail::StringWriter out;
-  detail::StringWriter error;
-  detail::check(described->describe(instance.handle().instance, out, error), error);
-  const Json description = Json::parse(out.text());
-  REQUIRE(Task::from_json(description).to_json() == task.to_json());
-  REQUIRE(description.at("splits").at("train") == data.train().size());
-  REQUIRE(description.at("splits").at("validation") == data.validation().size());
+  check_description(instance, task, data.train().size(), data.validation().size());
 
   const Instance final_instance(plugin, args, {.study = {{"phase", "final"}}});
   const Dataset& final_data = dataset_of(final_instance);

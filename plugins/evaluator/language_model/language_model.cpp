@@ -1,0 +1,96 @@
+// Trains the candidate as a language model and measures how well it predicts a held-out text, as perplexity: e to the
+// mean cross-entropy of the next token.
+//
+// The text is read in order, `batch_size` streams of it side by side, by truncated back-propagation through time:
+// states go on from sequence to sequence, gradients do not (Mikolov et al. 2010; Zaremba et al. 2014, "Recurrent Neural
+// Network Regularization"). Dropout and its variants are operations of the architecture. In a search the network is
+// trained on the train split and measured on the validation split; in the final phase, trained on both (or on train
+// alone, use_validation), it is measured on the test split once, at the end.
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "weft/plugin.hpp"
+#include "weft/torch/network.hpp"
+#include "weft/torch/text.hpp"
+#include "weft/torch/training.hpp"
+#include "weft/torch/training_trial.hpp"
+
+namespace {
+
+// Beside each loss its perplexity.
+weft::Json with_perplexity(weft::Json report) {
+  for (const std::string split : {"train", "validation", "test"}) {
+    const auto loss = report.find(split + "_loss");
+    if (loss != report.end()) report[split + "_perplexity"] = std::exp(loss->get<double>());
+  }
+  return report;
+}
+
+class LanguageModel final : public weft::Evaluator {
+ public:
+  explicit LanguageModel(const weft::Context& context)
+      : arguments_(context.configuration()),
+        use_validation_(context.get<bool>("use_validation")),
+        data_fraction_(context.get<double>("data_fraction")),
+        final_(context.final_phase()),
+        space_(context.space()),
+        text_(weft::text_dataset(context)),
+        device_(weft::claim_device()) {
+    for (const char* name : {"use_validation", "data_fraction"}) arguments_.erase(name);
+    // Members of a recipe that are about images.
+    arguments_.update({{"crop_padding", 0}, {"flip", false}, {"cutout", 0}});
+    // Of every trial: better found out before the first.
+    weft::check(weft::Recipe::from_json(arguments_), training_data({}), device_);
+  }
+
+  weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
+    const weft::Candidate candidate = space_.decode(request.genotype);
+    const weft::Recipe recipe = weft::recipe_of(arguments_, candidate, request.fidelity);
+    weft::Network network(candidate.architecture, request.rng.derive("weights"));
+    network.to(device_);
+    weft::adopt_checkpoint(request);
+    const weft::TextData data = training_data(request.fidelity);
+    const weft::TrainingResult training =
+        weft::train(network, data, recipe, request.rng.derive("training"),
+                    {.folder = request.folder,
+                     .report = [&](const weft::Json& report) { return reporter.report(with_perplexity(report)); },
+                     .device = device_});
+
+    std::vector<weft::Json> curve;
+    for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(with_perplexity(epoch.to_json()));
+    weft::Json metrics = curve.back();
+    metrics["epochs"] = curve.size();
+    metrics["parameters"] = candidate.architecture.cost().parameters;
+    for (const char* name : {"epoch", "lr", "seconds"}) metrics.erase(name);
+    if (final_ && training.state == weft::TrialState::complete) {
+      const weft::Score score = weft::evaluate_text(network, text_.test(), data.positions, device_);
+      metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});
+    }
+    if (request.folder) weft::leave_files(*request.folder, network, curve, training.state);
+    return {training.state, with_perplexity(std::move(metrics))};
+  }
+
+ private:
+  weft::TextData training_data(const weft::Fidelity& fidelity) const {
+    weft::TextData data{text_.train(), text_.validation(), text_.task().input.height};
+    if (final_ && use_validation_) data = {at::cat({text_.train(), text_.validation()}), {}, data.positions};
+    data.train = data.train.narrow(0, 0, weft::examples_of(data.train.numel(), data_fraction_, fidelity));
+    return data;
+  }
+
+  weft::Json arguments_;  // a training recipe
+  bool use_validation_;
+  double data_fraction_;
+  bool final_;
+  weft::SpaceRef space_;
+  const weft::TextDataset& text_;
+  c10::Device device_;
+};
+
+}  // namespace
+
+WEFT_PLUGIN(weft::component<LanguageModel>("language_model"))
