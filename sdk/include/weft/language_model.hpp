@@ -1,0 +1,115 @@
+// The network around a recurrent cell that predicts, at every position of a text, the token that follows:
+//
+//   tokens (T x 1) -> embedding -> dropout -> layers x (recurrent -> dropout) -> linear, to the vocabulary
+//
+// Zaremba, Sutskever, Vinyals 2014, "Recurrent Neural Network Regularization": dropout is on the connections between
+// layers alone. Gal, Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks":
+// one mask for all positions, also of the recurrent connections, and whole tokens left out.
+//
+// Called by spaces of recurrent cells: constructed once, build() in decode. Const members may be called from any
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "weft/architecture.hpp"
+#include "weft/context.hpp"
+
+namespace weft {
+
+class LanguageModel {
+ public:
+  // The attributes `cell` and `states` of the operation `recurrent`, for a cell of `features` units that reads
+  // `inputs`.
+  using Cell = std::function<Attributes(std::int64_t inputs, std::int64_t features)>;
+
+  // From the parameters layers, features, embedding_features (may be absent), dropout, dropout_kind, embedding_dropout,
+  // state_dropout and match_parameters. The last, if not 0, chooses the features in place of the parameter: as many as
+  // the network around `cell` can have without more parameters than that. Throws InvalidInput if it has more with one
+  // feature, and if the task is not one of texts.
+  LanguageModel(const Context& context, const Cell& cell)
+      : layers_(context.get<int>("layers")),
+        features_(context.get<std::int64_t>("features")),
+        dropout_(context.get<double>("dropout")),
+        dropout_operation_(context.get<std::string>("dropout_kind") == "locked" ? "locked_dropout" : "dropout"),
+        embedding_dropout_(context.get<double>("embedding_dropout")),
+        state_dropout_(context.get<double>("state_dropout")),
+        task_(context.task()) {
+    if (context.configuration().contains("embedding_features")) {
+      embedding_features_ = context.get<std::int64_t>("embedding_features");
+    }
+    if (task_.input.kind != Shape::Kind::sequence || task_.input.channels != 1) {
+      throw InvalidInput("the task's input is " + task_.input.to_string() +
+                         "; a language model needs a sequence of token numbers, positions x 1: the data set must be "
+                         "one of texts");
+    }
+    const auto limit = context.get<std::int64_t>("match_parameters");
+    if (limit > 0) features_ = most_features(cell, limit);
+  }
+
+  Architecture build(const Cell& cell) const { return build(cell, features_); }
+
+ private:
+  Architecture build(const Cell& cell, std::int64_t features) const {
+    ArchitectureBuilder graph;
+    NodeId x = graph.input(task_.input);
+    {
+      const auto group = graph.group("embedding");
+      x = graph.add("embedding",
+                    {{"vocabulary", task_.classes},
+                     {"features", embedding_features_.value_or(features)},
+                     {"dropout", embedding_dropout_}},
+                    {x});
+      x = drop(graph, x);
+    }
+    for (int layer = 1; layer <= layers_; ++layer) {
+      const auto group = graph.group("layer " + std::to_string(layer));
+      Attributes recurrent = cell(graph.shape(x).channels, features);
+      recurrent["state_dropout"] = state_dropout_;
+      x = drop(graph, graph.add("recurrent", std::move(recurrent), {x}));
+    }
+    const auto group = graph.group("decoder");
+    x = graph.add("linear", {{"features", task_.classes}}, {x});
+    return std::move(graph).build(x);
+  }
+
+  NodeId drop(ArchitectureBuilder& graph, NodeId input) const {
+    if (dropout_ == 0.0) return input;
+    return graph.add(dropout_operation_, {{"probability", dropout_}}, {input});
+  }
+
+  std::int64_t most_features(const Cell& cell, std::int64_t limit) const {
+    const auto parameters = [&](std::int64_t features) { return build(cell, features).cost().parameters; };
+    const std::int64_t least = parameters(1);
+    if (least > limit) {
+      throw InvalidInput("/match_parameters is " + std::to_string(limit) + "; must be at least " +
+                         std::to_string(least) + ", which the network has with one feature");
+    }
+    std::int64_t fits = 1;
+    std::int64_t exceeds = 2;
+    while (parameters(exceeds) <= limit) {
+      fits = exceeds;
+      exceeds *= 2;
+    }
+    while (exceeds - fits > 1) {
+      const std::int64_t middle = (fits + exceeds) / 2;
+      (parameters(middle) <= limit ? fits : exceeds) = middle;
+    }
+    return fits;
+  }
+
+  int layers_;
+  std::int64_t features_;
+  std::optional<std::int64_t> embedding_features_;  // as many as features_ unless given
+  double dropout_;
+  std::string dropout_operation_;
+  double embedding_dropout_;
+  double state_dropout_;
+  Task task_;
+};
+
+}  // namespace weft
