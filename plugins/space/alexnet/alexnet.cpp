@@ -14,6 +14,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -26,29 +27,17 @@ struct Convolution {
   std::int64_t kernel;
 };
 
-std::vector<std::string> texts(const std::vector<std::int64_t>& numbers) {
-  std::vector<std::string> written;
-  written.reserve(numbers.size());
-  for (const std::int64_t number : numbers) written.push_back(std::to_string(number));
-  return written;
-}
-
 class AlexNet final : public weft::DecisionSpace {
  public:
   explicit AlexNet(const weft::Context& context)
-      : filters_(texts(context.get<std::vector<std::int64_t>>("filters"))),
-        kernels_(texts(context.get<std::vector<std::int64_t>>("kernels"))),
+      : filters_(weft::ordinal_options(context.get<std::vector<std::int64_t>>("filters"))),
+        kernels_(weft::ordinal_options(context.get<std::vector<std::int64_t>>("kernels"))),
         pooled_(context.get<std::size_t>("convolutions")),
         stem_stride_(context.get<std::int64_t>("stem_stride")),
         neurons_(context.get<std::vector<std::int64_t>>("neurons")),
         dropout_(context.get<double>("dropout")),
         task_(context.task()) {
-    for (const std::int64_t kernel : context.get<std::vector<std::int64_t>>("kernels")) {
-      if (kernel % 2 == 0) {
-        throw weft::InvalidInput("/kernels holds " + std::to_string(kernel) +
-                                 "; must be odd, since padding keeps the extent of the map");
-      }
-    }
+    weft::require::odd(context.get<std::vector<std::int64_t>>("kernels"), "kernels");
     for (const std::size_t convolution : context.get<std::vector<std::size_t>>("pools")) {
       if (convolution > pooled_.size()) {
         throw weft::InvalidInput("/pools holds " + std::to_string(convolution) + "; must not exceed /convolutions, " +
@@ -56,7 +45,11 @@ class AlexNet final : public weft::DecisionSpace {
       }
       pooled_[convolution - 1] = true;
     }
-    check_extent();
+    // A pooling needs 2 n + 1 pixels to leave n.
+    const auto pools = static_cast<std::size_t>(std::count(pooled_.begin(), pooled_.end(), true));
+    const std::int64_t before_pools = weft::require::before_halvings(pools + 1) - 1;
+    weft::require::image(task_.input, "alexnet", weft::require::before_stride(before_pools, stem_stride_),
+                         "give fewer /pools, a smaller /stem_stride");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -109,24 +102,6 @@ class AlexNet final : public weft::DecisionSpace {
   }
 
  private:
-  void check_extent() const {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; alexnet needs an image, channels x height x width");
-    }
-    std::int64_t extent = (std::min(task_.input.height, task_.input.width) + stem_stride_ - 1) / stem_stride_;
-    for (std::size_t i = 0; i < pooled_.size(); ++i) {
-      if (!pooled_[i]) continue;
-      if (extent < 3) {
-        throw weft::InvalidInput("/pools holds " + std::to_string(i + 1) + ", but an input of " +
-                                 task_.input.to_string() + " has shrunk to an extent of " + std::to_string(extent) +
-                                 " there; must be at least 3, the kernel of the pooling; give fewer /pools, a smaller "
-                                 "/stem_stride or larger images");
-      }
-      extent = (extent - 3) / 2 + 1;
-    }
-  }
-
   std::vector<Convolution> to_convolutions(const weft::Genotype& genotype) const {
     walk(genotype);
     const auto number = [&](std::size_t at, const std::vector<std::string>& options) {

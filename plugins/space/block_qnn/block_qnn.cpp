@@ -8,6 +8,7 @@
 // draws the type first, since among all tuples the terminal is so rare that nearly every block would have T layers.
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -27,6 +29,12 @@ using weft::NodeId;
 // Numbered as in the paper's Table 1.
 enum class Type { convolution = 1, max_pooling, average_pooling, identity, addition, concatenation, terminal };
 
+std::string to_code(const std::array<std::int64_t, 5>& tuple) {
+  std::string text;
+  for (const std::int64_t part : tuple) text += (text.empty() ? "(" : ",") + std::to_string(part);
+  return text + ")";
+}
+
 // A tuple without its index. Layer 0 is the block's input.
 struct Layer {
   Type type = Type::terminal;
@@ -36,15 +44,9 @@ struct Layer {
 
   bool merges() const { return type == Type::addition || type == Type::concatenation; }
   std::string code(std::size_t index) const {
-    std::string text = "(" + std::to_string(index);
-    for (const std::int64_t part : {static_cast<std::int64_t>(type), kernel, static_cast<std::int64_t>(first),
-                                    static_cast<std::int64_t>(second)}) {
-      text += ',';
-      text += std::to_string(part);
-    }
-    return text + ")";
+    return to_code({static_cast<std::int64_t>(index), static_cast<std::int64_t>(type), kernel,
+                    static_cast<std::int64_t>(first), static_cast<std::int64_t>(second)});
   }
-  friend bool operator==(const Layer&, const Layer&) = default;
 };
 
 // A layer's type and kernel: all but its predecessors.
@@ -81,6 +83,7 @@ NodeId project(ArchitectureBuilder& graph, NodeId input, std::int64_t filters) {
 }
 
 NodeId concatenate(ArchitectureBuilder& graph, const std::vector<NodeId>& inputs, std::int64_t filters) {
+  const auto group = graph.own_group("concat");
   return project(graph, graph.add("concat", {}, inputs), filters);
 }
 
@@ -127,9 +130,7 @@ NodeId add_block(ArchitectureBuilder& graph, NodeId input, const std::vector<Lay
   for (std::size_t index = 1; index < values.size(); ++index) {
     if (!read[index]) unread.push_back(values[index]);
   }
-  if (unread.size() == 1) return unread.front();
-  const auto group = graph.group("output");
-  return concatenate(graph, unread, filters);
+  return unread.size() == 1 ? unread.front() : concatenate(graph, unread, filters);
 }
 
 class BlockQnn final : public weft::DecisionSpace {
@@ -141,14 +142,8 @@ class BlockQnn final : public weft::DecisionSpace {
         task_(context.task()) {
     const auto layers = context.get<std::size_t>("layers");
     for (std::size_t index = 1; index <= layers + 1; ++index) offered_.push_back(layers_at(index, layers));
-    if (!task_.input.is_image() || filters_.size() > 62 ||
-        std::min(task_.input.height, task_.input.width) >> (filters_.size() - 1) == 0) {
-      throw weft::InvalidInput(
-          "the task's input is " + task_.input.to_string() + "; block_qnn halves an image between its " +
-          std::to_string(filters_.size()) +
-          " stages and needs both extents to be at least 2 to the power of the poolings; give fewer "
-          "/filters, or larger images");
-    }
+    weft::require::image(task_.input, "block_qnn", weft::require::before_halvings(filters_.size() - 1),
+                         "give fewer stages in /filters");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -239,12 +234,8 @@ class BlockQnn final : public weft::DecisionSpace {
     bool ended = false;
     for (std::size_t index = 1; !ended; ++index) {
       if (index > 1) reader.accept(",");
-      const Layer layer = read_layer(reader, index);
-      const std::vector<Layer>& offered = offered_[index - 1];
-      const auto found = std::find(offered.begin(), offered.end(), layer);
-      if (found == offered.end()) refuse(reader, layer, index);
-      genotype.decisions.push_back(static_cast<std::int32_t>(found - offered.begin()));
-      ended = layer.type == Type::terminal;
+      genotype.decisions.push_back(read_layer(reader, index));
+      ended = offered_[index - 1][static_cast<std::size_t>(genotype.decisions.back())].type == Type::terminal;
     }
     if (bracketed) reader.expect("]");
     reader.expect_end();
@@ -302,38 +293,28 @@ class BlockQnn final : public weft::DecisionSpace {
     return rng.choice(options);
   }
 
-  static Layer read_layer(weft::NotationReader& reader, std::size_t index) {
-    std::int64_t parts[5];
-    for (std::size_t i = 0; i < 5; ++i) {
+  std::int32_t read_layer(weft::NotationReader& reader, std::size_t index) const {
+    std::array<std::int64_t, 5> tuple{};
+    for (std::size_t i = 0; i < tuple.size(); ++i) {
       reader.expect(i == 0 ? "(" : ",");
-      parts[i] = reader.integer("a number");
-      const std::int64_t most = i == 1 ? static_cast<std::int64_t>(Type::terminal) : 1000;
-      const std::int64_t least = i == 0 ? static_cast<std::int64_t>(index) : i == 1 ? 1 : 0;
-      if (parts[i] < least || parts[i] > (i == 0 ? least : most)) {
-        reader.fail(i == 0 ? "index " + std::to_string(index) + " before this"
-                           : "a number from " + std::to_string(least) + " to " + std::to_string(most) + " before this");
-      }
+      tuple[i] = reader.integer("a number");
     }
     reader.expect(")");
-    const auto [first, second] = std::minmax(parts[3], parts[4]);
-    Layer layer{static_cast<Type>(parts[1]), parts[2], static_cast<std::size_t>(parts[3]),
-                static_cast<std::size_t>(parts[4])};
-    if (layer.merges()) {
-      layer.first = static_cast<std::size_t>(first);
-      layer.second = static_cast<std::size_t>(second);
-    }
-    return layer;
-  }
-
-  [[noreturn]] void refuse(const weft::NotationReader& reader, const Layer& layer, std::size_t index) const {
-    if (index > layers() && layer.type != Type::terminal) {
-      reader.fail("the terminal instead of " + layer.code(index) + ", since /layers is " + std::to_string(layers()));
+    if (Layer{static_cast<Type>(tuple[1])}.merges() && tuple[3] > tuple[4]) std::swap(tuple[3], tuple[4]);
+    const std::string code = to_code(tuple);
+    const std::vector<Layer>& offered = offered_[index - 1];
+    const auto found =
+        std::find_if(offered.begin(), offered.end(), [&](const Layer& layer) { return layer.code(index) == code; });
+    if (found != offered.end()) return static_cast<std::int32_t>(found - offered.begin());
+    const std::string instead = "before this, instead of " + code + ", ";
+    if (index > layers()) {
+      reader.fail(instead + "the terminal " + Layer{}.code(index) + ", since /layers is " + std::to_string(layers()));
     }
     reader.fail(
-        "before this, instead of " + layer.code(index) +
-        ": convolution (type 1) with kernel 1, 3 or 5, max (2) or average pooling (3) with 1 or 3, identity (4) of "
-        "one earlier layer; addition (5) or concatenation (6) of two different ones; or, after at least one layer, the "
-        "terminal " +
+        instead + "a tuple of layer " + std::to_string(index) +
+        ": convolution (type 1) with kernel 1, 3 or 5, max (2) or average pooling (3) with 1 or 3, identity (4) "
+        "of one earlier layer; addition (5) or concatenation (6) of two different ones; or, after at least one "
+        "layer, the terminal " +
         Layer{}.code(index));
   }
 

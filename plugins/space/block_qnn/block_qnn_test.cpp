@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -41,7 +43,8 @@ std::int64_t convolution(std::int64_t kernel, std::int64_t from, std::int64_t to
   return kernel * kernel * from * to + 2 * to;
 }
 
-// Two branches between concatenations, and a shortcut, like the exemplars of the paper's Figure 2.
+// The exemplars of Zhong et al. 2018, Figure 2, with the codes printed there: a block of several branches and one with
+// a shortcut.
 const std::string branches =
     "(1,4,0,0,0) (2,1,1,1,0) (3,1,3,2,0) (4,1,1,1,0) (5,1,5,4,0) (6,6,0,3,5) (7,2,3,1,0) (8,1,1,7,0) (9,6,0,6,8) "
     "(10,7,0,0,0)";
@@ -111,23 +114,55 @@ TEST_CASE("block_qnn: a block with a shortcut") {
   CHECK(nodes_of(whole, "block 13/layer 4").empty());
 }
 
+// The tuples of both figures by hand: what each layer reads, where "0" is the block's input.
+TEST_CASE("block_qnn: the paper's blocks") {
+  const auto reads = [](const std::string& code) {
+    const weft::Architecture network = decode(one_block, code);
+    std::map<std::string, std::set<std::string>> found;
+    const auto layer = [&](const weft::Node& node) {
+      const std::string prefix = "block 1/layer ";
+      if (!node.group.starts_with(prefix)) return std::string("0");
+      return node.group.substr(prefix.size(), node.group.find('/', prefix.size()) - prefix.size());
+    };
+    for (const weft::Node& node : network.nodes()) {
+      for (const weft::NodeId input : node.inputs) {
+        const std::string to = layer(node);
+        const std::string from = layer(network.node(input));
+        if (to != "0" && to != from) found[to].insert(from);
+      }
+    }
+    return found;
+  };
+  using Reads = std::map<std::string, std::set<std::string>>;
+  CHECK(reads(shortcut) == Reads{{"1", {"0"}}, {"2", {"1"}}, {"3", {"2"}}, {"4", {"1", "3"}}});
+  CHECK(reads(branches) == Reads{{"1", {"0"}},
+                                 {"2", {"1"}},
+                                 {"3", {"2"}},
+                                 {"4", {"1"}},
+                                 {"5", {"4"}},
+                                 {"6", {"3", "5"}},
+                                 {"7", {"1"}},
+                                 {"8", {"7"}},
+                                 {"9", {"6", "8"}}});
+}
+
 TEST_CASE("block_qnn: branches are concatenated and brought back to the width of the block") {
   const weft::Architecture network = decode(one_block, branches);
   CHECK(network.cost().parameters == (9 * 3 * 8 + 8) + 3 * convolution(1, 8, 8) + convolution(3, 8, 8) +
                                          convolution(5, 8, 8) + 2 * convolution(1, 16, 8) + (8 * 10 + 10));
-  CHECK(nodes_of(network, "block 1/layer 6").front().shape.channels == 16);
-  CHECK(nodes_of(network, "block 1/layer 9").back().shape == weft::Shape::image(8, 32, 32));
+  CHECK(nodes_of(network, "block 1/layer 6/concat").front().shape.channels == 16);
+  CHECK(nodes_of(network, "block 1/layer 9/concat").back().shape == weft::Shape::image(8, 32, 32));
 }
 
 TEST_CASE("block_qnn: layers that nobody reads are the block's output") {
   const weft::Architecture network = decode(one_block, "(1,1,1,0,0) (2,2,3,1,0) (3,3,3,1,0) (4,7,0,0,0)");
-  const std::vector<weft::Node> output = nodes_of(network, "block 1/output");
-  REQUIRE(output.front().operation == "concat");
-  CHECK(network.node(output.front().inputs[0]).operation == "max_pool");
-  CHECK(network.node(output.front().inputs[1]).operation == "avg_pool");
+  const std::vector<weft::Node> output = nodes_of(network, "block 1/concat");
+  REQUIRE(output.size() == 4);  // concat, ReLU, convolution, batch norm
+  CHECK(network.node(output.front().inputs.at(0)).operation == "max_pool");
+  CHECK(network.node(output.front().inputs.at(1)).operation == "avg_pool");
   CHECK(output.back().shape.channels == 8);
   // A single one is the output as it is.
-  CHECK(nodes_of(decode(one_block, "(1,1,1,0,0) (2,7,0,0,0)"), "block 1/output").empty());
+  CHECK(nodes_of(decode(one_block, "(1,1,1,0,0) (2,7,0,0,0)"), "block 1/concat").empty());
 }
 
 TEST_CASE("block_qnn: samples are short blocks as well as long ones") {
@@ -180,17 +215,24 @@ TEST_CASE("block_qnn: notation and encoding") {
 }
 
 TEST_CASE("block_qnn: what is malformed or does not fit is refused with its place") {
-  using Catch::Contains;
   const Instance instance = open_space({{"layers", 2}});
   const weft::SpaceRef space(instance.handle());
-  CHECK_THROWS_WITH(space.parse("(1,1,3,0,0)"), Contains("found the end"));
-  CHECK_THROWS_WITH(space.parse("(2,1,3,0,0)"), Contains("index 1 before this"));
-  CHECK_THROWS_WITH(space.parse("(1,8,3,0,0)"), Contains("from 1 to 7"));
-  CHECK_THROWS_WITH(space.parse("(1,1,7,0,0) (2,7,0,0,0)"), Contains("(1,1,7,0,0)") && Contains("kernel 1, 3 or 5"));
-  CHECK_THROWS_WITH(space.parse("(1,1,3,1,0) (2,7,0,0,0)"), Contains("earlier layer"));
-  CHECK_THROWS_WITH(space.parse("(1,7,0,0,0)"), Contains("after at least one layer"));
-  CHECK_THROWS_WITH(space.parse("(1,4,0,0,0) (2,5,0,1,1) (3,7,0,0,0)"), Contains("two different ones"));
-  CHECK_THROWS_WITH(space.parse("(1,4,0,0,0) (2,4,0,0,0) (3,4,0,0,0)"), Contains("/layers is 2"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {3, 32, 3}), Contains("3 x 32 x 3") && Contains("fewer /filters"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Contains("halves an image"));
+  CHECK_THROWS_WITH(space.parse("(1,1,3,0,0)"), ContainsSubstring("found the end"));
+  CHECK_THROWS_WITH(space.parse("(2,1,3,0,0)"), ContainsSubstring("instead of (2,1,3,0,0), a tuple of layer 1"));
+  CHECK_THROWS_WITH(space.parse("(1,8,3,0,0)"), ContainsSubstring("instead of (1,8,3,0,0)"));
+  CHECK_THROWS_WITH(space.parse("(1,1,7,0,0) (2,7,0,0,0)"),
+                    ContainsSubstring("(1,1,7,0,0)") && ContainsSubstring("kernel 1, 3 or 5"));
+  CHECK_THROWS_WITH(space.parse("(1,1,3,1,0) (2,7,0,0,0)"), ContainsSubstring("earlier layer"));
+  CHECK_THROWS_WITH(space.parse("(1,7,0,0,0)"), ContainsSubstring("after at least one layer"));
+  CHECK_THROWS_WITH(space.parse("(1,4,0,0,0) (2,5,0,1,1) (3,7,0,0,0)"), ContainsSubstring("two different ones"));
+  CHECK_THROWS_WITH(space.parse("(1,4,0,0,0) (2,4,0,0,0) (3,4,0,0,0)"), ContainsSubstring("/layers is 2"));
+}
+
+// Between three stages an image is halved twice.
+TEST_CASE("block_qnn: an image that is pooled away is refused") {
+  CHECK_NOTHROW(open_space(Json::object(), {3, 32, 4}));
+  CHECK_THROWS_WITH(open_space(Json::object(), {3, 32, 3}),
+                    ContainsSubstring("3 x 32 x 3; block_qnn needs an image of at least 4 x 4") &&
+                        ContainsSubstring("fewer stages in /filters"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("block_qnn needs an image"));
 }

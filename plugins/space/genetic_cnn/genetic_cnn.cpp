@@ -5,13 +5,13 @@
 // 1. The stages are the decisions' steps, since crossover exchanges them whole (section 3.2.4). Where the paper leaves
 // room (kernel of a stage's input, kernel of the pooling, what precedes the classifier) there are options.
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -49,16 +49,16 @@ NodeId sum(ArchitectureBuilder& graph, const std::vector<NodeId>& terms) {
   return terms.size() == 1 ? terms.front() : graph.add("add", {}, terms);
 }
 
-// The default nodes and the encoded ones. An isolated node is none; without any other the default output is none
-// either, and the stage is a single convolution (section 3.1.2).
+// Node 0 is the stage's default input and node K + 1 its default output, as in the paper's Figure 1. An isolated node
+// is none; without any other the default output is none either, and the stage is a single convolution (section 3.1.2).
 NodeId add_stage(ArchitectureBuilder& graph, NodeId input, const Stage& stage, std::int64_t input_kernel) {
-  const auto convolve = [&](const std::string& name, NodeId from, std::int64_t kernel) {
-    const auto group = graph.group(name);
-    return blocks::conv_bn_relu(graph, from, blocks::Convolution::square(stage.filters, kernel));
+  const auto add_node = [&](std::size_t number, const std::vector<NodeId>& terms) {
+    const auto group = graph.group("node " + std::to_string(number));
+    const std::int64_t kernel = number == 0 ? input_kernel : 3;
+    return blocks::conv_bn_relu(graph, sum(graph, terms), blocks::Convolution::square(stage.filters, kernel));
   };
-  const NodeId first = convolve("input", input, input_kernel);
-  std::vector<NodeId> values = {first};
-  std::vector<NodeId> without_successor;
+  std::vector<NodeId> values = {add_node(0, {input})};
+  std::vector<NodeId> unread;
   for (std::size_t node = 1; node <= stage.nodes; ++node) {
     const std::vector<std::size_t> predecessors = stage.predecessors(node);
     const bool read = stage.has_successor(node);
@@ -67,13 +67,12 @@ NodeId add_stage(ArchitectureBuilder& graph, NodeId input, const Stage& stage, s
       continue;
     }
     std::vector<NodeId> terms;
-    terms.reserve(predecessors.size());
     for (const std::size_t from : predecessors) terms.push_back(values[from]);
-    if (terms.empty()) terms.push_back(first);
-    values.push_back(convolve("node " + std::to_string(node), sum(graph, terms), 3));
-    if (!read) without_successor.push_back(values.back());
+    if (terms.empty()) terms.push_back(values[0]);
+    values.push_back(add_node(node, terms));
+    if (!read) unread.push_back(values.back());
   }
-  return without_successor.empty() ? first : convolve("output", sum(graph, without_successor), 3);
+  return unread.empty() ? values[0] : add_node(stage.nodes + 1, unread);
 }
 
 class GeneticCnn final : public weft::DecisionSpace {
@@ -91,7 +90,8 @@ class GeneticCnn final : public weft::DecisionSpace {
                                " entries; must have one for each of the " + std::to_string(nodes_.size()) +
                                " stages in /nodes");
     }
-    check_extent();
+    weft::require::image(task_.input, "genetic_cnn", weft::require::before_halvings(nodes_.size()),
+                         "give fewer stages in /nodes and /filters");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -154,18 +154,6 @@ class GeneticCnn final : public weft::DecisionSpace {
     if (reader.accept("1")) return 1;
     if (reader.accept("0")) return 0;
     reader.fail("0 or 1, whether node " + std::to_string(from) + " feeds node " + std::to_string(to));
-  }
-
-  // Every stage ends in a pooling that halves the map.
-  void check_extent() const {
-    if (!task_.input.is_image() || nodes_.size() > 62 ||
-        std::min(task_.input.height, task_.input.width) >> nodes_.size() == 0) {
-      throw weft::InvalidInput(
-          "the task's input is " + task_.input.to_string() + "; genetic_cnn halves an image once in each of " +
-          std::to_string(nodes_.size()) +
-          " stages and needs both extents to be at least 2 to that power; give fewer /nodes and /filters, or "
-          "larger images");
-    }
   }
 
   std::vector<Stage> to_stages(const weft::Genotype& genotype) const {

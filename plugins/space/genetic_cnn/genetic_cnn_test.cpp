@@ -68,33 +68,40 @@ TEST_CASE("genetic_cnn: lengths of the codes") {
   CHECK(bits({3, 5}, {20, 50}) == 13);
 }
 
-// The two-stage network of the paper's Figure 1.
+// The two-stage network of Xie, Yuille 2017, Figure 1. Node 2 of its second stage is isolated.
 TEST_CASE("genetic_cnn: a code becomes stages") {
   const Instance instance = open_space({{"nodes", {4, 5}}, {"filters", {4, 8}}});
   const weft::SpaceRef space(instance.handle());
   const weft::Architecture network = space.decode(space.parse("1-00-111|0-10-000-0011")).architecture;
-  CHECK(feeding(network, "stage 1", "node 1") == Names{"input"});
+  CHECK(feeding(network, "stage 1", "node 1") == Names{"node 0"});
   CHECK(feeding(network, "stage 1", "node 2") == Names{"node 1"});
-  CHECK(feeding(network, "stage 1", "node 3") == Names{"input"});
+  CHECK(feeding(network, "stage 1", "node 3") == Names{"node 0"});
   CHECK(feeding(network, "stage 1", "node 4") == Names{"node 1", "node 2", "node 3"});
-  CHECK(feeding(network, "stage 1", "output") == Names{"node 4"});
-  CHECK(feeding(network, "stage 1", "pool") == Names{"output"});
-  CHECK(feeding(network, "stage 2", "input") == Names{"output"});
-  CHECK(feeding(network, "stage 2", "node 1") == Names{"input"});
-  CHECK(feeding(network, "stage 2", "node 2").empty());  // isolated
+  CHECK(feeding(network, "stage 1", "node 5") == Names{"node 4"});
+  CHECK(feeding(network, "stage 1", "pool") == Names{"node 5"});
+  CHECK(feeding(network, "stage 2", "node 0") == Names{"node 5"});
+  CHECK(feeding(network, "stage 2", "node 1") == Names{"node 0"});
+  CHECK(feeding(network, "stage 2", "node 2").empty());
   CHECK(feeding(network, "stage 2", "node 3") == Names{"node 1"});
-  CHECK(feeding(network, "stage 2", "node 4") == Names{"input"});
+  CHECK(feeding(network, "stage 2", "node 4") == Names{"node 0"});
   CHECK(feeding(network, "stage 2", "node 5") == Names{"node 3", "node 4"});
-  CHECK(feeding(network, "stage 2", "output") == Names{"node 5"});
+  CHECK(feeding(network, "stage 2", "node 6") == Names{"node 5"});
 }
 
-TEST_CASE("genetic_cnn: what is not read goes to the stage's output") {
+// Decoded by hand. 1-01-101: 1->2, 2->3, 1->4, 3->4, a chain with a shortcut over two nodes.
+TEST_CASE("genetic_cnn: codes of one stage") {
   const Instance instance = open_space({{"nodes", {4}}, {"filters", {4}}});
   const weft::SpaceRef space(instance.handle());
-  const weft::Architecture network = space.decode(space.parse("1-10-010")).architecture;
-  CHECK(feeding(network, "stage 1", "node 3") == Names{"node 1"});
-  CHECK(feeding(network, "stage 1", "node 4") == Names{"node 2"});
-  CHECK(feeding(network, "stage 1", "output") == Names{"node 3", "node 4"});
+  const auto feeds = [&](const std::string& code) {
+    const weft::Architecture network = space.decode(space.parse(code)).architecture;
+    std::vector<Names> found;
+    for (int node = 1; node <= 5; ++node) found.push_back(feeding(network, "stage 1", "node " + std::to_string(node)));
+    return found;
+  };
+  CHECK(feeds("1-01-101") == std::vector<Names>{{"node 0"}, {"node 1"}, {"node 2"}, {"node 1", "node 3"}, {"node 4"}});
+  // What nobody reads goes to the default output.
+  CHECK(feeds("1-10-010") == std::vector<Names>{{"node 0"}, {"node 1"}, {"node 1"}, {"node 2"}, {"node 3", "node 4"}});
+  CHECK(feeds("0-00-000") == std::vector<Names>(5));
 }
 
 TEST_CASE("genetic_cnn: what networks cost") {
@@ -146,13 +153,21 @@ TEST_CASE("genetic_cnn: decisions, notation and encoding") {
 }
 
 TEST_CASE("genetic_cnn: what is malformed or does not fit is refused") {
-  using Catch::Contains;
   const Instance instance = open_space({{"nodes", {3}}, {"filters", {4}}});
   const weft::SpaceRef space(instance.handle());
-  CHECK_THROWS_WITH(space.parse("1-2"), Contains("position 2") && Contains("whether node 1 feeds node 3"));
-  CHECK_THROWS_WITH(space.parse("1-01|1"), Contains("expected the end"));
-  CHECK_THROWS_WITH(space.parse("1"), Contains("nodes in the stages: [3]"));
-  CHECK_THROWS_WITH(open_space({{"nodes", {3, 4}}}), Contains("/filters has 3 entries") && Contains("2 stages"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {3, 32, 7}), Contains("3 x 32 x 7") && Contains("fewer /nodes"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Contains("halves an image"));
+  CHECK_THROWS_WITH(space.parse("1-2"),
+                    ContainsSubstring("position 2") && ContainsSubstring("whether node 1 feeds node 3"));
+  CHECK_THROWS_WITH(space.parse("1-01|1"), ContainsSubstring("expected the end"));
+  CHECK_THROWS_WITH(space.parse("1"), ContainsSubstring("nodes in the stages: [3]"));
+  CHECK_THROWS_WITH(open_space({{"nodes", {3, 4}}}),
+                    ContainsSubstring("/filters has 3 entries") && ContainsSubstring("2 stages"));
+}
+
+// Three stages halve an image three times.
+TEST_CASE("genetic_cnn: an image that is pooled away is refused") {
+  CHECK_NOTHROW(open_space(Json::object(), {3, 32, 8}));
+  CHECK_THROWS_WITH(open_space(Json::object(), {3, 32, 7}),
+                    ContainsSubstring("3 x 32 x 7; genetic_cnn needs an image of at least 8 x 8") &&
+                        ContainsSubstring("fewer stages"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("genetic_cnn needs an image"));
 }

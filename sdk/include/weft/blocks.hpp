@@ -20,6 +20,9 @@ inline NodeId batch_norm(ArchitectureBuilder& graph, NodeId input, bool affine =
   return graph.add("batch_norm", {{"affine", affine}}, {input});
 }
 
+// Batch norm - ReLU.
+inline NodeId bn_relu(ArchitectureBuilder& graph, NodeId input) { return relu(graph, batch_norm(graph, input)); }
+
 struct Convolution {
   std::int64_t channels = 0;
   std::int64_t kernel_height = 1, kernel_width = 1;
@@ -31,6 +34,11 @@ struct Convolution {
   static Convolution square(std::int64_t channels, std::int64_t kernel, std::int64_t stride = 1,
                             std::int64_t dilation = 1) {
     return {channels, kernel, kernel, stride, stride, dilation};
+  }
+  // Of an input with as many channels.
+  static Convolution depthwise(std::int64_t channels, std::int64_t kernel, std::int64_t stride = 1,
+                               std::int64_t dilation = 1) {
+    return {channels, kernel, kernel, stride, stride, dilation, channels};
   }
 };
 
@@ -48,6 +56,11 @@ inline NodeId convolution(ArchitectureBuilder& graph, NodeId input, const Convol
                    {input});
 }
 
+// Convolution - batch norm.
+inline NodeId conv_bn(ArchitectureBuilder& graph, NodeId input, const Convolution& c) {
+  return batch_norm(graph, convolution(graph, input, c));
+}
+
 // ReLU - convolution - batch norm.
 inline NodeId relu_conv_bn(ArchitectureBuilder& graph, NodeId input, const Convolution& c, bool affine = true) {
   return batch_norm(graph, convolution(graph, relu(graph, input), c), affine);
@@ -55,7 +68,7 @@ inline NodeId relu_conv_bn(ArchitectureBuilder& graph, NodeId input, const Convo
 
 // Convolution - batch norm - ReLU.
 inline NodeId conv_bn_relu(ArchitectureBuilder& graph, NodeId input, const Convolution& c) {
-  return relu(graph, batch_norm(graph, convolution(graph, input, c)));
+  return bn_relu(graph, convolution(graph, input, c));
 }
 
 // ReLU - depthwise kernel x kernel - pointwise to `channels` - batch norm.
@@ -63,9 +76,8 @@ inline NodeId relu_depthwise_pointwise_bn(ArchitectureBuilder& graph, NodeId inp
                                           std::int64_t kernel, std::int64_t stride, std::int64_t dilation,
                                           bool affine = true) {
   const std::int64_t width = graph.shape(input).channels;
-  Convolution depthwise = Convolution::square(width, kernel, stride, dilation);
-  depthwise.groups = width;
-  const NodeId spatial = convolution(graph, relu(graph, input), depthwise);
+  const NodeId spatial =
+      convolution(graph, relu(graph, input), Convolution::depthwise(width, kernel, stride, dilation));
   return batch_norm(graph, convolution(graph, spatial, Convolution::square(channels, 1)), affine);
 }
 
@@ -114,16 +126,19 @@ inline NodeId factorized_conv(ArchitectureBuilder& graph, NodeId input, std::int
   return batch_norm(graph, column, affine);
 }
 
-// kernel x kernel pooling, padded to keep the extent at stride 1. `operation` is "max_pool" or "avg_pool".
+// kernel x kernel pooling, padded to keep the extent at stride 1 where the kernel is odd. `operation` is "max_pool" or
+// "avg_pool".
 inline NodeId pool(ArchitectureBuilder& graph, NodeId input, const char* operation, std::int64_t kernel,
                    std::int64_t stride = 1) {
   return graph.add(operation, {{"kernel", kernel}, {"stride", stride}, {"padding", (kernel - 1) / 2}}, {input});
 }
 
-// Global average pooling and a linear classifier.
-inline NodeId classifier(ArchitectureBuilder& graph, NodeId input, std::int64_t classes) {
+// Global average pooling, dropout if there is any, and a linear classifier.
+inline NodeId classifier(ArchitectureBuilder& graph, NodeId input, std::int64_t classes, double dropout = 0.0) {
   const auto group = graph.group("classifier");
-  return graph.add("linear", {{"features", classes}}, {graph.add("global_avg_pool", {}, {input})});
+  NodeId features = graph.add("global_avg_pool", {}, {input});
+  if (dropout > 0.0) features = graph.add("dropout", {{"probability", dropout}}, {features});
+  return graph.add("linear", {{"features", classes}}, {features});
 }
 
 // The auxiliary classifier of NASNet and DARTS: ReLU, 5 x 5 average pooling, 1x1 convolution to 128, a convolution over

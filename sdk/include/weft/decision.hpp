@@ -1,7 +1,10 @@
 // One decision of a space: the common currency of controllers, tree search, encodings, mutation and crossover.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weft/abi.h"
@@ -12,7 +15,7 @@ struct Decision {
   enum class Kind {
     categorical = WEFT_CATEGORICAL,
     ordinal = WEFT_ORDINAL,     // options are in order: tree search may bisect them
-    reference = WEFT_REFERENCE  // options name earlier steps: an attention controller may point at them
+    reference = WEFT_REFERENCE  // options name earlier steps, "none" names none: a controller may point at them
   };
 
   std::string name = {};   // unique within the genotype: "normal/block 2/input 1"
@@ -21,5 +24,15 @@ struct Decision {
   std::vector<std::string> options = {};  // at least one
   int step = 0;  // the unit of crossover and of progressive growth; never decreases along a genotype
 };
+
+// Numbers as the options of an ordinal decision: ascending, each once, after `prefix`.
+inline std::vector<std::string> ordinal_options(std::vector<std::int64_t> numbers, std::string_view prefix = {}) {
+  std::sort(numbers.begin(), numbers.end());
+  numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+  std::vector<std::string> options;
+  options.reserve(numbers.size());
+  for (const std::int64_t number : numbers) options.push_back(std::string(prefix) + std::to_string(number));
+  return options;
+}
 
 }  // namespace weft
