@@ -122,7 +122,7 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
     fmt::print(stderr, "{}\n", target.string());
     return done;
   }
-  const Architecture architecture = open.assembly.space().decode(trial.proposal.genotype).architecture;
+  const Architecture architecture = candidate_of(trial.id, open.assembly, open.trials).architecture;
   const DrawingOptions drawing{.whole = options.whole};
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)

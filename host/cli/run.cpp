@@ -49,6 +49,7 @@ class Conduct {
     }
     assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search);
     assembly_->space();
+    check_final_space();
     assembly_->objectives();
     if (isolate_all_) {
       auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search), pipeline_.optimizer.manifest->title(),
@@ -93,6 +94,22 @@ class Conduct {
   const Trials& trials() const { return search_->trials(); }
 
  private:
+  // What the search finds must be a genotype of the final networks' space, too.
+  void check_final_space() {
+    if (!pipeline_.json().value("final", Json::object()).contains("space")) return;
+    Assembly final = assembly_->in(Phase::final);
+    Rng rng = Rng(pipeline_.seed()).derive("final space");
+    const Genotype genotype = assembly_->space().sample(rng);
+    try {
+      final.space().decode_text(genotype);
+    } catch (const InvalidInput& error) {
+      throw InvalidInput(fmt::format(
+          "{}: /final/space/args do not build a network from a genotype of /space; change only what leaves its "
+          "decisions as they are. {}: {}",
+          pipeline_.file(), genotype.key(), error.what()));
+    }
+  }
+
   // False when Ctrl-C came first.
   bool searched_whole() {
     try {

@@ -30,7 +30,7 @@ Assembly::~Assembly() {
 }
 
 std::optional<weft_handle> Assembly::role(std::string_view name) {
-  if (name == "space") return part("space", pipeline_.space);
+  if (name == "space") return space_part();
   if (name == "dataset" && pipeline_.dataset) return part("dataset", *pipeline_.dataset);
   return {};
 }
@@ -43,7 +43,10 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   auto part = std::make_unique<Part>(Part{this, key, use.manifest});
   part->component = &open_component(*use.manifest);
 
+  Json objectives = Json::array();
+  for (const ObjectiveUse& objective : pipeline_.objectives) objectives.push_back({{"name", objective.manifest->name}});
   Json study = {{"phase", phase_ == Phase::final ? "final" : "search"},
+                {"objectives", std::move(objectives)},
                 {"budget", pipeline_.json().at("budget")},
                 {"slots", std::max<std::size_t>(1, pipeline_.slots.size())}};
   if (!task_.is_null()) study["task"] = task_;
@@ -87,7 +90,12 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   return {parts_.back()->component, parts_.back()->instance};
 }
 
-SpaceRef Assembly::space() { return SpaceRef(part("space", pipeline_.space)); }
+weft_handle Assembly::space_part() {
+  return phase_ == Phase::final && pipeline_.final ? part("final/space", pipeline_.final->space)
+                                                   : part("space", pipeline_.space);
+}
+
+SpaceRef Assembly::space() { return SpaceRef(space_part()); }
 OptimizerRef Assembly::optimizer() { return OptimizerRef(part("optimizer", pipeline_.optimizer)); }
 
 EvaluatorRef Assembly::evaluator() {

@@ -27,7 +27,10 @@ class Assembly {
   Assembly(const Assembly&) = delete;
   Assembly& operator=(const Assembly&) = delete;
 
-  SpaceRef space();
+  // The same pipeline and task in another phase.
+  Assembly in(Phase phase) const { return {pipeline_, task_, phase}; }
+
+  SpaceRef space();  // as the final networks are built in the final phase
   OptimizerRef optimizer();
   EvaluatorRef evaluator();  // the final one in the final phase
   std::vector<ObjectiveRef> objectives();
@@ -41,6 +44,7 @@ class Assembly {
 
  private:
   struct Part;
+  weft_handle space_part();
   weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
   std::optional<weft_handle> role(std::string_view name);
 

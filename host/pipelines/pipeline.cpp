@@ -108,7 +108,14 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   if (pipeline.json_.contains("final")) {
     Json& final = pipeline.json_.at("final");
     if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
-    pipeline.final = Final{pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"),
+    Use space = pipeline.space;
+    if (final.contains("space")) {
+      Json args = space.args;
+      args.merge_patch(final.at("space").at("args"));
+      final["space"]["args"] = std::move(args);
+      space = pipeline.use(*space.manifest, "/final/space");
+    }
+    pipeline.final = Final{std::move(space), pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"),
                            final.value("slots", std::vector<std::string>())};
   }
   pipeline.choose_executor();
@@ -116,12 +123,15 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   return pipeline;
 }
 
-// Finds the plugin named at `pointer`, checks its args against its manifest and fills in their defaults.
+// Finds the plugin named at `pointer`.
 Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
-  Json& reference = json_[Json::json_pointer(pointer)];
-  const std::string name = reference.at("name");
-  const Manifest& manifest = catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer));
-  Json& args = reference["args"];
+  const std::string name = json_.at(Json::json_pointer(pointer + "/name"));
+  return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer);
+}
+
+// Checks the args at `pointer` against the plugin's manifest and fills in their defaults.
+Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
+  Json& args = json_[Json::json_pointer(pointer)]["args"];
   if (args.is_null()) args = Json::object();
   fill_defaults(args, manifest.parameters());
   validate(args, manifest.parameters(), file_, pointer + "/args");

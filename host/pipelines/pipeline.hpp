@@ -28,6 +28,7 @@ struct Budget {
 };
 
 struct Final {
+  Use space;  // reads the search's genotypes, and may build other networks from them
   Use evaluator;
   std::size_t top = 1;
   std::vector<std::string> slots;  // empty: all cores for one candidate, one core each for several
@@ -68,6 +69,7 @@ class Pipeline {
 
  private:
   Use use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue);
+  Use use(const Manifest& manifest, const std::string& pointer);
   void check_capabilities(const Catalogue& catalogue) const;
   void choose_executor();
 

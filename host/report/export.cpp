@@ -9,6 +9,15 @@ namespace weft::host {
 
 namespace fs = std::filesystem;
 
+Candidate candidate_of(TrialId id, Assembly& search, const Trials& trials) {
+  const Genotype& genotype = trials.all().at(static_cast<std::size_t>(id)).proposal.genotype;
+  for (const FinalResult& final : trials.finals()) {
+    if (final.trial == id && final.state == TrialState::complete)
+      return search.in(Phase::final).space().decode(genotype);
+  }
+  return search.space().decode(genotype);
+}
+
 std::optional<fs::path> weights_of(const StudyFolder& folder, TrialId id) {
   for (const fs::path& file : {folder.final(id) / "weights.pt", folder.trial(id) / "weights.pt"}) {
     if (fs::exists(file)) return file;
@@ -18,7 +27,7 @@ std::optional<fs::path> weights_of(const StudyFolder& folder, TrialId id) {
 
 void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trials& trials) {
   const Trial& best = *trials.best();
-  const Candidate candidate = assembly.space().decode(best.proposal.genotype);
+  const Candidate candidate = candidate_of(best.id, assembly, trials);
   fs::create_directories(folder.best());
   write_atomically(folder.best() / "architecture.json", candidate.architecture.to_json().dump(1) + "\n");
   write_atomically(folder.best() / "genotype.txt", assembly.space().notation(best.proposal.genotype) + "\n");

@@ -15,6 +15,9 @@ namespace weft::host {
 // say in which that is.
 void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trials& trials);
 
+// A trial's network: that of its final training if it had one, else of the search, whose assembly `search` is.
+Candidate candidate_of(TrialId id, Assembly& search, const Trials& trials);
+
 // The weights of a trial: of its final training if it had one, else of the search; nothing if they were not kept.
 std::optional<std::filesystem::path> weights_of(const StudyFolder& folder, TrialId id);
 

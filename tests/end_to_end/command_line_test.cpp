@@ -105,6 +105,29 @@ TEST_CASE("a training study ends in a trained, saved, drawn network that never s
   CHECK(read_file(folder / "net.pt") == read_file(folder / "study/best/weights.pt"));
 }
 
+TEST_CASE("the final networks may be larger than those of the search, from the same genotypes") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(2, {"cpu:1"});
+  description["final"] = {
+      {"space", {{"args", {{"filters", 8}, {"cells", 2}}}}},
+      {"evaluator", {{"name", "train"}, {"args", {{"epochs", 1}, {"batch_size", 32}, {"crop_padding", 1}}}}}};
+  const Ran ran = run({"run", write_file(folder / "pipeline.json", description.dump()).string(), "--study", "study"},
+                      folder.path());
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  const Json result = Json::parse(read_file(folder / "study/best/result.json"));
+  const Json parameters = result.at("cost").at("parameters");
+  CHECK(parameters > 2 * result.at("metrics").at("parameters").get<int>());
+  CHECK(parameters == result.at("final").at("metrics").at("parameters"));  // those of weights.pt
+  CHECK(run({"export", "study", "--format", "architecture"}, folder.path()).out ==
+        read_file(folder / "study/best/architecture.json"));
+
+  description["final"]["space"]["args"]["blocks"] = 2;
+  const Ran refused = run({"check", write_file(folder / "blocks.json", description.dump()).string()}, folder.path());
+  CHECK(refused.code == 2);
+  CHECK(refused.err.find("/final/space/args do not build a network from a genotype of /space") != std::string::npos);
+}
+
 TEST_CASE("the limit of an objective refuses candidates before they are trained") {
   const TemporaryFolder folder;
   Json description = training_pipeline(3, {"cpu:1"});

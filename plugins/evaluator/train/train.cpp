@@ -3,6 +3,7 @@
 // In a search: trained on the train split, measured on the validation split. In the final phase: trained on both (or on
 // train alone, use_validation), measured on the test split, once, at the end.
 
+#include <algorithm>
 #include <vector>
 
 #include "weft/plugin.hpp"
@@ -20,11 +21,12 @@ class Train final : public weft::Evaluator {
       : arguments_(context.configuration()),
         use_validation_(context.get<bool>("use_validation")),
         data_fraction_(context.get<double>("data_fraction")),
+        best_of_last_(context.get<std::size_t>("best_of_last")),
         final_(context.final_phase()),
         space_(context.space()),
         dataset_(weft::dataset(context)),
         device_(weft::claim_device()) {
-    for (const char* name : {"use_validation", "data_fraction"}) arguments_.erase(name);
+    for (const char* name : {"use_validation", "data_fraction", "best_of_last"}) arguments_.erase(name);
     // Of every trial: better found out before the first.
     weft::check(weft::Recipe::from_json(arguments_), training_data({}).train.size(), device_);
   }
@@ -48,6 +50,7 @@ class Train final : public weft::Evaluator {
     evaluation.metrics["epochs"] = curve.size();
     evaluation.metrics["parameters"] = candidate.architecture.cost().parameters;
     for (const char* name : {"epoch", "lr", "seconds"}) evaluation.metrics.erase(name);
+    if (training.curve.back().validation) evaluation.metrics["validation_accuracy"] = best_accuracy(training.curve);
     if (final_ && training.state == weft::TrialState::complete) {
       const weft::Score score = weft::evaluate(network, {dataset_.test(), data.normalisation, device_});
       evaluation.metrics["test_accuracy"] = score.accuracy;
@@ -66,9 +69,18 @@ class Train final : public weft::Evaluator {
     return data;
   }
 
+  double best_accuracy(const std::vector<weft::TrainedEpoch>& curve) const {
+    double best = 0.0;
+    for (std::size_t i = curve.size() - std::min(best_of_last_, curve.size()); i < curve.size(); ++i) {
+      best = std::max(best, curve[i].validation->accuracy);
+    }
+    return best;
+  }
+
   weft::Json arguments_;  // a training recipe
   bool use_validation_;
   double data_fraction_;
+  std::size_t best_of_last_;
   bool final_;
   weft::SpaceRef space_;
   const weft::Dataset& dataset_;

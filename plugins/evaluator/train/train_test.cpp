@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -124,6 +125,15 @@ TEST_CASE("train: metrics, reports and files of a search trial") {
   CHECK(score.loss == Approx(evaluation.metrics.at("validation_loss").get<double>()));
 
   CHECK(study.evaluate(1, {}, false).metrics == evaluation.metrics);
+}
+
+TEST_CASE("train: the accuracy is the best of the last epochs, as many as are asked for") {
+  Study study({{"epochs", 8}, {"best_of_last", 4}, {"lr", 0.5}, {"schedule", "constant"}});
+  double best = 0.0;
+  const weft::Evaluation evaluation = study.evaluate(1);
+  for (std::size_t i = 4; i < 8; ++i)
+    best = std::max(best, study.reports.at(i).at("validation_accuracy").get<double>());
+  CHECK(evaluation.metrics.at("validation_accuracy") == best);
 }
 
 TEST_CASE("train: the final phase trains on all but the test split and measures on that") {
