@@ -1,0 +1,116 @@
+// The pipelines that are installed, in every profile: their plugins exist and go together, take their arguments,
+// propose networks within the limits, and build the final ones from them. Whose data is here is checked with it.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/execution/assembly.hpp"
+#include "host/plugins/schema.hpp"
+#include "tests/catch.hpp"
+#include "tests/end_to_end/program.hpp"
+
+using namespace weft::testing;
+using namespace weft::host;
+using weft::Json;
+
+namespace {
+
+// A pipeline by its name, and one of its profiles or none. Profiles that change nothing are left out.
+struct Installed {
+  std::string name;
+  std::optional<std::string> profile;
+
+  std::string title() const { return name + (profile ? ", profile " + *profile : ""); }
+};
+
+std::vector<Installed> installed() {
+  std::vector<Installed> all;
+  for (const std::string& name : Pipeline::installed()) {
+    all.push_back({name, {}});
+    const Json file = read_json(Installation::locate().pipelines / (name + ".json"));
+    for (const auto& [profile, patch] : file.value("profiles", Json::object()).items()) {
+      if (!patch.empty()) all.push_back({name, profile});
+    }
+  }
+  return all;
+}
+
+Pipeline load(const Installed& which, const Catalogue& catalogue) {
+  Overrides overrides;
+  overrides.profile = which.profile;
+  return Pipeline::load(which.name, overrides, catalogue);
+}
+
+// What the data set would say of itself if it were here; null where the pipeline has none.
+Json task_of(const Pipeline& pipeline) {
+  if (!pipeline.dataset) return {};
+  const std::string& name = pipeline.dataset->manifest->name;
+  const Json& args = pipeline.dataset->args;
+  if (name == "idx") return {{"input", {1, 28, 28}}, {"classes", args.at("classes")}};
+  if (name == "cifar") return {{"input", {3, 32, 32}}, {"classes", args.at("classes")}};
+  if (name == "image_folder")  // ImageNet
+    return {{"input", {args.at("channels"), args.at("resolution"), args.at("resolution")}}, {"classes", 1000}};
+  FAIL("the test does not know the task of data set " << name);
+  return {};
+}
+
+bool within_limits(const Pipeline& pipeline, const std::vector<weft::ObjectiveRef>& objectives,
+                   const std::string& candidate) {
+  for (std::size_t i = 0; i < objectives.size(); ++i) {
+    const std::optional<double>& limit = pipeline.objectives[i].limit;
+    const std::optional<double> value = limit ? objectives[i].before(candidate) : std::nullopt;
+    if (!value) continue;
+    if (objectives[i].direction() == weft::Direction::minimize ? *value > *limit : *value < *limit) return false;
+  }
+  return true;
+}
+
+bool data_is_here(const Pipeline& pipeline) {
+  if (pipeline.dataset) {
+    const fs::path place = pipeline.dataset->args.value("folder", "");
+    return place.is_absolute() && fs::exists(place);
+  }
+  const char* data = std::getenv("WEFT_DATA");
+  return data != nullptr && fs::exists(fs::path(data) / pipeline.evaluator.args.value("file", ""));
+}
+
+}  // namespace
+
+TEST_CASE("every installed pipeline, in every profile, proposes networks that can be searched and trained to the end") {
+  const Catalogue catalogue = Catalogue::discover({});
+  for (const Installed& which : installed()) {
+    INFO(which.title());
+    const Pipeline pipeline = load(which, catalogue);
+    Assembly search(pipeline, task_of(pipeline), Phase::search);
+    Assembly final = search.in(Phase::final);
+    const std::vector<weft::ObjectiveRef> objectives = search.objectives();
+    weft::OptimizerRef optimizer = search.optimizer();
+    std::size_t feasible = 0;
+    const std::vector<weft::Proposal> proposals = optimizer.ask(5);
+    for (const weft::Proposal& proposal : proposals) {
+      feasible += within_limits(pipeline, objectives, search.space().decode_text(proposal.genotype)) ? 1 : 0;
+      CHECK_NOTHROW(final.space().decode_text(proposal.genotype));
+    }
+    CHECK(feasible > 0);
+  }
+}
+
+TEST_CASE("every installed pipeline whose data is here passes weft check") {
+  const TemporaryFolder folder;
+  const Catalogue catalogue = Catalogue::discover({});
+  std::size_t checked = 0;
+  for (const Installed& which : installed()) {
+    const Pipeline pipeline = load(which, catalogue);
+    if (!data_is_here(pipeline)) continue;
+    std::vector<std::string> arguments = {"check", which.name, "--samples", "5"};
+    if (which.profile) arguments.insert(arguments.end(), {"--profile", *which.profile});
+    if (!pipeline.is_inline) arguments.insert(arguments.end(), {"--slots", "cpu:1"});
+    const Ran ran = run(arguments, folder.path());
+    INFO(which.title() << "\n" << ran.err);
+    CHECK(ran.code == 0);
+    ++checked;
+  }
+  if (checked == 0)
+    WARN("SKIPPED: no pipeline's data is here; the least that is needed is Debian's dataset-fashion-mnist");
+}
