@@ -25,12 +25,12 @@ constexpr std::int64_t before_stride(std::int64_t extent, std::int64_t stride) {
 
 // The task's input is an image of at least `smallest` x `smallest`. `remedy` is how the space is made to need less.
 inline void image(const Shape& input, std::string_view space, std::int64_t smallest = 1, std::string_view remedy = {}) {
-  if (input.is_image() && std::min(input.height, input.width) >= smallest) return;
+  const std::string found = "the task's input is " + input.to_string() + "; " + std::string(space) + " needs an image";
+  if (!input.is_image()) throw InvalidInput(found + ", channels x height x width");
+  if (std::min(input.height, input.width) >= smallest) return;
   const std::string extent = std::to_string(smallest);
-  throw InvalidInput(
-      "the task's input is " + input.to_string() + "; " + std::string(space) + " needs an image" +
-      (smallest == 1 ? ", channels x height x width"
-                     : " of at least " + extent + " x " + extent + "; " + std::string(remedy) + ", or larger images"));
+  throw InvalidInput(found + " of at least " + extent + " x " + extent + "; " + std::string(remedy) +
+                     ", or larger images");
 }
 
 // Kernels: the padding of weft/blocks.hpp keeps a map's extent for odd ones alone.
