@@ -49,11 +49,14 @@ Family family(std::span<const Node> nodes, std::span<const NodeId> members) {
     const Node& node = nodes[at(member)];
     if (node.operation == "conv2d" && node.attributes.at("groups") != 1) return Family::separable;
     if (node.operation == "input") found = Family::input;
-    if ((node.operation == "conv2d" || node.operation == "linear")) found = Family::convolution;
+    if (node.operation == "conv2d" || node.operation == "learned_group_conv" || node.operation == "linear")
+      found = Family::convolution;
     if (found != Family::other) continue;
     if (node.operation.ends_with("pool")) found = Family::pooling;
     if (node.operation == "identity" || node.operation == "zero") found = Family::pass;
-    if (node.operation == "add" || node.operation == "concat" || node.operation == "multiply") found = Family::join;
+    if (node.operation == "add" || node.operation == "concat" || node.operation == "multiply" ||
+        node.operation == "scale" || node.operation == "weighted_sum")
+      found = Family::join;
   }
   return found;
 }
@@ -175,7 +178,8 @@ class Drawing {
     return true;
   }
 
-  // One box for each run of places of one kind and output shape, each reading the one before.
+  // One box for each run of places of one kind and output shape, each reading the one before. Channels may grow along a
+  // run (dense connections) where the kind is drawn by itself, without their number.
   std::string skeleton() {
     struct Run {
       std::vector<Index> places = {};
@@ -195,8 +199,11 @@ class Drawing {
       if (!folding_.places()[place].sources.empty() && folding_.is_place(folding_.places()[place].name)) {
         const Index before = folding_.boxes()[folding_.places()[place].sources[0]].place;
         const Run& run = runs[run_of[before]];
-        if (run.places.back() == before && folding_.places()[before].kind == folding_.places()[place].kind &&
-            folding_.architecture().shape(result(before)) == folding_.architecture().shape(result(place))) {
+        const Index kind = folding_.places()[place].kind;
+        Shape shape = folding_.architecture().shape(result(before));
+        const Shape& own = folding_.architecture().shape(result(place));
+        if (!described_in_skeleton(folding_.kinds()[kind])) shape.channels = own.channels;
+        if (run.places.back() == before && folding_.places()[before].kind == kind && shape == own) {
           run_of[place] = run_of[before];
         }
       }

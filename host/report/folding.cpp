@@ -9,7 +9,9 @@
 namespace weft::host {
 namespace {
 
-bool weighted(std::string_view operation) { return operation == "conv2d" || operation == "linear"; }
+bool weighted(std::string_view operation) {
+  return operation == "conv2d" || operation == "learned_group_conv" || operation == "linear";
+}
 bool in_run(std::string_view operation) {
   return weighted(operation) || operation == "batch_norm" || operation == "activation" || operation == "dropout" ||
          operation == "drop_path";

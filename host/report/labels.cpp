@@ -66,6 +66,8 @@ std::string label(const Architecture& architecture, NodeId id, bool channels) {
     if (channels && !depthwise) text += ", " + a.at("channels").dump();
     return text + stride_label(node);
   }
+  if (node.operation == "learned_group_conv")
+    return "learned group conv 1×1" + (channels ? ", " + a.at("channels").dump() : "");
   if (node.operation == "max_pool") return window("max pool") + stride_label(node);
   if (node.operation == "avg_pool") return window("avg pool") + stride_label(node);
   if (node.operation == "linear") return "linear, " + a.at("features").dump();
