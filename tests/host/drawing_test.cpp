@@ -9,6 +9,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/blocks.hpp"
+#include "weft/dense_network.hpp"
 
 namespace {
 
@@ -96,6 +97,18 @@ TEST_CASE("cells of one name that differ are drawn apart") {
   CHECK(count(dot, "<b>cell A</b> × 2") == 1);
   CHECK(count(dot, "<max pool 3×3>") == 1);
   CHECK(count(dot, "<avg pool 3×3>") == 1);
+}
+
+TEST_CASE("layers whose channels only grow are drawn once") {
+  const weft::DenseNetwork network{.stages = {{3, 4}, {2, 8}}};
+  const auto add_layer = [](ArchitectureBuilder& graph, NodeId input, std::int64_t growth) {
+    return blocks::relu_conv_bn(graph, input, blocks::Convolution::square(growth, 3));
+  };
+  const std::string dot = to_dot(network.build(weft::Shape::image(3, 8, 8), 2, add_layer));
+  CHECK(count(dot, "<b>layer</b> (5 in the network)") == 1);
+  CHECK(count(dot, "<b>layer</b> × 3") == 1);
+  CHECK(count(dot, "<b>layer</b> × 2") == 1);
+  CHECK(count(dot, "20 × 8 × 8") == 1);
 }
 
 TEST_CASE("a chain is drawn layer by layer") {
