@@ -186,3 +186,49 @@ TEST_CASE("a vocabulary may be extended, and commutative operations of it hash a
   CHECK(hash(false) == hash(true));
   CHECK_THROWS_AS(Operations::built_in().find("maximum"), InvalidInput);
 }
+
+TEST_CASE("scale, pad and weighted_sum: shapes and costs") {
+  CHECK(made("scale", {}, {image, Shape::features(6)}).shape == image);
+  CHECK_THAT(refusal("scale", {}, {image, Shape::features(5)}), ContainsSubstring("one feature for each channel"));
+  // 10 + 1 + 2 rows, 8 + 3 + 4 columns, two more channels.
+  CHECK(made("pad", {{"channels", 2}, {"padding", {1, 2, 3, 4}}}, {image}).shape == Shape::image(8, 13, 15));
+  CHECK_THAT(refusal("pad", {{"padding", {1, 2}}}, {image}), ContainsSubstring("padding must be [top, bottom, left"));
+  CHECK_THAT(refusal("pad", {{"channels", -1}}, {image}), ContainsSubstring("channels must be an integer >= 0"));
+  CHECK(made("weighted_sum", {}, {image, image, image}).cost.parameters == 3);
+  CHECK_THAT(refusal("weighted_sum", {}, {image, Shape::features(6)}), ContainsSubstring("the same shape"));
+}
+
+TEST_CASE("learned_group_conv: the cost of the condensed layer") {
+  // Each of 8 filters reads a third of 6 inputs, at 80 positions.
+  const Node node = made("learned_group_conv", {{"channels", 8}, {"groups", 4}, {"condensation", 3}}, {image});
+  CHECK(node.shape == Shape::image(8, 10, 8));
+  CHECK(node.cost == Cost{.parameters = 8 * 2, .multiply_adds = 16 * 80, .activation_bytes = 4 * 640});
+  CHECK_THAT(refusal("learned_group_conv", {{"channels", 8}}, {image}), ContainsSubstring("condensation (4)"));
+  CHECK_THAT(refusal("learned_group_conv", {{"channels", 9}, {"condensation", 3}}, {image}),
+             ContainsSubstring("groups (4) must divide channels (9)"));
+}
+
+TEST_CASE("embedding and locked_dropout are of sequences") {
+  const Node node = made("embedding", {{"vocabulary", 50}, {"features", 8}}, {Shape::sequence(35, 1)});
+  CHECK(node.shape == Shape::sequence(35, 8));
+  CHECK(node.cost == Cost{.parameters = 400, .multiply_adds = 0, .activation_bytes = 4 * 280});
+  CHECK_THAT(refusal("embedding", {{"vocabulary", 50}, {"features", 8}}, {Shape::sequence(35, 2)}),
+             ContainsSubstring("a sequence of token numbers"));
+  CHECK_THAT(refusal("embedding", {{"vocabulary", 50}, {"features", 8}, {"dropout", 1}}, {Shape::sequence(35, 1)}),
+             ContainsSubstring("dropout must be in [0, 1)"));
+  CHECK_THAT(refusal("locked_dropout", {{"probability", 0.5}}, {image}), ContainsSubstring("needs a sequence"));
+}
+
+TEST_CASE("recurrent: parameters once, multiply-adds at every position") {
+  ArchitectureBuilder cell;
+  const NodeId x = cell.add("input", {{"shape", {8}}}, {}, "x"), h = cell.add("input", {{"shape", {6}}}, {}, "h");
+  const NodeId sum = cell.add(
+      "add", {},
+      {cell.add("linear", {{"features", 6}}, {x}), cell.add("linear", {{"features", 6}, {"bias", false}}, {h})});
+  const Json attributes = {{"cell", std::move(cell).build(sum).to_json()}};
+  const Node node = made("recurrent", attributes, {Shape::sequence(35, 8)});
+  CHECK(node.shape == Shape::sequence(35, 6));
+  CHECK(node.cost.parameters == 8 * 6 + 6 + 6 * 6);
+  CHECK(node.cost.multiply_adds == 35 * (8 * 6 + 6 * 6));
+  CHECK_THAT(refusal("recurrent", attributes, {Shape::features(8)}), ContainsSubstring("needs a sequence"));
+}

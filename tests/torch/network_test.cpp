@@ -19,21 +19,39 @@ std::vector<std::int64_t> batch_sizes(const Shape& shape, std::int64_t n) {
   return {n, shape.height, shape.channels};
 }
 
+// A sequence of one feature holds the numbers of four tokens.
 at::Tensor examples(const Shape& shape, std::int64_t n = 2) {
   at::manual_seed(1);
+  if (shape.kind == Shape::Kind::sequence && shape.channels == 1)
+    return at::randint(4, {n, shape.height, 1}, at::kLong);
   const at::Tensor x = at::randn(batch_sizes(shape, n));
   return shape.is_image() ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
 }
 
 Architecture graph_of(const Shape& input, const char* operation, const Attributes& attributes, std::size_t arity = 1) {
   ArchitectureBuilder graph;
-  const std::vector<NodeId> inputs(arity, graph.input(input));
+  std::vector<NodeId> inputs(arity, graph.input(input));
+  if (std::string_view(operation) == "scale") inputs.push_back(graph.add("global_avg_pool", {}, {inputs[0]}));
   const NodeId output = graph.add(operation, attributes, inputs, "it");
   return std::move(graph).build(output);
 }
 
 std::filesystem::path scratch(const std::string& name) {
   return std::filesystem::temp_directory_path() / ("weft_network_test_" + std::to_string(::getpid()) + "_" + name);
+}
+
+// h_t = tanh(W x_t + U h_{t-1} + b).
+Json cell_graph(std::int64_t inputs, std::int64_t features) {
+  ArchitectureBuilder cell;
+  const auto source = [&](const char* name, std::int64_t count) {
+    return cell.add("input", {{"shape", {count}}}, {}, name);
+  };
+  const NodeId x = source("x", inputs), h = source("h", features);
+  const NodeId sum = cell.add("add", {},
+                              {cell.add("linear", {{"features", features}}, {x}),
+                               cell.add("linear", {{"features", features}, {"bias", false}}, {h})});
+  const NodeId output = cell.add("activation", {{"function", "tanh"}}, {sum});
+  return std::move(cell).build(output).to_json();
 }
 
 bool equal(const Network& a, const Network& b) {
@@ -91,6 +109,14 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       {"zero", features, Attributes::object()},
       {"zero", sequence, Attributes::object()},
       {"shift", image, Attributes::object()},
+      {"scale", image, Attributes::object()},
+      {"pad", image, {{"channels", 3}, {"padding", {0, 1, 2, 3}}}},
+      {"weighted_sum", image, Attributes::object(), 3},
+      {"weighted_sum", features, Attributes::object(), 1},
+      {"learned_group_conv", image, {{"channels", 8}, {"groups", 2}, {"condensation", 3}}},
+      {"embedding", Shape::sequence(5, 1), {{"vocabulary", 4}, {"features", 6}, {"dropout", 0.5}}},
+      {"locked_dropout", sequence, {{"probability", 0.5}}},
+      {"recurrent", sequence, {{"cell", cell_graph(8, 6)}, {"state_dropout", 0.5}}},
   };
   for (const std::string& function : activation_functions()) {
     cases.push_back({"activation", image, {{"function", function}}});
@@ -101,6 +127,7 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
     met.insert(operation);
     const Architecture graph = graph_of(input, operation, attributes, arity);
     Network network(graph, Rng(1));
+    network.set_progress(1.0);
     CHECK(count_parameters(network) == graph.cost().parameters);
     for (const bool training : {true, false}) {
       network.train(training);
@@ -143,6 +170,38 @@ TEST_CASE("Operations compute what they are named after") {
   Attributes including = window;
   including["count_include_pad"] = true;
   CHECK(at::allclose(compute("avg_pool", including)[0][0][0][0], corner / 9));
+  CHECK(at::allclose(compute("scale", Attributes::object()), x * x.mean(at::IntArrayRef{2, 3}, true)));
+  CHECK(at::allclose(compute("weighted_sum", Attributes::object(), 3), 1.5 * x));  // every sigmoid is 1/2
+  const at::Tensor padded = compute("pad", {{"channels", 1}, {"padding", {1, 0, 0, 2}}});
+  CHECK(padded.sizes() == at::IntArrayRef({2, 3, 4, 5}));
+  CHECK(at::equal(padded.index({Slice(), Slice(0, 2), Slice(1), Slice(0, 3)}), x));
+  CHECK(padded.abs().sum().item<double>() == Approx(x.abs().sum().item<double>()));
+}
+
+TEST_CASE("A learned group convolution drops the inputs of the smallest weights, by group, in the first half") {
+  Network network(
+      graph_of(Shape::image(4, 2, 2), "learned_group_conv", {{"channels", 4}, {"groups", 2}, {"condensation", 4}}),
+      Rng(1));
+  at::Tensor weight = network.state().at("it.weight");
+  {
+    const at::NoGradGuard no_grad;
+    // Filters 0 and 1 are one group, 2 and 3 the other. Sums by input: 3, 7, 1, 5 and 5, 1, 7, 3.
+    weight.copy_(at::tensor({1, -3, 1, 3, 2, 4, 0, 2, 2, 1, 3, 0, -3, 0, -4, 3}, at::kFloat).view({4, 4, 1, 1}));
+  }
+  const auto mask = [&] { return network.state().at("it.mask").flatten(1); };  // [filters, inputs]
+  network.set_progress(0.1);
+  CHECK(mask().sum().item<int>() == 16);
+  network.set_progress(0.2);  // the second of four stages
+  const at::Tensor three = at::tensor({1, 1, 0, 1, 1, 1, 0, 1, 1, 0, 1, 1, 1, 0, 1, 1}, at::kFloat).view({4, 4});
+  CHECK(at::equal(mask(), three));
+  network.set_progress(0.3);
+  network.set_progress(0.9);
+  const at::Tensor one = at::tensor({0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0}, at::kFloat).view({4, 4});
+  CHECK(at::equal(mask(), one));
+  network.eval();
+  const at::Tensor x = examples(Shape::image(4, 2, 2));
+  CHECK(at::allclose(network.forward(x).logits.select(1, 1), 4 * x.select(1, 1)));
+  CHECK(at::allclose(network.forward(x).logits.select(1, 3), -4 * x.select(1, 2)));
 }
 
 TEST_CASE("A linear layer of a sequence works on the last dimension, a batch norm over all positions") {
