@@ -5,10 +5,13 @@
 #include <boost/asio/io_service.hpp>
 #include <boost/process.hpp>
 #include <future>
+#include <map>
+#include <set>
 
 #include "host/report/folding.hpp"
 #include "host/report/labels.hpp"
 #include "weft/error.hpp"
+#include "weft/recurrent.hpp"
 
 namespace weft::host {
 namespace {
@@ -49,14 +52,14 @@ Family family(std::span<const Node> nodes, std::span<const NodeId> members) {
     const Node& node = nodes[at(member)];
     if (node.operation == "conv2d" && node.attributes.at("groups") != 1) return Family::separable;
     if (node.operation == "input") found = Family::input;
-    if (node.operation == "conv2d" || node.operation == "learned_group_conv" || node.operation == "linear")
-      found = Family::convolution;
+    static const std::set<std::string> weighing = {"conv2d", "linear", "learned_group_conv", "embedding", "recurrent"};
+    if (weighing.contains(node.operation)) found = Family::convolution;
     if (found != Family::other) continue;
+    static const std::set<std::string> passing = {"identity", "zero", "pad"};
+    static const std::set<std::string> joining = {"add", "concat", "multiply", "scale", "weighted_sum"};
     if (node.operation.ends_with("pool")) found = Family::pooling;
-    if (node.operation == "identity" || node.operation == "zero") found = Family::pass;
-    if (node.operation == "add" || node.operation == "concat" || node.operation == "multiply" ||
-        node.operation == "scale" || node.operation == "weighted_sum")
-      found = Family::join;
+    if (passing.contains(node.operation)) found = Family::pass;
+    if (joining.contains(node.operation)) found = Family::join;
   }
   return found;
 }
@@ -114,7 +117,7 @@ class Drawing {
         text += "n" + std::to_string(input) + " -> n" + std::to_string(id) + ";\n";
       }
     }
-    return text + "}\n";
+    return text + recurrent_cells() + "}\n";
   }
 
   std::string folded() {
@@ -123,7 +126,7 @@ class Drawing {
     for (Index kind = 0; kind < folding_.kinds().size(); ++kind) {
       if (!described_in_skeleton(folding_.kinds()[kind])) text += cell(kind);
     }
-    return text + "}\n";
+    return text + recurrent_cells() + "}\n";
   }
 
  private:
@@ -283,6 +286,48 @@ class Drawing {
       }
       if (folding_.is_output(each)) text += id + std::to_string(each) + " -> " + id + "out;\n";
     }
+    return text + "}\n";
+  }
+
+  // What is repeated along a sequence, each cell once.
+  std::string recurrent_cells() {
+    std::map<std::string, Index> drawn;  // by attributes
+    std::string text;
+    for (const Node& node : folding_.nodes()) {
+      if (node.operation != "recurrent") continue;
+      const auto [place, fresh] = drawn.try_emplace(node.attributes.dump(), drawn.size());
+      if (fresh) {
+        text += recurrent_cell(RecurrentCell::from_json(node.attributes.at("cell"), node.attributes.at("states")),
+                               "r" + std::to_string(place->second) + "_");
+      }
+    }
+    return text;
+  }
+
+  std::string recurrent_cell(const RecurrentCell& cell, const std::string& id) {
+    const Architecture& graph = cell.architecture();
+    int outputs = 0;
+    std::string text = open_cluster("<b>recurrent cell</b>", "#fafafa");
+    const auto edge = [&](NodeId from, const std::string& to) {
+      text += id + std::to_string(from) + " -> " + id + to + ";\n";
+    };
+    for (Index at = 0; at < graph.nodes().size(); ++at) {
+      const Node& node = graph.nodes()[at];
+      const auto number = static_cast<NodeId>(at);
+      // x at this position; h, c at the one before.
+      const std::string name = node.operation == "input"
+                                   ? escape_html(node.name) + "<sub>t" + (node.name == "x" ? "" : "-1") + "</sub>"
+                                   : escape_html(label(graph, number, true));
+      text += box(id + std::to_string(at), name, colour(family(graph.nodes(), std::array{number})));
+      for (const NodeId input : node.inputs) edge(input, std::to_string(at));
+    }
+    const auto output = [&](const std::string& name, NodeId from) {
+      const std::string target = "next" + std::to_string(outputs++);
+      text += box(id + target, escape_html(name) + "<sub>t</sub>", "white");
+      edge(from, target);
+    };
+    if (!cell.has_h()) output("h", graph.output());
+    for (const RecurrentCell::State& state : cell.states()) output(graph.node(state.input).name, state.next);
     return text + "}\n";
   }
 

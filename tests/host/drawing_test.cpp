@@ -168,3 +168,33 @@ TEST_CASE("without Graphviz the error names the package") {
   CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("install the package graphviz"));
   setenv("PATH", path.c_str(), 1);
 }
+
+// Zoph and Le 2017, Figure 5 without its memory: two layers of one cell.
+TEST_CASE("a recurrent cell is drawn once, with what it reads from the position before") {
+  ArchitectureBuilder cell;
+  const NodeId x = cell.add("input", {{"shape", {4}}}, {}, "x"), h = cell.add("input", {{"shape", {4}}}, {}, "h");
+  const auto leaf = [&](const char* merge, const char* function) {
+    const NodeId merged =
+        cell.add(merge, {}, {cell.add("linear", {{"features", 4}}, {x}), cell.add("linear", {{"features", 4}}, {h})});
+    return cell.add("activation", {{"function", function}}, {merged});
+  };
+  const NodeId root = cell.add("multiply", {}, {leaf("add", "tanh"), leaf("multiply", "relu")});
+  const weft::Json json = std::move(cell).build(root).to_json();
+  ArchitectureBuilder graph;
+  NodeId at = graph.add("embedding", {{"vocabulary", 9}, {"features", 4}}, {graph.input(weft::Shape::sequence(5, 1))});
+  for (int layer = 0; layer < 2; ++layer) at = graph.add("recurrent", {{"cell", json}}, {at});
+  at = graph.add("linear", {{"features", 9}}, {at});
+  const weft::Architecture network = std::move(graph).build(at);
+  for (const bool whole : {false, true}) {
+    const std::string dot = to_dot(network, {.whole = whole});
+    INFO(dot);
+    CHECK(balanced(dot));
+    CHECK(count(dot, "<b>recurrent cell</b>") == 1);
+    CHECK(count(dot, "linear, 4") == 4);
+    CHECK(count(dot, "h<sub>t-1</sub>") == 1);
+    CHECK(count(dot, "x<sub>t</sub>") == 1);
+    CHECK(count(dot, ">tanh<") + count(dot, "<tanh>") == 1);
+    CHECK(count(dot, "h<sub>t</sub>") == 1);
+  }
+  if (!boost::process::search_path("dot").empty()) CHECK(count(to_svg(network), "tanh") == 1);
+}
