@@ -51,6 +51,7 @@ Json task_of(const Pipeline& pipeline) {
   if (name == "cifar") return {{"input", {3, 32, 32}}, {"classes", args.at("classes")}};
   if (name == "image_folder")  // ImageNet
     return {{"input", {args.at("channels"), args.at("resolution"), args.at("resolution")}}, {"classes", 1000}};
+  if (name == "text") return {{"input", {args.at("positions"), 1}}, {"classes", 100}};
   FAIL("the test does not know the task of data set " << name);
   return {};
 }
@@ -68,7 +69,8 @@ bool within_limits(const Pipeline& pipeline, const std::vector<weft::ObjectiveRe
 
 bool data_is_here(const Pipeline& pipeline) {
   if (pipeline.dataset) {
-    const fs::path place = pipeline.dataset->args.value("folder", "");
+    const Json& args = pipeline.dataset->args;
+    const fs::path place = args.value(args.contains("train_file") ? "train_file" : "folder", "");
     return place.is_absolute() && fs::exists(place);
   }
   const char* data = std::getenv("WEFT_DATA");
