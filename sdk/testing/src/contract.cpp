@@ -32,12 +32,27 @@ constexpr int no_suite = 77;
 Plugin plugin;
 Json args = Json::object();
 
+// A space is for images, or else for texts.
+Json study_of_space() {
+  const auto accepts = [](const Json& study) {
+    try {
+      const Instance instance(plugin, args, {.study = study});
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  const Json images = Json::object();
+  const Json texts = {{"task", {{"input", {5, 1}}, {"classes", 10}}}};
+  return !accepts(images) && accepts(texts) ? texts : images;
+}
+
 }  // namespace
 
 TEST_CASE("the plugin keeps the contract of its kind") {
   const std::string_view kind = plugin.component->kind;
   if (kind == "space") {
-    check_space(plugin, args);
+    check_space(plugin, args, study_of_space());
   } else if (kind == "optimizer") {
     check_optimizer(plugin, args, {.improves = false});  // which is a virtue, not a duty
   } else if (kind == "objective") {
