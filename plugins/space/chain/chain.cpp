@@ -13,6 +13,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -72,12 +73,10 @@ struct Options {
         fully_connected_size(context.get<std::int64_t>("fully_connected_size")),
         size_bins(context.get<std::vector<std::int64_t>>("size_bins")) {
     std::sort(size_bins.begin(), size_bins.end());
+    const auto kernels = context.get<std::vector<std::int64_t>>("kernels");
+    weft::require::odd(kernels, "kernels");
     for (const std::int64_t filters : context.get<std::vector<std::int64_t>>("filters")) {
-      for (const std::int64_t kernel : context.get<std::vector<std::int64_t>>("kernels")) {
-        if (kernel % 2 == 0) {
-          throw weft::InvalidInput("/kernels holds " + std::to_string(kernel) +
-                                   "; must be odd, since padding keeps the extent of the map");
-        }
+      for (const std::int64_t kernel : kernels) {
         layers.push_back({.type = Type::convolution, .filters = filters, .kernel = kernel, .stride = 1});
       }
     }
@@ -137,10 +136,7 @@ NodeId add_layer(ArchitectureBuilder& graph, NodeId input, const Layer& layer) {
 class Chain final : public weft::DecisionSpace {
  public:
   explicit Chain(const weft::Context& context) : options_(context), task_(context.task()) {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; chain needs an image, channels x height x width");
-    }
+    weft::require::image(task_.input, "chain");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {

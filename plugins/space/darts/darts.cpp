@@ -13,6 +13,7 @@
 #include "cells.hpp"
 #include "network.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -71,10 +72,7 @@ class Darts final : public weft::DecisionSpace {
                  .layers = context.get<int>("layers"),
                  .auxiliary = context.get<bool>("auxiliary")},
         task_(context.task()) {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; darts needs an image, channels x height x width");
-    }
+    weft::require::image(task_.input, "darts");
     if (network_.channels % 2 != 0) {
       throw weft::InvalidInput("/channels is " + std::to_string(network_.channels) +
                                "; must be even, since factorized reduction halves it");
