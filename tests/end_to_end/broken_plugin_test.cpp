@@ -62,6 +62,30 @@ class Installed {
   TemporaryFolder temporary_;
 };
 
+// While it lives, a sanitizer lets the programs that are run die of their signals, as they do without one.
+class PlainSignals {
+ public:
+  PlainSignals() {
+    for (Saved& saved : saved_) {
+      const char* value = getenv(saved.name);
+      saved.value = value == nullptr ? "" : value;
+      setenv(saved.name, (saved.value + ":handle_segv=0").c_str(), 1);
+    }
+  }
+  ~PlainSignals() {
+    for (const Saved& saved : saved_) setenv(saved.name, saved.value.c_str(), 1);
+  }
+  PlainSignals(const PlainSignals&) = delete;
+  PlainSignals& operator=(const PlainSignals&) = delete;
+
+ private:
+  struct Saved {
+    const char* name;
+    std::string value = {};
+  };
+  Saved saved_[2] = {{"ASAN_OPTIONS"}, {"TSAN_OPTIONS"}};
+};
+
 void check_says(const std::string& text, const std::vector<std::string>& parts) {
   for (const std::string& part : parts) {
     INFO("missing: " << part << "\nin: " << text);
@@ -351,6 +375,7 @@ TEST_CASE("an optimizer that waits for results of which there are none ends the 
 }
 
 TEST_CASE("in a process of its own an optimizer may crash: the third time in a row ends the study, which can go on") {
+  const PlainSignals plain;
   check_stops(Installed("ask_crashes"), {"E070", "optimizer broken", "ask", "3 times", "signal 11"},
               {"--isolate", "all"});
 }
@@ -361,6 +386,7 @@ TEST_CASE("in a process of its own an optimizer's faults are named as they are i
 }
 
 TEST_CASE("an isolated optimizer that crashes once is brought back to where it was") {
+  const PlainSignals plain;
   const Installed undisturbed("none");
   REQUIRE(undisturbed.weft_run({"--isolate", "all"}).code == 0);
   const Installed crashing("ask_crashes_once");
@@ -382,7 +408,7 @@ TEST_CASE("an isolated optimizer proposes what it proposes inside the host") {
   CHECK(trials_of(inside.study(), inside.root()) == trials_of(isolated.study(), isolated.root()));
 }
 
-TEST_CASE("an evaluator's faults fail their trials; three crashes in a row quarantine it") {
+TEST_CASE("an evaluator's faults fail their trials, three crashes in a row quarantine it") {
   const std::pair<const char*, std::vector<std::string>> faults[] = {
       {"evaluate_throws", {"no trial completed", "thrown by evaluate"}},
       {"metrics_no_json", {"no trial completed", "no JSON"}},
@@ -398,6 +424,7 @@ TEST_CASE("an evaluator's faults fail their trials; three crashes in a row quara
     CHECK(ran.code == 1);
     check_says(ran.err, parts);
   }
+  const PlainSignals plain;
   const Installed crashing("evaluate_crashes", "evaluator");
   const Ran ran = crashing.weft_run();
   INFO(ran.err);

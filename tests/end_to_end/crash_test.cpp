@@ -19,7 +19,9 @@ struct Event {
   int trial;
 };
 
+// None before the study has begun.
 std::vector<Event> events_of(const fs::path& study) {
+  if (!fs::exists(study / "study.db")) return {};
   SQLite::Database database((study / "study.db").string(), SQLite::OPEN_READWRITE, 5000);  // the host may be at it
   SQLite::Statement query(database, "SELECT kind, trial FROM events ORDER BY sequence");
   std::vector<Event> events;
@@ -89,13 +91,10 @@ TEST_CASE("with two slots nothing is lost, and finished trials keep their result
   const fs::path pipeline = write_file(folder / "pipeline.json", training_pipeline(8, {"cpu:1", "cpu:1"}).dump());
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
-  for (int tries = 0; tries < 600; ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    if (!fs::exists(study / "study.db")) continue;
+  wait_until(child, [&] {
     const std::vector<Event> events = events_of(study);
-    if (std::count_if(events.begin(), events.end(), [](const Event& event) { return event.kind == "tell"; }) >= 3)
-      break;
-  }
+    return std::count_if(events.begin(), events.end(), [](const Event& event) { return event.kind == "tell"; }) >= 3;
+  });
   kill(child.id(), SIGKILL);
   child.wait();
   const Json before = trials_of(study, folder.path());
@@ -125,14 +124,13 @@ TEST_CASE("a killed worker fails its trial alone and is replaced") {
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
   // Once a trial has reported its first epoch, its worker is in the middle of it.
   int killed_trial = -1;
-  for (int tries = 0; tries < 1200 && killed_trial < 0; ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    if (!fs::exists(study / "study.db")) continue;
+  wait_until(child, [&] {
     const std::vector<Event> events = events_of(study);
-    if (events.empty() || events.back().kind != "report") continue;
+    if (events.empty() || events.back().kind != "report") return false;
     killed_trial = events.back().trial;
     for (const int worker : children_of(child.id())) kill(worker, SIGKILL);
-  }
+    return true;
+  });
   child.wait();
   REQUIRE(child.exit_code() == 0);
   REQUIRE(killed_trial >= 0);
@@ -153,10 +151,7 @@ TEST_CASE("Ctrl-C leaves a study that goes on where it stopped") {
   REQUIRE(run({"run", pipeline.string(), "--study", "undisturbed", "--quiet"}, folder.path()).code == 0);
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
-  for (int tries = 0; tries < 600; ++tries) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    if (fs::exists(study / "study.db") && events_of(study).size() > 6) break;
-  }
+  wait_until(child, [&] { return events_of(study).size() > 6; });
   kill(child.id(), SIGINT);
   child.wait();
   REQUIRE(child.exit_code() == 130);
@@ -171,8 +166,7 @@ TEST_CASE("a study that another process works on is left alone") {
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const fs::path study = folder / "study";
   auto child = start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder.path());
-  for (int tries = 0; tries < 600 && !fs::exists(study / "study.db"); ++tries)
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  wait_until(child, [&] { return fs::exists(study / "study.db"); });
   const Ran second = run({"resume", study.string()}, folder.path());
   REQUIRE(second.code == 1);
   REQUIRE(second.err.find("another weft process") != std::string::npos);

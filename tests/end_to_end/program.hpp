@@ -77,6 +77,12 @@ inline boost::process::child start(const std::vector<std::string>& arguments, co
                                boost::process::start_dir = folder.string());
 }
 
+// Waits until `reached`, or until the program has ended by itself. How long either takes is the machine's business.
+template <typename Reached>
+void wait_until(boost::process::child& child, const Reached& reached) {
+  while (!reached() && child.running()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
 // All cells of NAS-Bench-201, each with an accuracy that is a smooth function of its operations plus a little of its
 // own.
 inline fs::path write_table(const fs::path& file) {

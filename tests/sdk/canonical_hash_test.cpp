@@ -210,7 +210,7 @@ TEST_CASE("hash: equal exactly for isomorphic graphs, over all graphs of five su
   CHECK(census.graphs == 1 * 3 * 6 * 10 * 15);
 }
 
-TEST_CASE("hash: blind to order, names and groups; sees every attribute") {
+TEST_CASE("hash: blind to order, names and groups, sees every attribute") {
   const std::vector<std::pair<std::string, Json>> patches = {{"conv2d", {{"bias", true}}},
                                                              {"conv2d", {{"groups", 2}}},
                                                              {"conv2d", {{"kernel", 5}, {"padding", 2}}},

@@ -95,7 +95,7 @@ TEST_CASE("cutout hides one square, cut off at the border, of mean colour") {
   CHECK(images.ne(0.0).logical_and(images.sub(200.0 / 255.0 - 0.1).abs().gt(1e-5)).any().item<bool>() == false);
 }
 
-TEST_CASE("an epoch's batches are a permutation in pieces; a rest of one is left out") {
+TEST_CASE("an epoch's batches are a permutation in pieces, a rest of one is left out") {
   const auto sizes = [](std::int64_t examples, std::int64_t batch_size) {
     std::vector<std::int64_t> found;
     for (const at::Tensor& batch : weft::epoch_batches(examples, batch_size, weft::Rng(1)))

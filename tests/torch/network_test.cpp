@@ -327,7 +327,7 @@ TEST_CASE("Initial weights follow from the Rng, and each node's from its name") 
   CHECK(weight.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-TEST_CASE("Evaluation repeats itself and changes nothing; training moves the running statistics") {
+TEST_CASE("Evaluation repeats itself and changes nothing, training moves the running statistics") {
   ArchitectureBuilder builder;
   NodeId node = blocks::conv_bn_relu(builder, builder.input(Shape::image(3, 8, 8)), blocks::Convolution::square(8, 3));
   node = builder.add("drop_path", {}, {builder.add("dropout", {{"probability", 0.5}}, {node})});
@@ -426,7 +426,7 @@ TEST_CASE("A network refuses choices, unknown operations and images of other ext
                     Catch::Contains("3 x 8 x 8") && Catch::Contains("[2,3,8,9]"));
 }
 
-TEST_CASE("Weights go to a file and come back; a file that does not fit is refused whole") {
+TEST_CASE("Weights go to a file and come back, a file that does not fit is refused whole") {
   const auto make = [](std::int64_t channels, std::uint64_t seed, const char* name = "first") {
     ArchitectureBuilder builder;
     NodeId node = builder.input(Shape::image(3, 8, 8));

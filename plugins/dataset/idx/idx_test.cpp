@@ -88,7 +88,7 @@ std::multiset<int> values(const weft::Split& split) {
 
 }  // namespace
 
-TEST_CASE("idx: train and validation share no example and lose none; a search has no test split") {
+TEST_CASE("idx: train and validation share no example and lose none, a search has no test split") {
   const Files files;
   const weft::testing::Instance instance = files.load();
   const weft::Dataset& data = dataset_of(instance);

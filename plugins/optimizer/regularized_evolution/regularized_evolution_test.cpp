@@ -75,7 +75,7 @@ TEST_CASE("regularized_evolution lets the oldest die, however good") {
   for (int i = 0; i < 200; ++i) CHECK(distance(bench.optimizer.ask(1).front().genotype, stranger.genotype) == 1);
 }
 
-TEST_CASE("regularized_evolution samples at random until the population is complete; failures do not count") {
+TEST_CASE("regularized_evolution samples at random until the population is complete, failures do not count") {
   Bench bench(10, 2);
   std::set<std::string> seen;
   for (int i = 0; i < 30; ++i) {
