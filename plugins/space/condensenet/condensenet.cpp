@@ -3,80 +3,41 @@
 // Hsu, Chang, Liang, Chou, Liu, Chang, Pan, Chen, Wei, Juan 2018, "MONAS: Multi-Objective Neural Architecture Search
 // using Reinforcement Learning", target networks. The network is that of Huang, Liu, van der Maaten, Weinberger 2018,
 // "CondenseNet: An Efficient DenseNet using Learned Group Convolutions", sections 3 and 4, as in the authors' code
-// (ShichenLiu/CondenseNet). Deviation: a learned group convolution drops inputs while it is trained, for which there is
-// no operation. It stands in the graph as the full convolution it starts from or, with /learned_groups condensed, as a
-// group convolution of the size it ends with, whose inputs are fixed instead of learned.
+// (ShichenLiu/CondenseNet).
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "weft/blocks.hpp"
+#include "weft/dense_network.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
 namespace blocks = weft::blocks;
-using blocks::Convolution;
 using weft::ArchitectureBuilder;
 using weft::NodeId;
-
-struct Stage {
-  std::int64_t depth;
-  std::int64_t growth;
-};
-
-struct Layer {
-  std::int64_t bottleneck;  // times the growth
-  std::int64_t groups;
-  bool condensed;
-  double dropout;
-};
-
-NodeId batch_norm_relu(ArchitectureBuilder& graph, NodeId input) {
-  return blocks::relu(graph, blocks::batch_norm(graph, input));
-}
-
-// What a layer adds to its input: batch norm, ReLU, 1x1 learned group convolution; batch norm, ReLU, 3x3 group
-// convolution.
-NodeId add_layer(ArchitectureBuilder& graph, NodeId input, std::int64_t growth, const Layer& layer) {
-  NodeId x = batch_norm_relu(graph, input);
-  if (layer.dropout > 0.0) x = graph.add("dropout", {{"probability", layer.dropout}}, {x});
-  Convolution narrow = Convolution::square(layer.bottleneck * growth, 1);
-  if (layer.condensed) narrow.groups = layer.groups;
-  x = batch_norm_relu(graph, blocks::convolution(graph, x, narrow));
-  Convolution wide = Convolution::square(growth, 3);
-  wide.groups = layer.groups;
-  return graph.add("concat", {}, {input, blocks::convolution(graph, x, wide)});
-}
-
-std::vector<std::string> texts(const std::vector<std::int64_t>& numbers) {
-  std::vector<std::string> written;
-  written.reserve(numbers.size());
-  for (const std::int64_t number : numbers) written.push_back(std::to_string(number));
-  return written;
-}
+using Stage = weft::DenseNetwork::Stage;
 
 class CondenseNet final : public weft::DecisionSpace {
  public:
   explicit CondenseNet(const weft::Context& context)
       : stages_(context.get<std::size_t>("stages")),
-        depths_(texts(context.get<std::vector<std::int64_t>>("depths"))),
-        growths_(texts(context.get<std::vector<std::int64_t>>("growths"))),
-        layer_{.bottleneck = context.get<std::int64_t>("bottleneck"),
-               .groups = context.get<std::int64_t>("groups"),
-               .condensed = context.get<std::string>("learned_groups") == "condensed",
-               .dropout = context.get<double>("dropout")},
+        depths_(weft::ordinal_options(context.get<std::vector<std::int64_t>>("depths"))),
+        growths_(weft::ordinal_options(context.get<std::vector<std::int64_t>>("growths"))),
+        bottleneck_(context.get<std::int64_t>("bottleneck")),
+        groups_(context.get<std::int64_t>("groups")),
+        condensation_(context.get<std::int64_t>("condensation")),
         stem_stride_(context.get<std::int64_t>("stem_stride")),
+        dropout_(context.get<double>("dropout")),
         task_(context.task()) {
-    for (const std::int64_t growth : context.get<std::vector<std::int64_t>>("growths")) {
-      if (growth % layer_.groups != 0) {
-        throw weft::InvalidInput("/growths holds " + std::to_string(growth) + "; must be a multiple of /groups, " +
-                                 std::to_string(layer_.groups) + ", into which convolutions divide their channels");
-      }
-    }
-    check_extent();
+    const auto growths = context.get<std::vector<std::int64_t>>("growths");
+    weft::require::multiples(growths, "growths", groups_, "groups");
+    weft::require::multiples(growths, "growths", condensation_, "condensation");
+    weft::require::image(task_.input, "condensenet", weft::DenseNetwork::smallest_extent(stages_, stem_stride_),
+                         "give fewer /stages, /stem_stride 1");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -91,29 +52,11 @@ class CondenseNet final : public weft::DecisionSpace {
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
-    const std::vector<Stage> stages = to_stages(genotype);
-    ArchitectureBuilder graph;
-    NodeId x = graph.input(task_.input);
-    {
-      const auto group = graph.group("stem");
-      x = blocks::convolution(graph, x, Convolution::square(2 * stages.front().growth, 3, stem_stride_));
-    }
-    for (std::size_t s = 0; s < stages.size(); ++s) {
-      if (s > 0) {
-        const auto group = graph.group("transition " + std::to_string(s));
-        x = blocks::pool(graph, x, "avg_pool", 2, 2);
-      }
-      const auto stage = graph.group("stage " + std::to_string(s + 1));
-      for (std::int64_t layer = 1; layer <= stages[s].depth; ++layer) {
-        const auto group = graph.group("layer " + std::to_string(layer));
-        x = add_layer(graph, x, stages[s].growth, layer_);
-      }
-    }
-    {
-      const auto group = graph.group("classifier");
-      x = batch_norm_relu(graph, x);
-    }
-    return {std::move(graph).build(blocks::classifier(graph, x, task_.classes))};
+    const weft::DenseNetwork network{.stages = to_stages(genotype), .stem_stride = stem_stride_};
+    return {network.build(task_.input, task_.classes,
+                          [this](ArchitectureBuilder& graph, NodeId input, std::int64_t growth) {
+                            return add_layer(graph, input, growth);
+                          })};
   }
 
   // stages 14-14-14 growth 8-16-32, the options of the authors' program.
@@ -121,7 +64,7 @@ class CondenseNet final : public weft::DecisionSpace {
     std::string depths;
     std::string growths;
     for (const Stage& stage : to_stages(genotype)) {
-      depths += (depths.empty() ? "" : "-") + std::to_string(stage.depth);
+      depths += (depths.empty() ? "" : "-") + std::to_string(stage.layers);
       growths += (growths.empty() ? "" : "-") + std::to_string(stage.growth);
     }
     return "stages " + depths + " growth " + growths;
@@ -145,15 +88,15 @@ class CondenseNet final : public weft::DecisionSpace {
   }
 
  private:
-  void check_extent() const {
-    const std::int64_t smaller = std::min(task_.input.height, task_.input.width);
-    const std::int64_t extent = (smaller + stem_stride_ - 1) / stem_stride_;
-    if (!task_.input.is_image() || stages_ > 62 || extent >> (stages_ - 1) == 0) {
-      throw weft::InvalidInput("/stages is " + std::to_string(stages_) + ", but the task's input is " +
-                               task_.input.to_string() +
-                               "; must be an image whose extent, halved between stages, stays at least 1; give fewer "
-                               "stages, /stem_stride 1 or larger images");
-    }
+  // Batch norm, ReLU, 1x1 learned group convolution; batch norm, ReLU, 3x3 group convolution.
+  NodeId add_layer(ArchitectureBuilder& graph, NodeId input, std::int64_t growth) const {
+    NodeId x = blocks::bn_relu(graph, input);
+    if (dropout_ > 0.0) x = graph.add("dropout", {{"probability", dropout_}}, {x});
+    x = graph.add("learned_group_conv",
+                  {{"channels", bottleneck_ * growth}, {"groups", groups_}, {"condensation", condensation_}}, {x});
+    auto convolution = blocks::Convolution::square(growth, 3);
+    convolution.groups = groups_;
+    return blocks::convolution(graph, blocks::bn_relu(graph, x), convolution);
   }
 
   std::vector<Stage> to_stages(const weft::Genotype& genotype) const {
@@ -169,8 +112,11 @@ class CondenseNet final : public weft::DecisionSpace {
   std::size_t stages_;
   std::vector<std::string> depths_;
   std::vector<std::string> growths_;
-  Layer layer_;
+  std::int64_t bottleneck_;  // times the growth
+  std::int64_t groups_;
+  std::int64_t condensation_;
   std::int64_t stem_stride_;
+  double dropout_;
   weft::Task task_;
 };
 

@@ -31,9 +31,8 @@ TEST_CASE("condensenet keeps the contract of spaces") {
   const Json grey = {{"input", {1, 28, 28}}, {"classes", 10}};
   weft::testing::check_space(Plugin::open("space", "condensenet"), {{"depths", {1, 2}}, {"growths", {4, 8}}},
                              {{"task", grey}});
-  const Json args = {
-      {"depths", {1, 2}}, {"growths", {2, 6}}, {"stages", 2},    {"groups", 2}, {"learned_groups", "condensed"},
-      {"stem_stride", 2}, {"dropout", 0.1},    {"bottleneck", 1}};
+  const Json args = {{"depths", {1, 2}},  {"growths", {6, 12}}, {"stages", 2},    {"groups", 2},
+                     {"condensation", 3}, {"stem_stride", 2},   {"dropout", 0.1}, {"bottleneck", 1}};
   const Json oblong = {{"input", {3, 7, 4}}, {"classes", 3}};
   weft::testing::check_space(Plugin::open("space", "condensenet"), args, {{"task", oblong}});
 }
@@ -41,8 +40,7 @@ TEST_CASE("condensenet keeps the contract of spaces") {
 // The published table for CIFAR-10 (ShichenLiu/CondenseNet): 0.22, 0.41, 0.52, 0.65, 0.79 and 0.95 M parameters after
 // condensation for depths from 50 to 122, which are 6 n + 2 with n layers in each stage.
 TEST_CASE("condensenet: published parameter counts") {
-  const Json args = {{"learned_groups", "condensed"}, {"depths", {8, 12, 14, 16, 18, 20}}};
-  const Instance instance = open_space(args);
+  const Instance instance = open_space({{"depths", {8, 12, 14, 16, 18, 20}}});
   const weft::SpaceRef space(instance.handle());
   const auto hundredths = [&](const std::string& depth) {
     const std::string notation = "stages " + depth + "-" + depth + "-" + depth + " growth 8-16-32";
@@ -57,7 +55,7 @@ TEST_CASE("condensenet: published parameter counts") {
 }
 
 TEST_CASE("condensenet: CondenseNet-182 has 4.2 M parameters") {
-  const Json args = {{"learned_groups", "condensed"}, {"depths", {30}}, {"growths", {12, 24, 48}}};
+  const Json args = {{"depths", {30}}, {"growths", {12, 24, 48}}};
   const std::int64_t parameters = decode(args, "stages 30-30-30 growth 12-24-48").cost().parameters;
   CHECK((parameters + 50000) / 100000 == 42);
 }
@@ -65,14 +63,14 @@ TEST_CASE("condensenet: CondenseNet-182 has 4.2 M parameters") {
 // One stage of one layer with growth 8: 16 channels from the stem, 32 between the convolutions, 24 out.
 TEST_CASE("condensenet: what a network costs") {
   const std::int64_t stem = 27 * 16;
-  const std::int64_t wide = 9 * 32 * 8 / 4 + 2 * 32;
-  const std::int64_t head = 2 * 24 + 24 * 10 + 10;
-  Json args = {{"stages", 1}, {"depths", {1}}};
-  CHECK(decode(args, "stages 1 growth 8").cost().parameters == stem + (2 * 16 + 16 * 32) + wide + head);
-  args["learned_groups"] = "condensed";
-  const weft::Architecture condensed = decode(args, "stages 1 growth 8");
-  CHECK(condensed.cost().parameters == stem + (2 * 16 + 16 * 32 / 4) + wide + head);
-  CHECK(condensed.cost().multiply_adds == 32 * 32 * (stem + 16 * 32 / 4 + 9 * 32 * 8 / 4) + 24 * 10);
+  const std::int64_t wide = 9 * 32 * 8 / 4;
+  const std::int64_t norms = 2 * 16 + 2 * 32 + 2 * 24;
+  const auto cost = [](int condensation) {
+    return decode({{"stages", 1}, {"depths", {1}}, {"condensation", condensation}}, "stages 1 growth 8").cost();
+  };
+  CHECK(cost(4).parameters == stem + 16 * 32 / 4 + wide + norms + 24 * 10 + 10);
+  CHECK(cost(8).parameters == stem + 16 * 32 / 8 + wide + norms + 24 * 10 + 10);
+  CHECK(cost(4).multiply_adds == 32 * 32 * (stem + 16 * 32 / 4 + wide) + 24 * 10);
 }
 
 TEST_CASE("condensenet: dense connections reach across stages") {
@@ -103,15 +101,25 @@ TEST_CASE("condensenet: decisions and notation") {
 }
 
 TEST_CASE("condensenet: what is malformed or does not fit is refused") {
-  using Catch::Contains;
   const Instance instance = open_space();
   const weft::SpaceRef space(instance.handle());
   CHECK_THROWS_WITH(space.parse("stages 14-7-14 growth 8-16-32"),
-                    Contains("position 10") && Contains("one of 6, 8, 10, 12, 14"));
-  CHECK_THROWS_WITH(space.parse("stages 14-14 growth 8-16"), Contains("of 3 stages"));
+                    ContainsSubstring("position 10") && ContainsSubstring("one of 6, 8, 10, 12, 14"));
+  CHECK_THROWS_WITH(space.parse("stages 14-14 growth 8-16"), ContainsSubstring("of 3 stages"));
   CHECK_THROWS_WITH(open_space({{"growths", {8, 10}}}),
-                    Contains("/growths holds 10; must be a multiple of /groups, 4"));
-  CHECK_THROWS_WITH(open_space({{"stages", 7}}), Contains("/stages is 7") && Contains("3 x 32 x 32"));
+                    ContainsSubstring("/growths holds 10; must be a multiple of /groups, 4"));
+  CHECK_THROWS_WITH(open_space({{"growths", {8, 12}}, {"condensation", 8}}),
+                    ContainsSubstring("/growths holds 12; must be a multiple of /condensation, 8"));
+}
+
+// Six stages halve 32 pixels five times.
+TEST_CASE("condensenet: an image that is pooled away is refused") {
   CHECK_NOTHROW(open_space({{"stages", 6}}));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Contains("must be an image"));
+  CHECK_THROWS_WITH(open_space({{"stages", 7}}),
+                    ContainsSubstring("3 x 32 x 32; condensenet needs an image of at least 64 x 64") &&
+                        ContainsSubstring("give fewer /stages"));
+  CHECK_NOTHROW(open_space({{"stem_stride", 2}}, {3, 7, 7}));
+  CHECK_THROWS_WITH(open_space({{"stem_stride", 2}}, {3, 7, 6}),
+                    ContainsSubstring("at least 7 x 7") && ContainsSubstring("/stem_stride"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("condensenet needs an image"));
 }

@@ -3,19 +3,18 @@
 //
 // Dong, Cheng, Juan, Wei, Sun 2018, "DPP-Net: Device-aware Progressive Search for Pareto-optimal Neural Architectures",
 // section 3. A cell grows layer by layer; it is complete with its first convolution, since normalization alone adds no
-// features. The skeleton is that of Huang et al. 2018, "CondenseNet: An Efficient DenseNet using Learned Group
-// Convolutions": every cell appends its output to what it read, also across the pooling between blocks, and the
-// convolutions before its last are `bottleneck` times as wide. Deviations: a depthwise convolution that has to change
-// the number of channels is followed by a 1x1 convolution; a learned group convolution, which drops inputs while it is
-// trained, has no operation and is the full convolution it starts from.
+// features. On the skeleton (weft/dense_network.hpp) a cell reads what all cells before it gave, in its block and in
+// earlier ones; the convolutions before a cell's last are `bottleneck` times as wide. Deviation: a depthwise
+// convolution that has to change the number of channels is followed by a 1x1 convolution.
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "weft/blocks.hpp"
+#include "weft/dense_network.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -34,40 +33,30 @@ NodeId add_normalization(ArchitectureBuilder& graph, NodeId input, const std::st
   return name == "bn_relu" ? blocks::relu(graph, normalized) : normalized;
 }
 
-NodeId add_convolution(ArchitectureBuilder& graph, NodeId input, const std::string& name, std::int64_t channels,
-                       std::int64_t groups) {
-  Convolution convolution = Convolution::square(channels, name.back() - '0');
-  if (name.starts_with("group")) convolution.groups = groups;
-  if (!name.starts_with("depthwise")) return blocks::convolution(graph, input, convolution);
-  convolution.channels = convolution.groups = graph.shape(input).channels;
-  const NodeId x = blocks::convolution(graph, input, convolution);
-  return convolution.channels == channels ? x : blocks::convolution(graph, x, Convolution::square(channels, 1));
-}
-
 class DppNet final : public weft::DecisionSpace {
  public:
   explicit DppNet(const weft::Context& context)
       : layers_(context.get<std::size_t>("layers")),
         normalizations_(context.get<std::vector<std::string>>("normalizations")),
         convolutions_(context.get<std::vector<std::string>>("convolutions")),
-        cells_(context.get<std::vector<int>>("cells")),
-        growth_(context.get<std::vector<std::int64_t>>("growth")),
+        network_{.stem_stride = context.get<std::int64_t>("stem_stride"), .layer_name = "cell"},
         bottleneck_(context.get<std::int64_t>("bottleneck")),
         groups_(context.get<std::int64_t>("groups")),
-        stem_stride_(context.get<std::int64_t>("stem_stride")),
+        condensation_(context.get<std::int64_t>("condensation")),
         task_(context.task()) {
-    if (growth_.size() != cells_.size()) {
-      throw weft::InvalidInput("/growth has " + std::to_string(growth_.size()) +
-                               " entries; must have one for each of the " + std::to_string(cells_.size()) +
+    const auto cells = context.get<std::vector<std::int64_t>>("cells");
+    const auto growth = context.get<std::vector<std::int64_t>>("growth");
+    if (growth.size() != cells.size()) {
+      throw weft::InvalidInput("/growth has " + std::to_string(growth.size()) +
+                               " entries; must have one for each of the " + std::to_string(cells.size()) +
                                " blocks in /cells");
     }
-    for (const std::int64_t growth : growth_) {
-      if (growth % groups_ != 0) {
-        throw weft::InvalidInput("/growth holds " + std::to_string(growth) + "; must be a multiple of /groups, " +
-                                 std::to_string(groups_) + ", into which group convolutions divide their channels");
-      }
-    }
-    check_extent();
+    for (std::size_t b = 0; b < cells.size(); ++b) network_.stages.push_back({cells[b], growth[b]});
+    weft::require::multiples(growth, "growth", groups_, "groups");
+    weft::require::multiples(growth, "growth", condensation_, "condensation");
+    weft::require::image(task_.input, "dpp_net",
+                         weft::DenseNetwork::smallest_extent(cells.size(), network_.stem_stride),
+                         "give fewer blocks in /cells and /growth, /stem_stride 1");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -86,28 +75,10 @@ class DppNet final : public weft::DecisionSpace {
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
     const Cell cell = to_cell(genotype);
-    ArchitectureBuilder graph;
-    NodeId x = graph.input(task_.input);
-    {
-      const auto group = graph.group("stem");
-      x = blocks::convolution(graph, x, Convolution::square(2 * growth_.front(), 3, stem_stride_));
-    }
-    for (std::size_t b = 0; b < cells_.size(); ++b) {
-      if (b > 0) {
-        const auto group = graph.group("transition " + std::to_string(b));
-        x = blocks::pool(graph, x, "avg_pool", 2, 2);
-      }
-      const auto block = graph.group("block " + std::to_string(b + 1));
-      for (int number = 1; number <= cells_[b]; ++number) {
-        const auto group = graph.group("cell " + std::to_string(number));
-        x = graph.add("concat", {}, {x, add_layers(graph, x, cell, growth_[b])});
-      }
-    }
-    {
-      const auto group = graph.group("classifier");
-      x = add_normalization(graph, x, "bn_relu");
-    }
-    return {std::move(graph).build(blocks::classifier(graph, x, task_.classes))};
+    return {
+        network_.build(task_.input, task_.classes, [&](ArchitectureBuilder& graph, NodeId input, std::int64_t growth) {
+          return add_cell(graph, input, cell, growth);
+        })};
   }
 
   // bn_relu conv_1x1 bn group_conv_3x3: the cell's layers, of which the last may be missing.
@@ -156,36 +127,38 @@ class DppNet final : public weft::DecisionSpace {
     return cell;
   }
 
-  NodeId add_layers(ArchitectureBuilder& graph, NodeId input, const Cell& cell, std::int64_t growth) const {
+  NodeId add_cell(ArchitectureBuilder& graph, NodeId input, const Cell& cell, std::int64_t growth) const {
     NodeId x = input;
     for (std::size_t layer = 0; layer < cell.size(); ++layer) {
       const auto group = graph.group("layer " + std::to_string(layer + 1));
       const bool last = layer + 2 >= cell.size();  // no other convolution follows
-      x = is_convolution(layer) ? add_convolution(graph, x, cell[layer], last ? growth : bottleneck_ * growth, groups_)
+      x = is_convolution(layer) ? add_convolution(graph, x, cell[layer], last ? growth : bottleneck_ * growth)
                                 : add_normalization(graph, x, cell[layer]);
     }
     return x;
   }
 
-  void check_extent() const {
-    const std::int64_t smaller = std::min(task_.input.height, task_.input.width);
-    const std::int64_t extent = (smaller + stem_stride_ - 1) / stem_stride_;
-    if (!task_.input.is_image() || cells_.size() > 62 || extent >> (cells_.size() - 1) == 0) {
-      throw weft::InvalidInput("/cells has " + std::to_string(cells_.size()) + " blocks, but the task's input is " +
-                               task_.input.to_string() +
-                               "; must be an image whose extent, halved between blocks, stays at least 1; give fewer "
-                               "blocks in /cells and /growth, /stem_stride 1 or larger images");
+  NodeId add_convolution(ArchitectureBuilder& graph, NodeId input, const std::string& name,
+                         std::int64_t channels) const {
+    if (name == "learned_group_conv_1x1") {
+      return graph.add("learned_group_conv",
+                       {{"channels", channels}, {"groups", groups_}, {"condensation", condensation_}}, {input});
     }
+    Convolution convolution = Convolution::square(channels, name.back() - '0');
+    if (name.starts_with("group")) convolution.groups = groups_;
+    if (!name.starts_with("depthwise")) return blocks::convolution(graph, input, convolution);
+    const std::int64_t width = graph.shape(input).channels;
+    const NodeId x = blocks::convolution(graph, input, Convolution::depthwise(width, 3));
+    return width == channels ? x : blocks::convolution(graph, x, Convolution::square(channels, 1));
   }
 
   std::size_t layers_;
   std::vector<std::string> normalizations_;
   std::vector<std::string> convolutions_;
-  std::vector<int> cells_;            // of each block
-  std::vector<std::int64_t> growth_;  // of each block
-  std::int64_t bottleneck_;
+  weft::DenseNetwork network_;
+  std::int64_t bottleneck_;  // times the growth
   std::int64_t groups_;
-  std::int64_t stem_stride_;
+  std::int64_t condensation_;
   weft::Task task_;
 };
 

@@ -30,13 +30,10 @@ std::int64_t cell(const std::string& notation) {
   const weft::Architecture network = decode(args, notation);
   std::int64_t parameters = 0;
   for (const weft::Node& node : network.nodes()) {
-    if (node.group.starts_with("block 1/cell 1/")) parameters += node.cost.parameters;
+    if (node.group.starts_with("cell 1/")) parameters += node.cost.parameters;
   }
   return parameters;
 }
-
-const Json six = {"conv_1x1",          "conv_3x3", "group_conv_1x1", "group_conv_3x3", "learned_group_conv_1x1",
-                  "depthwise_conv_3x3"};
 
 }  // namespace
 
@@ -44,25 +41,23 @@ TEST_CASE("dpp_net keeps the contract of spaces") {
   const Json grey = {{"input", {1, 28, 28}}, {"classes", 10}};
   weft::testing::check_space(Plugin::open("space", "dpp_net"), {{"cells", {1, 2, 1}}, {"growth", {4, 8, 4}}},
                              {{"task", grey}});
-  const Json args = {{"cells", {2, 1}}, {"growth", {2, 2}}, {"groups", 2},
+  const Json args = {{"cells", {2, 1}}, {"growth", {6, 6}}, {"groups", 2},     {"condensation", 3},
                      {"layers", 3},     {"bottleneck", 1},  {"stem_stride", 2}};
   const Json oblong = {{"input", {3, 7, 4}}, {"classes", 3}};
   weft::testing::check_space(Plugin::open("space", "dpp_net"), args, {{"task", oblong}});
 }
 
-// Three normalizations and six convolutions, twice each.
+// Three normalizations and six convolutions, twice each: 324 cells of four layers, and 18 and 54 on the way there.
 TEST_CASE("dpp_net: the number of cells") {
-  const auto cells = [](const Json& args) {
-    const Instance instance = open_space(args);
-    const weft::SpaceRef space(instance.handle());
-    std::size_t product = 1;
-    for (std::size_t layer = 0; layer < 4; ++layer) {
-      product *= space.next(std::vector<std::int32_t>(layer))->options.size();
-    }
-    return product;
-  };
-  CHECK(cells({{"convolutions", six}}) == 324);
-  CHECK(cells(Json::object()) == 225);
+  const Instance instance = open_space();
+  const weft::SpaceRef space(instance.handle());
+  std::size_t product = 1;
+  std::vector<std::size_t> cells;
+  for (std::size_t layer = 0; layer < 4; ++layer) {
+    product *= space.next(std::vector<std::int32_t>(layer))->options.size();
+    cells.push_back(product);
+  }
+  CHECK(cells == std::vector<std::size_t>{3, 18, 54, 324});
 }
 
 TEST_CASE("dpp_net: cells grow layer by layer from the first convolution on") {
@@ -80,17 +75,16 @@ TEST_CASE("dpp_net: cells grow layer by layer from the first convolution on") {
   CHECK_FALSE(space.next(taken).has_value());
   CHECK(space.notation(weft::Genotype({0, 1})) == "bn_relu conv_3x3");
   const std::vector<double> code = space.encode(weft::Genotype({1, 4}));
-  CHECK(code == std::vector<double>{0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0});
+  CHECK(code == std::vector<double>{0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0});
 }
 
-// CondenseNet-86 has this cell, with a learned group convolution first. Condensed, that costs what a group convolution
-// does: 0.52 M parameters for CIFAR-10 (Huang et al. 2018, Table 4). Before, it is a full one.
+// CondenseNet-86 has this cell: 0.52 M parameters for CIFAR-10 after condensation (Huang et al. 2018, Table 4), as many
+// as with a group convolution in the learned one's place.
 TEST_CASE("dpp_net: CondenseNet is one of its networks") {
-  const weft::Architecture network = decode(Json::object(), "bn_relu group_conv_1x1 bn_relu group_conv_3x3");
+  const weft::Architecture network = decode(Json::object(), "bn_relu learned_group_conv_1x1 bn_relu group_conv_3x3");
   CHECK((network.cost().parameters + 5000) / 10000 == 52);
-  const weft::Architecture full =
-      decode({{"convolutions", six}}, "bn_relu learned_group_conv_1x1 bn_relu group_conv_3x3");
-  CHECK(full.cost().parameters == 1451594);
+  CHECK(network.cost().parameters ==
+        decode(Json::object(), "bn_relu group_conv_1x1 bn_relu group_conv_3x3").cost().parameters);
   std::vector<std::string> pooled;
   for (const weft::Node& node : network.nodes()) {
     if (node.operation == "avg_pool") pooled.push_back(node.shape.to_string());
@@ -104,6 +98,7 @@ TEST_CASE("dpp_net: what a cell costs") {
   CHECK(cell("bn conv_3x3 bn_relu") == 2 * 16 + 9 * 16 * 8 + 2 * 8);
   CHECK(cell("none conv_1x1 none conv_3x3") == 16 * 32 + 9 * 32 * 8);
   CHECK(cell("none group_conv_1x1 none group_conv_3x3") == 16 * 32 / 4 + 9 * 32 * 8 / 4);
+  CHECK(cell("none conv_3x3 none learned_group_conv_1x1") == 9 * 16 * 32 + 32 * 8 / 4);
   // The first depthwise convolution is followed by one to 32 channels, the second by one to 8.
   CHECK(cell("none depthwise_conv_3x3 none depthwise_conv_3x3") == 9 * 16 + 16 * 32 + 9 * 32 + 32 * 8);
 }
@@ -121,15 +116,26 @@ TEST_CASE("dpp_net: notation") {
 }
 
 TEST_CASE("dpp_net: what is malformed or does not fit is refused") {
-  using Catch::Contains;
   const Instance instance = open_space();
   const weft::SpaceRef space(instance.handle());
-  CHECK_THROWS_WITH(space.parse("bn"), Contains("expected a convolution") && Contains("of 2 to 4 layers"));
-  CHECK_THROWS_WITH(space.parse("bn conv_5x5"), Contains("position 3") && Contains("one of conv_1x1, conv_3x3"));
-  CHECK_THROWS_WITH(space.parse("bn conv_1x1 bn conv_1x1 bn"), Contains("expected the end"));
-  CHECK_THROWS_WITH(open_space({{"growth", {8, 16}}}), Contains("/growth has 2 entries") && Contains("3 blocks"));
+  CHECK_THROWS_WITH(space.parse("bn"),
+                    ContainsSubstring("expected a convolution") && ContainsSubstring("of 2 to 4 layers"));
+  CHECK_THROWS_WITH(space.parse("bn conv_5x5"),
+                    ContainsSubstring("position 3") && ContainsSubstring("one of conv_1x1, conv_3x3"));
+  CHECK_THROWS_WITH(space.parse("bn conv_1x1 bn conv_1x1 bn"), ContainsSubstring("expected the end"));
+  CHECK_THROWS_WITH(open_space({{"growth", {8, 16}}}),
+                    ContainsSubstring("/growth has 2 entries") && ContainsSubstring("3 blocks"));
   CHECK_THROWS_WITH(open_space({{"growth", {8, 16, 30}}}),
-                    Contains("/growth holds 30; must be a multiple of /groups, 4"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {3, 3, 32}), Contains("/cells has 3 blocks") && Contains("3 x 3 x 32"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Contains("must be an image"));
+                    ContainsSubstring("/growth holds 30; must be a multiple of /groups, 4"));
+  CHECK_THROWS_WITH(open_space({{"condensation", 3}}),
+                    ContainsSubstring("/growth holds 8; must be a multiple of /condensation, 3"));
+}
+
+// Three blocks halve an image twice.
+TEST_CASE("dpp_net: an image that is pooled away is refused") {
+  CHECK_NOTHROW(open_space(Json::object(), {3, 4, 32}));
+  CHECK_THROWS_WITH(
+      open_space(Json::object(), {3, 3, 32}),
+      ContainsSubstring("3 x 3 x 32; dpp_net needs an image of at least 4 x 4") && ContainsSubstring("fewer blocks"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("dpp_net needs an image"));
 }

@@ -15,6 +15,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -40,35 +41,15 @@ struct Choice {
   std::vector<std::string> options;
 };
 
-NodeId batch_norm_relu(ArchitectureBuilder& graph, NodeId input) {
-  return blocks::relu(graph, blocks::batch_norm(graph, input));
-}
-
-NodeId depthwise(ArchitectureBuilder& graph, NodeId input, std::int64_t kernel, std::int64_t stride) {
-  Convolution convolution = Convolution::square(graph.shape(input).channels, kernel, stride);
-  convolution.groups = convolution.channels;
-  return batch_norm_relu(graph, blocks::convolution(graph, input, convolution));
-}
-
-// Gates the channels by a function of their means. There is no operation that spreads one value per channel over a map,
-// so the mean is computed at every position: by a pooling along the rows and one along the columns whose windows, cut
-// off at the borders, always cover the whole map. Function and parameters are those of the released code; the two
-// convolutions count as many multiply-adds as the map has positions.
+// Gates the channels by a function of their means (Hu, Shen, Sun 2018, "Squeeze-and-Excitation Networks").
 NodeId squeeze_and_excite(ArchitectureBuilder& graph, NodeId input, std::int64_t squeezed) {
   const auto group = graph.own_group("squeeze_excitation");
-  const weft::Shape map = graph.shape(input);
-  const auto mean = [&](NodeId from, std::int64_t height, std::int64_t width) {
-    return graph.add("avg_pool", {{"kernel", {2 * height - 1, 2 * width - 1}}, {"padding", {height - 1, width - 1}}},
-                     {from});
+  const auto linear = [&](NodeId from, std::int64_t features) {
+    return graph.add("linear", {{"features", features}}, {from});
   };
-  const auto pointwise = [&](NodeId from, std::int64_t channels) {
-    Convolution convolution = Convolution::square(channels, 1);
-    convolution.bias = true;  // there is no batch norm
-    return blocks::convolution(graph, from, convolution);
-  };
-  const NodeId means = mean(mean(input, 1, map.width), map.height, 1);
-  const NodeId excited = pointwise(blocks::relu(graph, pointwise(means, squeezed)), map.channels);
-  return graph.add("multiply", {}, {input, graph.add("activation", {{"function", "sigmoid"}}, {excited})});
+  const NodeId hidden = blocks::relu(graph, linear(graph.add("global_avg_pool", {}, {input}), squeezed));
+  const NodeId excited = linear(hidden, graph.shape(input).channels);
+  return graph.add("scale", {}, {input, graph.add("activation", {{"function", "sigmoid"}}, {excited})});
 }
 
 NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const Block& block, std::int64_t stride) {
@@ -86,28 +67,24 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const Block& bloc
     const std::int64_t expansion = std::stoll(block.operation.substr(6));
     x = blocks::conv_bn_relu(graph, x, Convolution::square(expansion * channels, 1));
   }
-  x = excite(depthwise(graph, x, block.kernel, stride));
-  return blocks::batch_norm(graph, blocks::convolution(graph, x, Convolution::square(block.filters, 1)));
+  const std::int64_t width = graph.shape(x).channels;
+  x = excite(blocks::conv_bn_relu(graph, x, Convolution::depthwise(width, block.kernel, stride)));
+  return blocks::conv_bn(graph, x, Convolution::square(block.filters, 1));
 }
 
+// One box of the paper's Figure 7: mbconv3_5x5_se0.25_identity, with the skip that it has.
 NodeId add_layer(ArchitectureBuilder& graph, NodeId input, const Block& block, std::int64_t stride,
                  const std::string& skip_pool) {
+  const bool pools = block.skip == "pool";
+  const bool skips =
+      (pools || (block.skip == "identity" && stride == 1)) && graph.shape(input).channels == block.filters;
+  const std::string extent = std::to_string(block.kernel);
+  std::string name = block.operation + "_" + extent + "x" + extent;
+  if (block.squeeze_excitation > 0.0) name += "_se" + weft::Json(block.squeeze_excitation).dump();
+  const auto group = graph.own_group(skips ? name + "_" + block.skip : name);
   const NodeId x = add_operation(graph, input, block, stride);
-  if (block.skip == "none" || graph.shape(input).channels != block.filters) return x;
-  if (block.skip == "pool") {
-    return graph.add("add", {}, {x, blocks::pool(graph, input, skip_pool.c_str(), 3, stride)});
-  }
-  return stride == 1 ? graph.add("add", {}, {x, input}) : x;
-}
-
-// `integers` written after a letter, without repetition.
-std::vector<std::string> written(char letter, const std::vector<std::int64_t>& integers) {
-  std::vector<std::string> texts;
-  for (const std::int64_t integer : integers) {
-    const std::string text = letter + std::to_string(integer);
-    if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
-  }
-  return texts;
+  if (!skips) return x;
+  return graph.add("add", {}, {x, pools ? blocks::pool(graph, input, skip_pool.c_str(), 3, stride) : input});
 }
 
 class Mnasnet final : public weft::DecisionSpace {
@@ -119,17 +96,12 @@ class Mnasnet final : public weft::DecisionSpace {
         head_filters_(context.get<std::int64_t>("head_filters")),
         dropout_(context.get<double>("dropout")),
         task_(context.task()) {
-    for (const std::int64_t kernel : context.get<std::vector<std::int64_t>>("kernels")) {
-      if (kernel % 2 == 0) {
-        throw weft::InvalidInput("/kernels holds " + std::to_string(kernel) +
-                                 "; must be odd, since padding keeps the extent of the map");
-      }
-    }
+    weft::require::odd(context.get<std::vector<std::int64_t>>("kernels"), "kernels");
     for (const weft::Json& reference : context.configuration().at("blocks")) {
       strides_.push_back(reference.at("stride"));
       choices_.push_back(choices(context, reference));
     }
-    check_extent();
+    weft::require::image(task_.input, "mnasnet", smallest_extent(), "set /stem_stride or a stride in /blocks to 1");
   }
 
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
@@ -155,16 +127,14 @@ class Mnasnet final : public weft::DecisionSpace {
     for (std::size_t b = 0; b < decided.size(); ++b) {
       const auto block = graph.group("block " + std::to_string(b + 1));
       for (std::int64_t layer = 1; layer <= decided[b].layers; ++layer) {
-        const auto group = graph.group("layer " + std::to_string(layer));
         x = add_layer(graph, x, decided[b], layer == 1 ? strides_[b] : 1, skip_pool_);
       }
     }
-    const auto group = graph.group("classifier");
-    x = blocks::conv_bn_relu(graph, x, Convolution::square(head_filters_, 1));
-    x = graph.add("global_avg_pool", {}, {x});
-    if (dropout_ > 0.0) x = graph.add("dropout", {{"probability", dropout_}}, {x});
-    x = graph.add("linear", {{"features", task_.classes}}, {x});
-    return {std::move(graph).build(x)};
+    {
+      const auto group = graph.group("head");
+      x = blocks::conv_bn_relu(graph, x, Convolution::square(head_filters_, 1));
+    }
+    return {std::move(graph).build(blocks::classifier(graph, x, task_.classes, dropout_))};
   }
 
   // mbconv6_k3_se0.25_identity_f24_r2 for each block: operation, kernel, squeeze-and-excitation, skip, filters, layers.
@@ -209,30 +179,21 @@ class Mnasnet final : public weft::DecisionSpace {
       layers.push_back(std::max<std::int64_t>(1, reference.at("layers").get<std::int64_t>() + difference));
     }
     return {{"operation", Kind::categorical, context.get<std::vector<std::string>>("operations")},
-            {"kernel", Kind::ordinal, written('k', context.get<std::vector<std::int64_t>>("kernels"))},
+            {"kernel", Kind::ordinal, weft::ordinal_options(context.get<std::vector<std::int64_t>>("kernels"), "k")},
             {"squeeze-excitation", Kind::categorical, squeeze_excitations},
             {"skip", Kind::categorical, context.get<std::vector<std::string>>("skips")},
-            {"filters", Kind::ordinal, written('f', filters)},
-            {"layers", Kind::ordinal, written('r', layers)}};
+            {"filters", Kind::ordinal, weft::ordinal_options(filters, "f")},
+            {"layers", Kind::ordinal, weft::ordinal_options(layers, "r")}};
   }
 
-  // Strides are fixed, so whether the map is large enough for them is known now.
-  void check_extent() const {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; mnasnet needs an image, channels x height x width");
+  // Of an image of which each stride still has two pixels to choose from.
+  std::int64_t smallest_extent() const {
+    std::int64_t smallest = 1;
+    std::size_t halvings = stem_stride_ == 2 ? 1 : 0;
+    for (const std::int64_t stride : strides_) {
+      if (stride == 2) smallest = weft::require::before_halvings(halvings++) + 1;
     }
-    std::int64_t extent = (std::min(task_.input.height, task_.input.width) + stem_stride_ - 1) / stem_stride_;
-    for (std::size_t b = 0; b < strides_.size(); ++b) {
-      if (strides_[b] > 1 && extent == 1) {
-        throw weft::InvalidInput(
-            "/blocks/" + std::to_string(b) + "/stride is " + std::to_string(strides_[b]) + ", but an input of " +
-            task_.input.to_string() +
-            " has shrunk to an extent of 1 before; must be 1 there, or set /stem_stride or an earlier "
-            "stride to 1, or give larger images");
-      }
-      extent = (extent + strides_[b] - 1) / strides_[b];
-    }
+    return smallest;
   }
 
   // The longest option that comes next: f16 also begins f160.
@@ -269,9 +230,8 @@ class Mnasnet final : public weft::DecisionSpace {
     return decided;
   }
 
-  std::vector<std::int64_t> strides_;  // of each block's first layer
-  std::vector<std::vector<Choice>>
-      choices_;  // of each block: operation, kernel, squeeze-excitation, skip, filters, layers
+  std::vector<std::int64_t> strides_;         // of each block's first layer
+  std::vector<std::vector<Choice>> choices_;  // of each block, decision by decision
   std::string skip_pool_;
   std::int64_t stem_filters_;
   std::int64_t stem_stride_;
