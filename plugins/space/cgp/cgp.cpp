@@ -2,15 +2,14 @@
 // before its own; the phenotype is what the output gene reaches. All other genes are inactive, and kept.
 //
 // Suganuma, Shirakawa, Nagao 2017, "A Genetic Programming Approach to Designing Convolutional Neural Network
-// Architectures", sections 3.1 and 3.2; details as in the authors' published code (sg-nm/cgp-cnn). Its evolution
-// strategy mutates a parent that no child has surpassed neutrally: inactive genes alone. Here, where an optimizer has
-// nothing but `mutate`, that drift precedes the mutation of each child instead, and so does not add up in a parent that
-// stays. Deviations besides: convolutions have no bias, which batch norm would take away; where zeros for a sum cannot
-// be had in the wanted number by repeating an input's, a convolution without bias makes them out of zeros, whose few
-// weights are counted and do nothing.
+// Architectures", sections 3.1 and 3.2; details as in the authors' published code (sg-nm/cgp-cnn). `mutate` is the
+// forced mutation that makes a child. The neutral one, of a parent that no child surpassed, is the optimizer's, who
+// knows which stays: what may drift are decisions that leave the decoded network as it is. Each inactive gene is one,
+// whatever the others are, so that this is the paper's loop. Deviation: convolutions have no bias, which batch norm
+// would take away.
 
 #include <algorithm>
-#include <numeric>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -42,7 +42,7 @@ using Type = Function::Type;
 using Genes = std::vector<std::int32_t>;  // function, input 1, input 2 of each node; then the output's input
 
 constexpr std::size_t genes_per_node = 3;
-constexpr int patience = 100000;  // attempts at a genotype with active nodes in range
+constexpr int patience = 10000;  // attempts at a genotype with active nodes in range
 
 // 2x2 pooling with stride 2; a direction with a single pixel left stays as it is.
 NodeId halve(ArchitectureBuilder& graph, NodeId input, const char* operation) {
@@ -61,25 +61,13 @@ void match_extents(ArchitectureBuilder& graph, NodeId& first, NodeId& second) {
   }
 }
 
-// Zeros as further channels.
-NodeId pad_channels(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
-  const std::int64_t present = graph.shape(input).channels;
-  const std::int64_t missing = channels - present;
-  if (missing == 0) return input;
-  const NodeId zero = graph.add("zero", {}, {input});
-  std::vector<NodeId> parts = {input};
-  if (missing % present == 0) {
-    parts.insert(parts.end(), static_cast<std::size_t>(missing / present), zero);
-  } else {
-    parts.push_back(blocks::convolution(graph, zero, {.channels = missing, .groups = std::gcd(missing, present)}));
-  }
-  return graph.add("concat", {}, parts);
-}
-
+// Zeros fill up the channels of the narrower one.
 NodeId add_sum(ArchitectureBuilder& graph, NodeId first, NodeId second) {
   match_extents(graph, first, second);
-  const std::int64_t channels = std::max(graph.shape(first).channels, graph.shape(second).channels);
-  return graph.add("add", {}, {pad_channels(graph, first, channels), pad_channels(graph, second, channels)});
+  const std::int64_t surplus = graph.shape(second).channels - graph.shape(first).channels;
+  NodeId& narrower = surplus > 0 ? first : second;
+  if (surplus != 0) narrower = graph.add("pad", {{"channels", std::abs(surplus)}}, {narrower});
+  return graph.add("add", {}, {first, second});
 }
 
 NodeId add_function(ArchitectureBuilder& graph, const Function& function, NodeId first, NodeId second) {
@@ -89,8 +77,7 @@ NodeId add_function(ArchitectureBuilder& graph, const Function& function, NodeId
       return blocks::conv_bn_relu(graph, first, convolution);
     case Type::res_block: {
       const NodeId hidden = blocks::conv_bn_relu(graph, first, convolution);
-      const NodeId residual = blocks::batch_norm(graph, blocks::convolution(graph, hidden, convolution));
-      return blocks::relu(graph, add_sum(graph, residual, first));
+      return blocks::relu(graph, add_sum(graph, blocks::conv_bn(graph, hidden, convolution), first));
     }
     case Type::max_pool:
       return halve(graph, first, "max_pool");
@@ -107,13 +94,11 @@ NodeId add_function(ArchitectureBuilder& graph, const Function& function, NodeId
 
 std::vector<Function> make_functions(const weft::Context& context) {
   const bool residual = context.get<std::string>("functions") == "res_set";
+  const auto kernels = context.get<std::vector<std::int64_t>>("kernels");
+  weft::require::odd(kernels, "kernels");
   std::vector<Function> functions;
   for (const std::int64_t filters : context.get<std::vector<std::int64_t>>("filters")) {
-    for (const std::int64_t kernel : context.get<std::vector<std::int64_t>>("kernels")) {
-      if (kernel % 2 == 0) {
-        throw weft::InvalidInput("/kernels holds " + std::to_string(kernel) +
-                                 "; must be odd, since padding keeps the extent of the map");
-      }
+    for (const std::int64_t kernel : kernels) {
       functions.push_back({(residual ? "res_" : "conv_") + std::to_string(filters) + "_" + std::to_string(kernel),
                            residual ? Type::res_block : Type::conv_block, filters, kernel});
     }
@@ -134,24 +119,12 @@ class Cgp final : public weft::DecisionSpace {
         functions_(make_functions(context)),
         min_active_(context.get<std::size_t>("min_active")),
         max_active_(context.get<std::size_t>("max_active")),
-        mutation_(context.get<std::string>("mutation")),
+        forced_(context.get<std::string>("mutation") == "active"),
         mutation_rate_(context.get<double>("mutation_rate")),
-        drift_(context.get<bool>("drift")),
         task_(context.task()) {
+    weft::require::image(task_.input, "cgp");
     for (const Function& function : functions_) function_names_.push_back(function.name);
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; cgp needs an image, channels x height x width");
-    }
-    if (min_active_ > nodes() + 1) {
-      throw weft::InvalidInput("/min_active is " + std::to_string(min_active_) + "; a grid of " +
-                               std::to_string(rows_) + " x " + std::to_string(columns_) + " has " +
-                               std::to_string(nodes() + 1) + " nodes, the output counted; lower it");
-    }
-    if (max_active_ < min_active_) {
-      throw weft::InvalidInput("/max_active is " + std::to_string(max_active_) +
-                               "; must not be less than /min_active, " + std::to_string(min_active_));
-    }
+    check_range();
   }
 
   std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
@@ -182,7 +155,7 @@ class Cgp final : public weft::DecisionSpace {
       genes.push_back(static_cast<std::int32_t>(rng.below(option_count(at))));
     }
     for (int attempt = 0; distance_from_range(genes) > 0; ++attempt) {
-      if (attempt == patience) fail("random genotypes", "widen /min_active to /max_active");
+      if (attempt == patience) fail("random genotype", "widen /min_active to /max_active");
       for (std::size_t at = 0; at < genes.size(); ++at) change(genes, at, rng);
     }
     return weft::Genotype(std::move(genes));
@@ -190,20 +163,15 @@ class Cgp final : public weft::DecisionSpace {
 
   weft::Genotype mutate(const weft::Genotype& parent, weft::Rng& rng) const override {
     walk(parent);
-    Genes start = parent.decisions;
-    if (mutation_ == "point") {
-      mutate_each(start, rng);
-      return weft::Genotype(std::move(start));
-    }
-    if (drift_ || mutation_ == "neutral") mutate_neutrally(start, rng);
-    if (mutation_ == "neutral") return weft::Genotype(std::move(start));
     // A parent from elsewhere may be out of range; its child must not be further out.
-    const std::size_t allowed = distance_from_range(start);
+    const std::size_t allowed = distance_from_range(parent.decisions);
     for (int attempt = 0; attempt < patience; ++attempt) {
-      Genes child = start;
-      if (mutate_each(child, rng) && distance_from_range(child) <= allowed) return weft::Genotype(std::move(child));
+      Genes child = parent.decisions;
+      const bool changed_active = mutate_each(child, rng);
+      if (!forced_ || (changed_active && distance_from_range(child) <= allowed))
+        return weft::Genotype(std::move(child));
     }
-    fail("mutations",
+    fail("mutation of an active gene",
          "raise /mutation_rate, " + std::to_string(mutation_rate_) + ", or widen /min_active to /max_active");
   }
 
@@ -216,10 +184,11 @@ class Cgp final : public weft::DecisionSpace {
     values[0] = graph.input(task_.input);
     for (std::size_t node = 0; node < nodes(); ++node) {
       if (!active[node]) continue;
-      const auto group = graph.group("node " + std::to_string(node + 1));
+      const Function& function = function_of(genes, node);
+      const auto group = graph.group(function.name + " " + std::to_string(node + 1));
       const std::size_t gene = node * genes_per_node;
-      values[node + 1] = add_function(graph, function_of(genes, node), values[source(genes, gene + 1)],
-                                      values[source(genes, gene + 2)]);
+      values[node + 1] =
+          add_function(graph, function, values[source(genes, gene + 1)], values[source(genes, gene + 2)]);
     }
     const auto group = graph.group("classifier");
     const NodeId features = graph.add("flatten", {}, {values[source(genes, output_gene())]});
@@ -258,6 +227,45 @@ class Cgp final : public weft::DecisionSpace {
   }
 
  private:
+  void check_range() const {
+    const auto refuse = [&](const std::string& value, const std::string& rule) {
+      throw weft::InvalidInput(value + "; " + rule);
+    };
+    const std::string grid = "a grid of " + std::to_string(rows_) + " x " + std::to_string(columns_) +
+                             " with /levels_back " + std::to_string(levels_back_) + " has at ";
+    const std::string low = "/min_active is " + std::to_string(min_active_);
+    const std::string high = "/max_active is " + std::to_string(max_active_);
+    if (min_active_ > most_active()) {
+      refuse(low, grid + "most " + std::to_string(most_active()) + " active nodes, the output counted; lower it");
+    }
+    if (max_active_ < fewest_active()) {
+      refuse(high, grid + "least " + std::to_string(fewest_active()) + " active nodes, the output counted; raise it");
+    }
+    if (max_active_ < min_active_) refuse(high, "must not be less than /min_active, " + std::to_string(min_active_));
+  }
+
+  // A chain from the output to the image, each link as far back as it may be.
+  std::size_t fewest_active() const { return 1 + columns_ / levels_back_; }
+
+  // Columns filled from the last: each active node is read by one after it and offers two inputs itself, of which those
+  // that reach least far are used first.
+  std::size_t most_active() const {
+    std::vector<std::size_t> offers(columns_ + 1);  // inputs still free, by column
+    offers[columns_] = 1;                           // the output's
+    std::size_t active = 1;
+    for (std::size_t column = columns_; column-- > 0;) {
+      std::size_t room = rows_;
+      for (std::size_t reader = std::min(columns_, column + levels_back_); reader > column; --reader) {
+        const std::size_t taken = std::min(room, offers[reader]);
+        offers[reader] -= taken;
+        room -= taken;
+      }
+      active += rows_ - room;
+      offers[column] = 2 * (rows_ - room);
+    }
+    return active;
+  }
+
   std::size_t nodes() const { return rows_ * columns_; }
   std::size_t output_gene() const { return nodes() * genes_per_node; }
   bool is_function(std::size_t gene) const { return gene != output_gene() && gene % genes_per_node == 0; }
@@ -329,14 +337,6 @@ class Cgp final : public weft::DecisionSpace {
     return changed_active;
   }
 
-  void mutate_neutrally(Genes& genes, weft::Rng& rng) const {
-    const Genes before = genes;
-    const std::vector<bool> active = active_nodes(before);
-    for (std::size_t gene = 0; gene < genes.size(); ++gene) {
-      if (!is_active(before, active, gene) && rng.bernoulli(mutation_rate_)) change(genes, gene, rng);
-    }
-  }
-
   std::int32_t read_source(weft::NotationReader& reader, std::size_t gene) const {
     const std::int64_t number = reader.integer("the number of a node");
     const auto first = static_cast<std::int64_t>(first_source(gene));
@@ -348,7 +348,7 @@ class Cgp final : public weft::DecisionSpace {
   }
 
   [[noreturn]] void fail(const std::string& what, const std::string& remedy) const {
-    throw weft::Error("of " + std::to_string(patience) + " " + what + " none has from " + std::to_string(min_active_) +
+    throw weft::Error(std::to_string(patience) + " attempts gave no " + what + " with " + std::to_string(min_active_) +
                       " to " + std::to_string(max_active_) + " active nodes; " + remedy);
   }
 
@@ -359,9 +359,8 @@ class Cgp final : public weft::DecisionSpace {
   std::vector<std::string> function_names_;
   std::size_t min_active_;
   std::size_t max_active_;
-  std::string mutation_;
+  bool forced_;
   double mutation_rate_;
-  bool drift_;
   weft::Task task_;
 };
 

@@ -15,6 +15,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -30,18 +31,11 @@ const std::vector<std::string> all_operations = {"conv_3x3",     "sep_conv_3x3",
 struct Layer {
   std::string operation;
   std::vector<std::size_t> skips;  // numbers of earlier layers, from 1
+
+  bool skips_from(std::size_t layer) const { return std::find(skips.begin(), skips.end(), layer) != skips.end(); }
 };
 
 enum class Form { search, final };
-
-// The reduction of NASNet's code, but without its ReLU.
-NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
-  const auto group = graph.own_group("factorized_reduction");
-  const Convolution half = Convolution::square(channels / 2, 1, 2);
-  const NodeId straight = blocks::convolution(graph, input, half);
-  const NodeId shifted = blocks::convolution(graph, graph.add("shift", {}, {input}), half);
-  return blocks::batch_norm(graph, graph.add("concat", {}, {straight, shifted}));
-}
 
 // A full or a separable convolution.
 NodeId convolve(ArchitectureBuilder& graph, NodeId input, const std::string& operation, std::int64_t filters) {
@@ -49,9 +43,8 @@ NodeId convolve(ArchitectureBuilder& graph, NodeId input, const std::string& ope
   if (!operation.starts_with("sep_conv")) {
     return blocks::convolution(graph, input, Convolution::square(filters, kernel));
   }
-  Convolution depthwise = Convolution::square(filters, kernel);
-  depthwise.groups = filters;
-  return blocks::convolution(graph, blocks::convolution(graph, input, depthwise), Convolution::square(filters, 1));
+  const NodeId spatial = blocks::convolution(graph, input, Convolution::depthwise(filters, kernel));
+  return blocks::convolution(graph, spatial, Convolution::square(filters, 1));
 }
 
 // A 1x1 convolution, then the operation: each with batch norm, and with ReLU after it (search) or before it (final).
@@ -62,7 +55,7 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string
   const bool search = form == Form::search;
   const NodeId x = search ? blocks::conv_bn_relu(graph, input, narrow) : blocks::relu_conv_bn(graph, input, narrow);
   if (operation.find("_pool") != std::string::npos) return blocks::pool(graph, x, operation.substr(0, 8).c_str(), 3);
-  if (search) return blocks::relu(graph, blocks::batch_norm(graph, convolve(graph, x, operation, filters)));
+  if (search) return blocks::bn_relu(graph, convolve(graph, x, operation, filters));
   return blocks::batch_norm(graph, convolve(graph, blocks::relu(graph, x), operation, filters));
 }
 
@@ -75,10 +68,7 @@ class EnasMacro final : public weft::DecisionSpace {
         form_(context.get<std::string>("network") == "search" ? Form::search : Form::final),
         dropout_(context.get<double>("dropout")),
         task_(context.task()) {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; enas_macro needs an image, channels x height x width");
-    }
+    weft::require::image(task_.input, "enas_macro");
     if (filters_ % 2 != 0) {
       throw weft::InvalidInput("/filters is " + std::to_string(filters_) +
                                "; must be even, since factorized reduction halves it");
@@ -106,17 +96,22 @@ class EnasMacro final : public weft::DecisionSpace {
     const std::vector<Layer> layers = to_layers(genotype);
     std::int64_t filters = filters_;
     ArchitectureBuilder graph;
-    std::vector<NodeId> outputs = {add_stem(graph)};  // that of layer k at k, all of the present extent and channels
+    std::vector<NodeId> outputs = {add_stem(graph)};  // that of layer k at k; all that are still read are of one shape
     for (std::size_t k = 1; k <= layers_; ++k) {
-      {
-        const auto group = graph.group("layer " + std::to_string(k));
-        outputs.push_back(add_layer(graph, layers[k - 1], outputs, filters));
-      }
+      outputs.push_back(add_layer(graph, k, layers[k - 1], outputs, filters));
       const std::size_t distance = layers_ / 3;
       if (distance == 0 || (k != distance && k != 2 * distance)) continue;
       const auto group = graph.group("pooling " + std::to_string(k / distance));
       if (form_ == Form::final) filters *= 2;
-      for (NodeId& output : outputs) output = factorized_reduction(graph, output, filters);
+      const auto is_read = [&](std::size_t output) {
+        return output == k || std::any_of(layers.begin() + static_cast<std::ptrdiff_t>(k), layers.end(),
+                                          [&](const Layer& layer) { return layer.skips_from(output); });
+      };
+      for (std::size_t output = 1; output <= k; ++output) {
+        if (!is_read(output)) continue;
+        outputs[output] = blocks::factorized_reduction(graph, outputs[output], filters, /*affine=*/true,
+                                                       /*leading_relu=*/false);
+      }
     }
     return {std::move(graph).build(add_classifier(graph, outputs.back()))};
   }
@@ -191,19 +186,22 @@ class EnasMacro final : public weft::DecisionSpace {
   NodeId add_stem(ArchitectureBuilder& graph) const {
     const NodeId input = graph.input(task_.input);
     const auto group = graph.group("stem");
-    return blocks::batch_norm(graph, blocks::convolution(graph, input, Convolution::square(filters_, 3)));
+    return blocks::conv_bn(graph, input, Convolution::square(filters_, 3));
   }
 
   // The first layer has nothing to skip, and so no merging either.
-  NodeId add_layer(ArchitectureBuilder& graph, const Layer& layer, const std::vector<NodeId>& outputs,
-                   std::int64_t filters) const {
-    const NodeId result = add_operation(graph, outputs.back(), layer.operation, filters, form_);
-    if (outputs.size() == 1) return result;
+  NodeId add_layer(ArchitectureBuilder& graph, std::size_t number, const Layer& layer,
+                   const std::vector<NodeId>& outputs, std::int64_t filters) const {
     std::vector<NodeId> terms;
     for (const std::size_t skip : layer.skips) terms.push_back(outputs[skip]);
-    terms.push_back(result);
+    {
+      const auto group = graph.group("layer " + std::to_string(number));
+      terms.push_back(add_operation(graph, outputs.back(), layer.operation, filters, form_));
+    }
+    if (number == 1) return terms.back();
+    const auto group = graph.group("skips " + std::to_string(number));
     const auto merge = [&](const char* operation) {
-      return terms.size() == 1 ? result : graph.add(operation, {}, terms);
+      return terms.size() == 1 ? terms.back() : graph.add(operation, {}, terms);
     };
     if (form_ == Form::search) return blocks::batch_norm(graph, merge("add"));
     return blocks::relu_conv_bn(graph, merge("concat"), Convolution::square(filters, 1));

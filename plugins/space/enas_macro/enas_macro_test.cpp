@@ -99,11 +99,11 @@ TEST_CASE("enas_macro: every stored output is reduced after a third and two thir
   // Layer 1 and the layer before the pooling; what nobody reads any more is gone.
   CHECK(nodes_of(network, "shift", "pooling 1").size() == 2);
   CHECK(nodes_of(network, "shift", "pooling 2").size() == 2);
-  const weft::Node sum = nodes_of(network, "add", "layer 6").at(0);
+  const weft::Node sum = nodes_of(network, "add", "skips 6").at(0);
   CHECK(sum.shape == weft::Shape::image(4, 8, 8));
   CHECK(sum.inputs.size() == 2);
   const Instance final_network = open_space({{"layers", 6}, {"filters", 4}, {"network", "final"}});
-  CHECK(nodes_of(decode(final_network, reads_first), "concat", "layer 6").at(0).shape ==
+  CHECK(nodes_of(decode(final_network, reads_first), "concat", "skips 6").at(0).shape ==
         weft::Shape::image(2 * 16, 8, 8));
 }
 

@@ -15,6 +15,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -43,16 +44,11 @@ enum class Form { search, final };
 struct Place {
   std::int64_t filters;
   std::int64_t stride;     // of operations that read the cell's inputs
-  double drop_path_scale;  // (c + 1) / C for cell c of C
+  double drop_path_scale;  // (c + 1) / C for cell c of C; 0 in the network with shared weights, which drops no paths
 };
 
-// The reduction of NASNet's code, but without its ReLU.
 NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
-  const auto group = graph.own_group("factorized_reduction");
-  const Convolution half = Convolution::square(channels / 2, 1, 2);
-  const NodeId straight = blocks::convolution(graph, input, half);
-  const NodeId shifted = blocks::convolution(graph, graph.add("shift", {}, {input}), half);
-  return blocks::batch_norm(graph, graph.add("concat", {}, {straight, shifted}));
+  return blocks::factorized_reduction(graph, input, channels, /*affine=*/true, /*leading_relu=*/false);
 }
 
 bool same_extent(const weft::Shape& one, const weft::Shape& other) {
@@ -88,7 +84,7 @@ NodeId add_block(ArchitectureBuilder& graph, const Block& block, const std::vect
   for (std::size_t side = 0; side < 2; ++side) {
     const Operand& read = block[side];
     terms[side] = add_operation(graph, states[read.state], read.operation, read.state < 2 ? place.stride : 1);
-    if (read.operation == "identity") continue;
+    if (read.operation == "identity" || place.drop_path_scale == 0.0) continue;
     terms[side] = graph.add("drop_path", {{"scale", place.drop_path_scale}}, {terms[side]});
   }
   return graph.add("add", {}, terms);
@@ -136,10 +132,7 @@ class EnasMicro final : public weft::DecisionSpace {
         dropout_(context.get<double>("dropout")),
         auxiliary_(context.get<bool>("auxiliary")),
         task_(context.task()) {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; enas_micro needs an image, channels x height x width");
-    }
+    weft::require::image(task_.input, "enas_micro");
     if (filters_ % 2 != 0) {
       throw weft::InvalidInput("/filters is " + std::to_string(filters_) +
                                "; must be even, since factorized reduction halves it");
@@ -186,8 +179,9 @@ class EnasMicro final : public weft::DecisionSpace {
         if (reduces && form_ == Form::search) {
           before = std::exchange(previous, factorized_reduction(graph, previous, filters));
         }
-        const Place place{filters, reduces && form_ == Form::final ? 2 : 1,
-                          static_cast<double>(layer + 1) / static_cast<double>(layers_ + 2)};
+        const bool from_scratch = form_ == Form::final;
+        const Place place{filters, reduces && from_scratch ? 2 : 1,
+                          from_scratch ? static_cast<double>(layer + 1) / static_cast<double>(layers_ + 2) : 0.0};
         before = std::exchange(previous, add_cell(graph, reduces ? reduction : normal, before, previous, place, form_));
       }
       if (auxiliary_ && layer == 2 * distance + 2) {
@@ -235,7 +229,7 @@ class EnasMicro final : public weft::DecisionSpace {
   NodeId add_stem(ArchitectureBuilder& graph) const {
     const NodeId input = graph.input(task_.input);
     const auto group = graph.group("stem");
-    return blocks::batch_norm(graph, blocks::convolution(graph, input, Convolution::square(3 * filters_, 3)));
+    return blocks::conv_bn(graph, input, Convolution::square(3 * filters_, 3));
   }
 
   NodeId add_classifier(ArchitectureBuilder& graph, NodeId input) const {

@@ -62,7 +62,8 @@ TEST_CASE("enas_micro: decisions") {
   for (std::size_t at = 0; at < 40; ++at) {
     size *= static_cast<double>(space.next({genotype.decisions.data(), at})->options.size());
   }
-  // Two cells; in each, two states of 2, 3, .. 6 and two operations of 5 for five blocks.
+  // Two cells; in each, two states of 2, 3, .. 6 and two operations of 5 for five blocks. (The paper's section 2.4
+  // prints (5 x 5!)^4 = 1.3 x 10^11, one operation for all five.)
   CHECK(size == Approx(std::pow(720.0 * 3125.0, 4)));
 }
 
@@ -112,13 +113,15 @@ TEST_CASE("enas_micro: unused inputs of a reduction cell are reduced into its ou
 }
 
 TEST_CASE("enas_micro: drop-path grows with depth and spares identities") {
-  const Instance instance = open_space({{"layers", 2}, {"filters", 4}, {"blocks", 1}});
-  const weft::Architecture network = decode(instance, "0 4 1 0 0 4 1 0");
+  Json args = {{"layers", 2}, {"filters", 4}, {"blocks", 1}, {"network", "final"}};
+  const weft::Architecture network = decode(open_space(args), "0 4 1 0 0 4 1 0");
   std::vector<double> scales;
   for (const weft::Node& node : network.nodes()) {
     if (node.operation == "drop_path") scales.push_back(node.attributes.at("scale"));
   }
   CHECK(scales == std::vector<double>{0.25, 0.5, 0.75, 1.0});
+  args["network"] = "search";
+  CHECK(nodes_of(decode(open_space(args), "0 4 1 0 0 4 1 0"), "drop_path", "normal 2").empty());
 }
 
 TEST_CASE("enas_micro: what is malformed is refused with its place") {

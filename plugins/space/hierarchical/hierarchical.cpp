@@ -17,6 +17,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -43,14 +44,9 @@ struct Level {
 // Edges in the order of their decisions: into node 1, into node 2, ..
 constexpr std::size_t edge(std::size_t from, std::size_t to) { return to * (to - 1) / 2 + from; }
 
-Convolution depthwise(std::int64_t channels, std::int64_t stride) {
-  Convolution convolution = Convolution::square(channels, 3, stride);
-  convolution.groups = channels;
-  return convolution;
-}
-
 NodeId separable_conv(ArchitectureBuilder& graph, NodeId input, std::int64_t channels, std::int64_t stride) {
-  const NodeId spatial = blocks::convolution(graph, input, depthwise(graph.shape(input).channels, stride));
+  const NodeId spatial =
+      blocks::convolution(graph, input, Convolution::depthwise(graph.shape(input).channels, 3, stride));
   return blocks::conv_bn_relu(graph, spatial, Convolution::square(channels, 1));
 }
 
@@ -58,7 +54,7 @@ NodeId add_primitive(ArchitectureBuilder& graph, NodeId input, const std::string
   const auto group = graph.own_group(operation);
   const std::int64_t channels = graph.shape(input).channels;
   if (operation == "conv_1x1") return blocks::conv_bn_relu(graph, input, Convolution::square(channels, 1));
-  if (operation == "depthwise_conv_3x3") return blocks::conv_bn_relu(graph, input, depthwise(channels, 1));
+  if (operation == "depthwise_conv_3x3") return blocks::conv_bn_relu(graph, input, Convolution::depthwise(channels, 3));
   if (operation == "sep_conv_3x3") return separable_conv(graph, input, channels, 1);
   if (operation == "max_pool_3x3") return blocks::pool(graph, input, "max_pool", 3);
   if (operation == "avg_pool_3x3") return blocks::pool(graph, input, "avg_pool", 3);
@@ -85,10 +81,7 @@ class Hierarchical final : public weft::DecisionSpace {
       operations = {primitives[none]};
       for (std::size_t m = 1; m <= levels_.back().motifs; ++m) operations.push_back("motif_" + std::to_string(m));
     }
-    if (levels_.back().motifs != 1) {
-      throw weft::InvalidInput("/levels: the last level has " + std::to_string(levels_.back().motifs) +
-                               " motifs; must have 1, the cell");
-    }
+    check_levels();
     check_task();
   }
 
@@ -191,18 +184,24 @@ class Hierarchical final : public weft::DecisionSpace {
 
  private:
   void check_task() const {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; hierarchical needs an image, channels x height x width");
+    std::int64_t smallest = 2;
+    for (int reduction = 1; reduction < resolutions_; ++reduction) smallest = weft::require::before_stride(smallest, 2);
+    weft::require::image(task_.input, "hierarchical", smallest,
+                         "lower /resolutions, " + std::to_string(resolutions_) + ", each of which halves it");
+  }
+
+  void check_levels() const {
+    if (levels_.back().motifs != 1) {
+      throw weft::InvalidInput("/levels: the last level has " + std::to_string(levels_.back().motifs) +
+                               " motifs; must have 1, the cell");
     }
-    int halvings = 0;
-    for (std::int64_t extent = std::min(task_.input.height, task_.input.width); extent > 1; extent = (extent + 1) / 2) {
-      ++halvings;
-    }
-    if (resolutions_ > halvings) {
-      throw weft::InvalidInput("/resolutions is " + std::to_string(resolutions_) + "; an image of " +
-                               task_.input.to_string() + " can be halved " + std::to_string(halvings) +
-                               " times; lower it");
+    constexpr std::size_t limit = 10000;
+    std::size_t operations = 1;
+    for (const Level& level : levels_) operations *= level.edges();
+    if (operations > limit) {
+      throw weft::InvalidInput("/levels: a cell may have " + std::to_string(operations) +
+                               " operations; must be at most " + std::to_string(limit) +
+                               "; take fewer levels or nodes");
     }
   }
 

@@ -128,7 +128,8 @@ TEST_CASE("hierarchical: the network around the cells") {
                                            image(16, 8), image(32, 4)});
 }
 
-// Liu et al. 2018, section 3.1.
+// Liu et al. 2018, section 3.1: an edge is added, altered or removed. The level, the motif, the node and its
+// predecessor are uniform, and so is the operation, which may be the old one.
 TEST_CASE("hierarchical: a mutation sets one edge") {
   const Instance instance = open_space();
   const weft::SpaceRef space(instance.handle());
@@ -137,6 +138,9 @@ TEST_CASE("hierarchical: a mutation sets one edge") {
   constexpr int trials = 4000;
   int unchanged = 0;
   int cell = 0;
+  int added = 0;
+  int removed = 0;
+  int altered = 0;
   std::vector<bool> touched(46);
   for (int i = 0; i < trials; ++i) {
     const weft::Genotype child = space.mutate(parent, rng);
@@ -146,11 +150,19 @@ TEST_CASE("hierarchical: a mutation sets one edge") {
       ++changes;
       touched[at] = true;
       cell += at >= 36;
+      const bool was = parent.decisions[at] != 0;
+      const bool is = child.decisions[at] != 0;
+      added += !was && is;
+      removed += was && !is;
+      altered += was && is;
     }
     REQUIRE(changes <= 1);
     unchanged += changes == 0;
   }
   CHECK(std::count(touched.begin(), touched.end(), true) == 46);
+  CHECK(added > 0);
+  CHECK(removed > 0);
+  CHECK(altered > 0);
   // Within four standard deviations: one operation of seven is the old one; half of the rest is in the cell's level.
   CHECK(std::abs(unchanged - trials / 7.0) < 89);
   CHECK(std::abs(cell - trials * 3 / 7.0) < 126);
@@ -174,7 +186,11 @@ TEST_CASE("hierarchical: what is malformed or cannot be is refused with its plac
   CHECK_THROWS_WITH(space.parse("[none | none none] /"), ContainsSubstring("expected \"[\", found \"/\""));
   CHECK_THROWS_WITH(open_space({{"levels", levels({{2, 3}})}}),
                     ContainsSubstring("the last level has 2 motifs; must have 1, the cell"));
+  CHECK_THROWS_WITH(open_space({{"levels", levels({{6, 20}, {6, 20}, {1, 20}})}}),
+                    ContainsSubstring("/levels: a cell may have 6859000 operations; must be at most 10000"));
+  CHECK_NOTHROW(open_space({{"resolutions", 5}}));
   CHECK_THROWS_WITH(open_space({{"resolutions", 6}}),
-                    ContainsSubstring("/resolutions is 6; an image of 3 x 32 x 32 can be halved 5 times; lower it"));
+                    ContainsSubstring("input is 3 x 32 x 32; hierarchical needs an image of at least 33 x 33; lower "
+                                      "/resolutions, 6"));
   CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("hierarchical needs an image"));
 }

@@ -1,13 +1,12 @@
-// Randomly wired networks: each stage is a random graph, made acyclic, whose nodes are all the same: add, ReLU,
-// separable convolution, batch norm.
+// Randomly wired networks: each stage is a random graph, made acyclic, whose nodes are all the same: weighted sum,
+// ReLU, separable convolution, batch norm.
 //
 // Xie, Kirillov, Girshick, He 2019, "Exploring Randomly Wired Neural Networks for Image Recognition", sections 3.2 to
 // 3.4 and Table 1. The genotype is the graphs themselves. The paper compares generators and does not select graphs; for
 // optimizers that do, a mutation draws one stage's graph anew, and a crossover takes each stage from either parent.
-// Deviations: a node adds its inputs, where the paper weights them first, each by the sigmoid of a weight that is
-// trained, for which the vocabulary has no operation. A stage's output is the sum of its last nodes instead of their
-// mean; batch norm follows before anything but ReLU and convolutions does, so that this is the same. The regular
-// regime's edges are dropped for single examples, with the probability of the recipe's drop_path.
+// Whatever reads a stage or a node begins with ReLU, convolution and batch norm, which undo a positive factor: so a
+// stage's output is written as the sum of its last nodes instead of their mean, and an only input has no weight. The
+// regular regime's edges are dropped for single examples, with the probability of the recipe's drop_path.
 
 #include <cmath>
 #include <string>
@@ -17,6 +16,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -42,10 +42,7 @@ class RandomGraph final : public weft::Space, public weft::Mutation, public weft
     nodes_.assign(regular_ ? 4 : 3, nodes);
     if (regular_) nodes_.front() = nodes / 2;
     for (const std::size_t count : nodes_) check_generator(count);
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; random_graph needs an image, channels x height x width");
-    }
+    weft::require::image(task_.input, "random_graph");
   }
 
   weft::Genotype sample(weft::Rng& rng) const override {
@@ -127,9 +124,7 @@ class RandomGraph final : public weft::Space, public weft::Mutation, public weft
         const std::int64_t from = reader.integer("the number of a node");
         reader.expect("-");
         const std::int64_t to = reader.integer("the number of a node");
-        if (const std::string wrong = mistake(from, to, nodes); !wrong.empty()) {
-          reader.fail("an edge " + wrong + " before this");
-        }
+        if (!is_edge(from, to, nodes)) reader.fail("an edge " + rule_of_edges(nodes) + " before this");
         edges.emplace(from, to);
       }
     }
@@ -161,9 +156,10 @@ class RandomGraph final : public weft::Space, public weft::Mutation, public weft
     return random_graph::watts_strogatz(nodes, neighbors_, probability_, rng);
   }
 
-  // What is wrong with an edge of a stage with so many nodes; empty if nothing is.
-  static std::string mistake(std::int64_t from, std::int64_t to, std::size_t nodes) {
-    if (from >= 0 && from < to && to < static_cast<std::int64_t>(nodes)) return "";
+  static bool is_edge(std::int64_t from, std::int64_t to, std::size_t nodes) {
+    return from >= 0 && from < to && to < static_cast<std::int64_t>(nodes);
+  }
+  static std::string rule_of_edges(std::size_t nodes) {
     return "from a lower to a higher number, both from 0 to " + std::to_string(nodes - 1) + ",";
   }
 
@@ -180,66 +176,68 @@ class RandomGraph final : public weft::Space, public weft::Mutation, public weft
   }
 
   std::vector<Edges> to_stages(const weft::Genotype& genotype) const {
-    const auto refuse = [&](const std::string& reason) {
+    const auto refuse = [](const std::string& reason) {
       throw weft::InvalidInput("a genotype of this space is {\"stages\": [[[0, 1], ..], ..]}; this one " + reason);
     };
     const weft::Json& json = genotype.opaque;
-    if (!json.is_object() || json.size() != 1 || !json.contains("stages")) refuse("is " + genotype.key());
-    try {
-      const auto stages = json.at("stages").get<std::vector<std::vector<std::vector<std::int64_t>>>>();
-      if (stages.size() != nodes_.size()) {
-        refuse("has " + std::to_string(stages.size()) + " stages, not " + std::to_string(nodes_.size()));
-      }
-      std::vector<Edges> read(stages.size());
-      for (std::size_t stage = 0; stage < stages.size(); ++stage) {
-        for (const std::vector<std::int64_t>& edge : stages[stage]) {
-          if (edge.size() != 2) refuse("has an edge of " + std::to_string(edge.size()) + " nodes");
-          const std::string wrong = mistake(edge[0], edge[1], nodes_[stage]);
-          if (!wrong.empty()) {
-            refuse("has the edge " + weft::Json(edge).dump() + " in stage " + std::to_string(stage + 1) + "; must be " +
-                   wrong + " there");
-          }
-          read[stage].emplace(edge[0], edge[1]);
-        }
-      }
-      return read;
-    } catch (const weft::Json::exception& error) {
-      refuse(std::string("cannot be read: ") + error.what());
+    if (!json.is_object() || json.size() != 1 || !json.contains("stages") || !json.at("stages").is_array()) {
+      refuse("is " + genotype.key());
     }
-    return {};
+    const weft::Json& stages = json.at("stages");
+    if (stages.size() != nodes_.size()) {
+      refuse("has " + std::to_string(stages.size()) + " stages, not " + std::to_string(nodes_.size()));
+    }
+    std::vector<Edges> read(stages.size());
+    for (std::size_t stage = 0; stage < stages.size(); ++stage) {
+      const std::string place = " in stage " + std::to_string(stage + 1);
+      if (!stages[stage].is_array()) refuse("has " + stages[stage].dump() + place + "; must be a list of edges");
+      for (const weft::Json& edge : stages[stage]) {
+        const bool pair =
+            edge.is_array() && edge.size() == 2 && edge[0].is_number_integer() && edge[1].is_number_integer();
+        if (!pair || !is_edge(edge[0].get<std::int64_t>(), edge[1].get<std::int64_t>(), nodes_[stage])) {
+          refuse("has the edge " + edge.dump() + place + "; must be " + rule_of_edges(nodes_[stage]) + " there");
+        }
+        read[stage].emplace(edge[0].get<std::size_t>(), edge[1].get<std::size_t>());
+      }
+    }
+    return read;
   }
 
   NodeId add_stem(ArchitectureBuilder& graph, NodeId input) const {
     const auto group = graph.group("stem");
-    const NodeId first = blocks::batch_norm(
-        graph, blocks::convolution(graph, input, Convolution::square(channels_ / 2, 3, stem_stride_)));
+    const NodeId first = blocks::conv_bn(graph, input, Convolution::square(channels_ / 2, 3, stem_stride_));
     return regular_ ? first : blocks::relu_conv_bn(graph, first, Convolution::square(channels_, 3, stem_stride_));
   }
 
-  // Nodes that nothing enters read the stage's input, with stride 2.
   NodeId add_stage(ArchitectureBuilder& graph, NodeId input, std::size_t nodes, const Edges& edges,
                    std::int64_t channels) const {
-    std::vector<std::vector<NodeId>> entering(nodes);
-    std::vector<std::vector<std::size_t>> readers(nodes);
-    for (const auto& [from, to] : edges) readers[from].push_back(to);
+    std::vector<std::vector<std::size_t>> sources(nodes);
+    std::vector<bool> is_read(nodes);
+    for (const auto& [from, to] : edges) {
+      sources[to].push_back(from);
+      is_read[from] = true;
+    }
+    std::vector<NodeId> outputs;
     std::vector<NodeId> last;
     for (std::size_t node = 0; node < nodes; ++node) {
-      const bool reads_input = entering[node].empty();
-      const NodeId output =
-          add_node(graph, reads_input ? std::vector<NodeId>{input} : entering[node], channels, reads_input ? 2 : 1);
-      if (readers[node].empty()) last.push_back(output);
-      for (const std::size_t reader : readers[node]) {
-        entering[reader].push_back(regular_ ? graph.add("drop_path", {}, {output}) : output);
-      }
+      std::vector<NodeId> inputs;
+      for (const std::size_t source : sources[node]) inputs.push_back(outputs[source]);
+      outputs.push_back(add_node(graph, input, inputs, channels));
+      if (!is_read[node]) last.push_back(outputs.back());
     }
     return last.size() == 1 ? last.front() : graph.add("add", {}, last);
   }
 
-  static NodeId add_node(ArchitectureBuilder& graph, const std::vector<NodeId>& inputs, std::int64_t channels,
-                         std::int64_t stride) {
+  // A node that reads no other reads the stage's input, with stride 2.
+  NodeId add_node(ArchitectureBuilder& graph, NodeId stage_input, std::vector<NodeId> inputs,
+                  std::int64_t channels) const {
     const auto group = graph.own_group("node");
-    const NodeId sum = inputs.size() == 1 ? inputs.front() : graph.add("add", {}, inputs);
-    return blocks::relu_depthwise_pointwise_bn(graph, sum, channels, 3, stride, 1);
+    if (inputs.empty()) return blocks::relu_depthwise_pointwise_bn(graph, stage_input, channels, 3, 2, 1);
+    if (regular_) {
+      for (NodeId& input : inputs) input = graph.add("drop_path", {}, {input});
+    }
+    const NodeId sum = inputs.size() == 1 ? inputs.front() : graph.add("weighted_sum", {}, inputs);
+    return blocks::relu_depthwise_pointwise_bn(graph, sum, channels, 3, 1, 1);
   }
 
   std::string generator_;

@@ -35,6 +35,18 @@ Edges sample(const Instance& instance, std::uint64_t stream) {
   return weft::SpaceRef(instance.handle()).sample(rng).opaque.at("stages").at(0).get<Edges>();
 }
 
+// Of nodes that edges hang together, counting those that have none.
+std::size_t components(const Edges& edges, std::size_t nodes) {
+  std::vector<std::size_t> component(nodes);
+  for (std::size_t node = 0; node < nodes; ++node) component[node] = node;
+  for (const auto& [from, to] : edges) {
+    const std::size_t joined = component[from];
+    const std::size_t into = component[to];
+    std::replace(component.begin(), component.end(), joined, into);
+  }
+  return std::set<std::size_t>(component.begin(), component.end()).size();
+}
+
 // The smaller of the two distances around a ring of 32.
 std::size_t ring_distance(const std::pair<std::size_t, std::size_t>& edge) {
   return std::min(edge.second - edge.first, 32 + edge.first - edge.second);
@@ -62,12 +74,8 @@ TEST_CASE("random_graph: Erdos-Renyi") {
   for (std::uint64_t i = 0; i < 100; ++i) {
     const Edges stage = sample(sparse, i);
     edges += static_cast<double>(stage.size()) / 100;
-    std::set<std::size_t> nodes;
-    for (const auto& [from, to] : stage) {
-      CHECK(from < to);
-      nodes.insert({from, to});
-    }
-    CHECK(nodes.size() == 32);  // connected
+    CHECK(components(stage, 32) == 1);
+    for (const auto& [from, to] : stage) CHECK(from < to);
   }
   CHECK(edges == Approx(0.2 * 496).margin(4.0));  // standard deviation of the mean: 0.9
 }
@@ -107,37 +115,43 @@ TEST_CASE("random_graph: Watts-Strogatz") {
   CHECK(static_cast<double>(local) / (50 * 64) == Approx(0.28).margin(0.05));
 }
 
-// Xie et al. 2019, section 4 and Table 2: WS(4, 0.75) in the small regime, C = 78, has 5.6 M parameters and 583 M
-// multiply-adds.
-TEST_CASE("random_graph: the paper's small regime") {
-  const Instance instance = open_space(Json::object(), {3, 224, 224}, 1000);
-  const weft::SpaceRef space(instance.handle());
-  double parameters = 0.0;
-  double multiply_adds = 0.0;
-  for (std::uint64_t i = 0; i < 5; ++i) {
-    weft::Rng rng(6, i);
-    const weft::Cost cost = space.decode(space.sample(rng)).architecture.cost();
-    parameters += static_cast<double>(cost.parameters) / 5e6;
-    multiply_adds += static_cast<double>(cost.multiply_adds) / 5e6;
-  }
-  CHECK(parameters == Approx(5.6).margin(0.1));
-  CHECK(multiply_adds == Approx(583).margin(15));
+// Xie et al. 2019, Tables 2 and 3: parameters and multiply-adds, in millions, of WS(4, 0.75), mean and deviation of
+// five graphs.
+TEST_CASE("random_graph: the paper's networks") {
+  const auto check = [](const Json& args, double parameters, double multiply_adds, double tolerance) {
+    const Instance instance = open_space(args, {3, 224, 224}, 1000);
+    const weft::SpaceRef space(instance.handle());
+    double mean_parameters = 0.0;
+    double mean_multiply_adds = 0.0;
+    for (std::uint64_t i = 0; i < 5; ++i) {
+      weft::Rng rng(6, i);
+      const weft::Cost cost = space.decode(space.sample(rng)).architecture.cost();
+      mean_parameters += static_cast<double>(cost.parameters) / 5e6;
+      mean_multiply_adds += static_cast<double>(cost.multiply_adds) / 5e6;
+    }
+    CHECK(mean_parameters == Approx(parameters).epsilon(tolerance));
+    CHECK(mean_multiply_adds == Approx(multiply_adds).epsilon(tolerance));
+  };
+  check({{"channels", 78}}, 5.6, 583, 0.02);                            // 5.6 +- 0.1, 583 +- 6.2
+  check({{"regime", "regular"}, {"channels", 109}}, 31.9, 4000, 0.04);  // 31.9 +- 0.66, 4,000 +- 90
+  check({{"regime", "regular"}, {"channels", 154}}, 61.5, 7900, 0.04);  // 61.5 +- 1.32, 7,900 +- 180
 }
 
 TEST_CASE("random_graph: what a network costs") {
   const Instance instance =
       open_space({{"nodes", 3}, {"neighbors", 2}, {"channels", 4}, {"head_channels", 5}}, {3, 64, 64});
-  // Stages: a path; two nodes that read the input and one that adds them; three that are on their own.
+  // Stages: a path; two nodes that read the input and one that weighs and adds them; three that are on their own.
   const weft::Architecture network = decode(instance, "0-1 1-2; 0-2 1-2; ");
   const auto node = [](std::int64_t from, std::int64_t to) { return 9 * from + from * to + 2 * to; };
   const std::int64_t stem = (27 * 2 + 4) + (9 * 2 * 4 + 8);
   CHECK(network.cost().parameters ==
-        stem + 3 * node(4, 4) + 2 * node(4, 8) + node(8, 8) + 3 * node(8, 16) + (16 * 5 + 10) + (5 * 10 + 10));
-  std::vector<weft::Shape> sums;
+        stem + 3 * node(4, 4) + 2 * node(4, 8) + 2 + node(8, 8) + 3 * node(8, 16) + (16 * 5 + 10) + (5 * 10 + 10));
+  std::vector<std::pair<std::string, weft::Shape>> sums;
   for (const weft::Node& at : network.nodes()) {
-    if (at.operation == "add") sums.push_back(at.shape);
+    if (at.operation == "add" || at.operation == "weighted_sum") sums.emplace_back(at.operation, at.shape);
   }
-  CHECK(sums == std::vector<weft::Shape>{weft::Shape::image(8, 4, 4), weft::Shape::image(16, 2, 2)});
+  CHECK(sums == std::vector<std::pair<std::string, weft::Shape>>{{"weighted_sum", weft::Shape::image(8, 4, 4)},
+                                                                 {"add", weft::Shape::image(16, 2, 2)}});
 }
 
 TEST_CASE("random_graph: the regular regime") {
@@ -146,7 +160,7 @@ TEST_CASE("random_graph: the regular regime") {
   std::size_t dropped = 0;
   std::int64_t widest = 0;
   for (const weft::Node& node : network.nodes()) {
-    dropped += node.operation == "drop_path";
+    dropped += node.operation == "drop_path";  // on edges between nodes
     if (node.group.starts_with("stage ")) widest = std::max(widest, node.shape.channels);
   }
   CHECK(dropped == 5);
@@ -195,6 +209,10 @@ TEST_CASE("random_graph: what is malformed or cannot be is refused with its plac
   CHECK_THROWS_WITH(space.decode(genotype), ContainsSubstring("the edge [0,6] in stage 2"));
   genotype.opaque = Json::parse(R"({"stages": [[[0, 1]]]})");
   CHECK_THROWS_WITH(space.decode(genotype), ContainsSubstring("has 1 stages, not 3"));
+  genotype.opaque = Json::parse(R"({"stages": [[[0, 1.5]], [], []]})");
+  CHECK_THROWS_WITH(space.decode(genotype), ContainsSubstring("the edge [0,1.5] in stage 1"));
+  genotype.opaque = Json::parse(R"({"stages": [[], null, []]})");
+  CHECK_THROWS_WITH(space.decode(genotype), ContainsSubstring("has null in stage 2; must be a list of edges"));
   CHECK_THROWS_WITH(open_space({{"generator", "er"}, {"probability", 0.1}}),
                     ContainsSubstring("/probability is 0.1") && ContainsSubstring("raise it"));
   CHECK_THROWS_WITH(open_space({{"generator", "ba"}, {"attachments", 32}}),

@@ -3,16 +3,11 @@
 //
 // Zoph, Le 2017, "Neural Architecture Search with Reinforcement Learning", sections 3.1, 3.3 and 4.1. Skips make for
 // three problems, solved as in section 3.3: a layer that reads none reads the image; outputs that nobody reads go to
-// the classifier; of inputs that differ in size the smaller ones are padded with zeros. The vocabulary has no padding
-// of its own, so a convolution over inputs of different sizes is written as the sum of one convolution for each size,
-// which pads as it goes: the same function with the same weights. Deviations: where the difference is odd, which
-// padding on both sides cannot make up, that convolution's filter is larger by one in that direction; the classifier
-// averages each output before it concatenates them, which differs from averaging the padded ones by factors that its
-// weights absorb. Padding keeps a layer's extent at stride 1, so that strides never shrink a map to nothing. The paper
-// does not say how its networks end: they are averaged globally here.
+// the classifier; of inputs that differ in size the smaller ones are padded with zeros, on all sides alike.
+// Convolutions are padded so that stride 1 keeps the extent; no choice of strides then shrinks a map to nothing. The
+// paper does not say how its networks end: they are averaged globally here.
 
 #include <algorithm>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +15,7 @@
 #include "weft/blocks.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
+#include "weft/requirements.hpp"
 
 namespace {
 
@@ -44,49 +40,34 @@ struct Quantity {
   std::int64_t Layer::*member;
 };
 
-struct Extent {
-  std::int64_t height;
-  std::int64_t width;
-
-  explicit Extent(const weft::Shape& shape) : height(shape.height), width(shape.width) {}
-  friend auto operator<=>(const Extent&, const Extent&) = default;
-};
-
-// The convolution of what `input` is when padded with zeros to the extent `target`.
-NodeId padded_convolution(ArchitectureBuilder& graph, NodeId input, const Layer& layer, std::int64_t filters,
-                          const Extent& target) {
-  const Extent extent(graph.shape(input));
-  const auto kernel = [](std::int64_t size, std::int64_t missing) { return size + missing % 2; };
-  const std::int64_t below = target.height - extent.height;
-  const std::int64_t beside = target.width - extent.width;
-  const std::int64_t height = kernel(layer.height, below);
-  const std::int64_t width = kernel(layer.width, beside);
-  return graph.add("conv2d",
-                   {{"channels", filters},
-                    {"kernel", {height, width}},
-                    {"stride", {layer.stride_height, layer.stride_width}},
-                    {"padding", {(below + height - 1) / 2, (beside + width - 1) / 2}}},
-                   {input});
+// The inputs' channels one after the other, zeros around the smaller ones.
+NodeId concatenate(ArchitectureBuilder& graph, std::vector<NodeId> inputs) {
+  if (inputs.size() == 1) return inputs.front();
+  const auto group = graph.own_group("concat");
+  std::int64_t height = 0;
+  std::int64_t width = 0;
+  for (const NodeId input : inputs) {
+    height = std::max(height, graph.shape(input).height);
+    width = std::max(width, graph.shape(input).width);
+  }
+  for (NodeId& input : inputs) {
+    const std::int64_t rows = height - graph.shape(input).height;
+    const std::int64_t columns = width - graph.shape(input).width;
+    if (rows == 0 && columns == 0) continue;
+    const weft::Json padding = {rows / 2, rows - rows / 2, columns / 2, columns - columns / 2};
+    input = graph.add("pad", {{"padding", padding}}, {input});
+  }
+  return graph.add("concat", {}, inputs);
 }
 
-// Convolution of the concatenated inputs, batch norm, ReLU.
 NodeId add_layer(ArchitectureBuilder& graph, const std::vector<NodeId>& inputs, const Layer& layer,
                  std::int64_t filters) {
-  std::map<Extent, std::vector<NodeId>> by_extent;
-  Extent largest(graph.shape(inputs.front()));
-  for (const NodeId input : inputs) {
-    const Extent extent(graph.shape(input));
-    by_extent[extent].push_back(input);
-    largest.height = std::max(largest.height, extent.height);
-    largest.width = std::max(largest.width, extent.width);
-  }
-  std::vector<NodeId> terms;
-  for (const auto& [extent, same] : by_extent) {
-    const NodeId input = same.size() == 1 ? same.front() : graph.add("concat", {}, same);
-    terms.push_back(padded_convolution(graph, input, layer, filters, largest));
-  }
-  const NodeId sum = terms.size() == 1 ? terms.front() : graph.add("add", {}, terms);
-  return blocks::relu(graph, blocks::batch_norm(graph, sum));
+  return blocks::conv_bn_relu(graph, concatenate(graph, inputs),
+                              {.channels = filters,
+                               .kernel_height = layer.height,
+                               .kernel_width = layer.width,
+                               .stride_height = layer.stride_height,
+                               .stride_width = layer.stride_width});
 }
 
 // A direction that has a single pixel left stays as it is.
@@ -94,14 +75,6 @@ NodeId add_pooling(ArchitectureBuilder& graph, NodeId input) {
   const weft::Shape& shape = graph.shape(input);
   const weft::Json window = {std::min<std::int64_t>(shape.height, 2), std::min<std::int64_t>(shape.width, 2)};
   return graph.add("max_pool", {{"kernel", window}, {"stride", window}}, {input});
-}
-
-NodeId add_classifier(ArchitectureBuilder& graph, const std::vector<NodeId>& inputs, std::int64_t classes) {
-  if (inputs.size() == 1) return blocks::classifier(graph, inputs.front(), classes);
-  const auto group = graph.group("classifier");
-  std::vector<NodeId> averages;
-  for (const NodeId input : inputs) averages.push_back(graph.add("global_avg_pool", {}, {input}));
-  return graph.add("linear", {{"features", classes}}, {graph.add("concat", {}, averages)});
 }
 
 class ZophLe final : public weft::DecisionSpace {
@@ -112,29 +85,25 @@ class ZophLe final : public weft::DecisionSpace {
         more_filters_(context.get<std::int64_t>("more_filters")),
         is_pooling_(layers_ + 1),
         task_(context.task()) {
-    if (!task_.input.is_image()) {
-      throw weft::InvalidInput("the task's input is " + task_.input.to_string() +
-                               "; zoph_le needs an image, channels x height x width");
-    }
-    const auto values = [&](const char* name) { return context.get<std::vector<std::int64_t>>(name); };
-    const auto odd = [&](const char* name) {
-      for (const std::int64_t size : values(name)) {
-        if (size % 2 != 0) continue;
-        throw weft::InvalidInput("/" + std::string(name) + " holds " + std::to_string(size) +
-                                 "; must be odd, since padding keeps the extent of the map");
-      }
-      return values(name);
+    weft::require::image(task_.input, "zoph_le");
+    const auto ascending = [&](const char* name) {
+      std::vector<std::int64_t> numbers = context.get<std::vector<std::int64_t>>(name);
+      std::sort(numbers.begin(), numbers.end());
+      return numbers;
     };
-    quantities_ = {{"filter height", odd("filter_heights"), &Layer::height},
-                   {"filter width", odd("filter_widths"), &Layer::width}};
-    if (values("strides").size() > 1) {
-      quantities_.push_back({"stride height", values("strides"), &Layer::stride_height});
-      quantities_.push_back({"stride width", values("strides"), &Layer::stride_width});
-    } else {
-      same_stride_ = values("strides").front();
+    quantities_ = {{"filter height", ascending("filter_heights"), &Layer::height},
+                   {"filter width", ascending("filter_widths"), &Layer::width}};
+    weft::require::odd(quantities_[0].values, "filter_heights");
+    weft::require::odd(quantities_[1].values, "filter_widths");
+    const std::vector<std::int64_t> strides = ascending("strides");
+    smallest_stride_ = strides.front();
+    if (strides.size() > 1) {
+      quantities_.push_back({"stride height", strides, &Layer::stride_height});
+      quantities_.push_back({"stride width", strides, &Layer::stride_width});
     }
-    quantities_.push_back({"filters", values("filters"), &Layer::filters});
+    quantities_.push_back({"filters", ascending("filters"), &Layer::filters});
     place_pooling(context.get<std::vector<std::size_t>>("pool_layers"));
+    check_extents();
   }
 
   std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
@@ -144,9 +113,10 @@ class ZophLe final : public weft::DecisionSpace {
                       .step = static_cast<int>(position.layer)};
     if (position.part < quantities_.size()) {
       const Quantity& quantity = quantities_[position.part];
-      decision.name += decision.group = quantity.name;
+      decision.name += quantity.name;
+      decision.group = quantity.name;
       decision.kind = Decision::Kind::ordinal;
-      for (const std::int64_t value : quantity.values) decision.options.push_back(std::to_string(value));
+      decision.options = weft::ordinal_options(quantity.values);
     } else {
       const std::string source = std::to_string(position.part - quantities_.size() + 1);
       decision.name += "skip " + source;
@@ -184,7 +154,12 @@ class ZophLe final : public weft::DecisionSpace {
     for (std::size_t i = 1; i <= layers.size(); ++i) {
       if (!read[i]) last.push_back(outputs[i]);
     }
-    return {std::move(graph).build(add_classifier(graph, last, task_.classes))};
+    NodeId features{};
+    {
+      const auto group = graph.group("classifier");
+      features = concatenate(graph, last);
+    }
+    return {std::move(graph).build(blocks::classifier(graph, features, task_.classes))};
   }
 
   // Layer by layer height x width:filters, strides after "/" where they are decided, earlier layers after "@".
@@ -235,7 +210,6 @@ class ZophLe final : public weft::DecisionSpace {
   bool strides_decided() const { return quantities_.size() > 3; }
 
   void place_pooling(const std::vector<std::size_t>& pool_layers) {
-    const weft::Shape& input = task_.input;
     for (const std::size_t layer : pool_layers) {
       if (layer >= layers_) {
         throw weft::InvalidInput("/pool_layers holds " + std::to_string(layer) + "; must be less than /layers, " +
@@ -243,12 +217,22 @@ class ZophLe final : public weft::DecisionSpace {
       }
       is_pooling_[layer] = true;
     }
-    std::size_t halvings = 0;
-    while (std::min(input.height, input.width) >> (halvings + 1) > 0) ++halvings;
-    if (!strides_decided() && pool_layers.size() > halvings) {
-      throw weft::InvalidInput("/pool_layers has " + std::to_string(pool_layers.size()) + " layers; an image of " +
-                               input.to_string() + " can be halved " + std::to_string(halvings) +
-                               " times; leave out the others");
+  }
+
+  // No layer has to shrink a single pixel, even where all take their smallest stride.
+  void check_extents() const {
+    std::int64_t extent = std::max(task_.input.height, task_.input.width);
+    for (std::size_t layer = 1; layer <= layers_; ++layer) {
+      const bool pools = is_pooling_[layer];
+      const std::int64_t stride = pools ? 2 : smallest_stride_;
+      if (extent == 1 && stride > 1) {
+        const std::string number = std::to_string(layer);
+        throw weft::InvalidInput(
+            (pools ? "/pool_layers holds " + number : "/strides has nothing below " + std::to_string(stride)) +
+            "; the layers before layer " + number + " leave a single pixel of the image, " + task_.input.to_string() +
+            ", which cannot shrink; " + (pools ? "leave it out" : "add 1 to it or lower /layers"));
+      }
+      extent = pools ? extent / 2 : (extent + stride - 1) / stride;
     }
   }
 
@@ -276,7 +260,7 @@ class ZophLe final : public weft::DecisionSpace {
     auto taken = genotype.decisions.begin();
     for (std::size_t i = 1; i <= layers.size(); ++i) {
       Layer& layer = layers[i - 1];
-      layer.stride_height = layer.stride_width = same_stride_;
+      layer.stride_height = layer.stride_width = smallest_stride_;
       if (is_pooling_[i]) {
         layer.inputs = {i - 1};
         continue;
@@ -340,7 +324,7 @@ class ZophLe final : public weft::DecisionSpace {
   std::size_t minimum_layers_;
   std::int64_t more_filters_;
   std::vector<Quantity> quantities_;  // the number of filters is the last
-  std::int64_t same_stride_ = 1;      // where strides are not decided
+  std::int64_t smallest_stride_ = 1;  // every layer's, where strides are not decided
   std::vector<bool> is_pooling_;      // by number of layer
   weft::Task task_;
 };

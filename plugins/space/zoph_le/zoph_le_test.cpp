@@ -43,10 +43,12 @@ TEST_CASE("zoph_le keeps the contract of spaces") {
   weft::testing::check_space(Plugin::open("space", "zoph_le"), {{"layers", 7}, {"pool_layers", {3, 6}}},
                              {{"task", grey}});
   const Json oblong = {{"input", {3, 9, 4}}, {"classes", 3}};
-  const Json args = {{"layers", 6}, {"minimum_layers", 1}, {"strides", {1, 2, 3}}, {"pool_layers", {2, 3, 4, 5}}};
+  const Json args = {{"layers", 6}, {"minimum_layers", 1}, {"strides", {1, 2, 3}}, {"pool_layers", {2, 3, 5}}};
   weft::testing::check_space(Plugin::open("space", "zoph_le"), args, {{"task", oblong}});
 }
 
+// Zoph & Le 2017, section 4.1: heights, widths and numbers of filters of four values each, and every set of earlier
+// layers.
 TEST_CASE("zoph_le: the size of the space") {
   const Instance instance = open_space({{"layers", 6}});
   const weft::SpaceRef space(instance.handle());
@@ -80,34 +82,36 @@ TEST_CASE("zoph_le: a layer that reads none reads the image, an output that nobo
 
 TEST_CASE("zoph_le: of unequal inputs the smaller ones are padded") {
   const Instance instance = open_space(strided);
-  // Layer 1 is 32 x 32, layer 2 is 16 x 32: 16 rows are missing, 8 on either side.
-  const weft::Architecture even = decode(instance, "3x3:24/1x1 3x3:36/2x1@1 5x3:48/1x1@1+2");
-  const std::vector<weft::Node> terms = nodes_of(even, "conv2d", "layer 3");
-  REQUIRE(terms.size() == 2);
-  for (const weft::Node& term : terms) {
-    CHECK(term.shape == weft::Shape::image(48, 32, 32));
-    CHECK(term.attributes.at("kernel") == Json({5, 3}));
-    const bool smaller = even.shape(term.inputs[0]).height == 16;
-    CHECK(term.attributes.at("padding") == Json({smaller ? 10 : 2, 1}));
-  }
-  // As many weights as one convolution of the 60 concatenated channels.
-  CHECK(even.cost().parameters == (27 * 24 + 48) + (9 * 24 * 36 + 72) + (15 * 60 * 48 + 96) + 490);
-  // Layer 2 is 11 x 32: 21 rows are missing, and its filter has one row more.
-  const weft::Architecture odd = decode(instance, "3x3:24/1x1 3x3:36/3x1@1 5x3:48/2x3@1+2");
-  for (const weft::Node& term : nodes_of(odd, "conv2d", "layer 3")) {
-    CHECK(term.shape == weft::Shape::image(48, 16, 11));
-    const bool smaller = odd.shape(term.inputs[0]).height == 11;
-    CHECK(term.attributes.at("kernel") == Json({smaller ? 6 : 5, 3}));
-  }
+  // Layer 1 is 32 x 32, layer 2 is 11 x 32: 21 rows are missing, 10 above and 11 below.
+  const weft::Architecture network = decode(instance, "3x3:24/1x1 3x3:36/3x1@1 5x3:48/2x3@1+2");
+  const std::vector<weft::Node> pads = nodes_of(network, "pad", "layer 3");
+  REQUIRE(pads.size() == 1);
+  CHECK(pads[0].attributes == Json({{"channels", 0}, {"padding", {10, 11, 0, 0}}}));
+  CHECK(network.shape(pads[0].inputs[0]) == weft::Shape::image(36, 11, 32));
+  const weft::Node convolution = nodes_of(network, "conv2d", "layer 3").at(0);
+  CHECK(network.shape(convolution.inputs[0]) == weft::Shape::image(60, 32, 32));
+  CHECK(convolution.shape == weft::Shape::image(48, 16, 11));
+  CHECK(network.cost().parameters == (27 * 24 + 48) + (9 * 24 * 36 + 72) + (15 * 60 * 48 + 96) + 490);
   // One is taller and the other wider: the result is as tall as the one and as wide as the other.
   const weft::Architecture crossed = decode(instance, "3x3:24/2x1 3x3:36/1x2 1x1:48/1x1@1+2");
-  CHECK(nodes_of(crossed, "add", "layer 3").at(0).shape == weft::Shape::image(48, 32, 32));
+  CHECK(nodes_of(crossed, "pad", "layer 3").size() == 2);
+  CHECK(nodes_of(crossed, "concat", "layer 3").at(0).shape == weft::Shape::image(60, 32, 32));
+  // Before the classifier too.
+  const weft::Architecture last = decode(instance, "3x3:24/1x1 3x3:36/2x2 3x3:48/1x1");
+  CHECK(nodes_of(last, "concat", "classifier").at(0).shape == weft::Shape::image(24 + 36 + 48, 32, 32));
 }
 
-TEST_CASE("zoph_le: strides do not shrink a map to nothing") {
-  const Instance instance = open_space({{"layers", 3}, {"strides", {2, 3}}}, {3, 2, 7});
+TEST_CASE("zoph_le: no choice of strides shrinks a map to nothing") {
+  const Instance instance = open_space(strided, {3, 2, 7});
   const weft::Architecture network = decode(instance, "7x7:24/3x3 7x7:24/3x3@1 7x7:24/3x3@2");
   CHECK(nodes_of(network, "conv2d", "layer 3").at(0).shape == weft::Shape::image(24, 1, 1));
+}
+
+TEST_CASE("zoph_le: options are in order, whatever the order of the configuration") {
+  const Instance instance = open_space({{"layers", 1}, {"filter_heights", {7, 1, 3}}});
+  const weft::SpaceRef space(instance.handle());
+  CHECK(space.next({})->options == std::vector<std::string>{"1", "3", "7"});
+  CHECK(space.notation(weft::Genotype({2, 0, 0})) == "7x1:24");
 }
 
 TEST_CASE("zoph_le: layers of max pooling") {
@@ -164,7 +168,14 @@ TEST_CASE("zoph_le: what is malformed or cannot be is refused with its place") {
   CHECK_THROWS_WITH(open_space({{"filter_widths", {2}}}), ContainsSubstring("/filter_widths holds 2; must be odd"));
   CHECK_THROWS_WITH(open_space({{"layers", 5}, {"pool_layers", {5}}}),
                     ContainsSubstring("/pool_layers holds 5; must be less than /layers, 5"));
+  // 32, 16, 8, 4, 2, 1, and there it ends.
+  CHECK_NOTHROW(open_space({{"pool_layers", {2, 4, 6, 8, 10}}}));
   CHECK_THROWS_WITH(open_space({{"pool_layers", {2, 4, 6, 8, 10, 12}}}),
-                    ContainsSubstring("an image of 3 x 32 x 32 can be halved 5 times; leave out the others"));
+                    ContainsSubstring("/pool_layers holds 12; the layers before layer 12 leave a single pixel of the "
+                                      "image, 3 x 32 x 32, which cannot shrink; leave it out"));
+  CHECK_NOTHROW(open_space({{"layers", 5}, {"strides", {2, 3}}}));
+  CHECK_THROWS_WITH(open_space({{"layers", 6}, {"strides", {3, 2}}}),
+                    ContainsSubstring("/strides has nothing below 2; the layers before layer 6 leave") &&
+                        ContainsSubstring("add 1 to it or lower /layers"));
   CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("zoph_le needs an image"));
 }
