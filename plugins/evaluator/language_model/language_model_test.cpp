@@ -141,7 +141,7 @@ TEST_CASE("language_model: the final phase measures on the test text, once") {
 }
 
 TEST_CASE("language_model: paused and gone on with, a trial ends as if it had not been") {
-  Study straight({{"epochs", 3}}), paused({{"epochs", 3}});
+  Study straight({{"epochs", 3}}, "search"), paused({{"epochs", 3}}, "search");
   const Json expected = straight.evaluate(1, false).metrics;
   paused.verdict_epoch = 1;
   paused.verdict = static_cast<std::int32_t>(weft::Verdict::pause);
@@ -158,10 +158,11 @@ TEST_CASE("language_model keeps the contract of evaluators") {
 }
 
 TEST_CASE("language_model refuses, before anything trains, what cannot be trained on") {
-  CHECK_THROWS_WITH(Study({{"batch_size", 100}}),
+  CHECK_THROWS_WITH(Study({{"batch_size", 100}}, "search"),
                     ContainsSubstring("/batch_size is 100; so many sequences of 10 positions side by side need a "
                                       "training text of 1001 tokens, but there are 900"));
-  CHECK_THROWS_WITH(Study({{"data_fraction", 0.01}}), ContainsSubstring("training text of 41 tokens, but there are 9"));
+  CHECK_THROWS_WITH(Study({{"data_fraction", 0.01}}, "search"),
+                    ContainsSubstring("training text of 41 tokens, but there are 9"));
   const Instance images(Plugin::open("dataset", "synthetic"), {{"resolution", 8}});
   const Instance space(memories, Json::object());
   CHECK_THROWS_WITH(Instance(Plugin::open("evaluator", "language_model"), Json::object(),

@@ -235,7 +235,8 @@ class ArchitectureBuilder {
   std::set<std::string> own_groups_;
 };
 
-inline Json Architecture::to_json() const {
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Json Architecture::to_json() const {
   Json nodes = Json::array();
   for (const Node& node : nodes_) {
     Json inputs = Json::array();
@@ -250,7 +251,7 @@ inline Json Architecture::to_json() const {
   return json;
 }
 
-inline Architecture Architecture::from_json(const Json& json, const Operations& operations) {
+WEFT_INLINE Architecture Architecture::from_json(const Json& json, const Operations& operations) {
   try {
     if (json.at("architecture") != 1) throw InvalidInput("architecture must be 1, the version of the format");
     ArchitectureBuilder builder(operations);
@@ -276,6 +277,7 @@ inline Architecture Architecture::from_json(const Json& json, const Operations& 
     throw InvalidInput(std::string("not an architecture: ") + error.what());
   }
 }
+#endif
 
 }  // namespace weft
 

@@ -499,9 +499,11 @@ inline Operations make_built_in_operations() {
 
 }  // namespace detail
 
-inline const Operations& Operations::built_in() {
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE const Operations& Operations::built_in() {
   static const Operations operations = detail::make_built_in_operations();
   return operations;
 }
+#endif
 
 }  // namespace weft

@@ -138,7 +138,8 @@ inline std::size_t keep_or_draw(const Decision& decision, const Answers& given, 
 
 }  // namespace detail
 
-inline std::vector<Decision> DecisionSpace::walk(const Genotype& genotype) const {
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::vector<Decision> DecisionSpace::walk(const Genotype& genotype) const {
   if (!genotype.opaque.is_null()) {
     throw InvalidInput("a genotype of this space is a list of decisions, not " + genotype.opaque.dump());
   }
@@ -164,11 +165,11 @@ inline std::vector<Decision> DecisionSpace::walk(const Genotype& genotype) const
   return decisions;
 }
 
-inline Genotype DecisionSpace::sample(Rng& rng) const {
+WEFT_INLINE Genotype DecisionSpace::sample(Rng& rng) const {
   return detail::walk_and_choose(*this, [&](const Decision& decision) { return rng.below(decision.options.size()); });
 }
 
-inline std::string DecisionSpace::notation(const Genotype& genotype) const {
+WEFT_INLINE std::string DecisionSpace::notation(const Genotype& genotype) const {
   std::string text;
   for (const std::int32_t option : genotype.decisions) {
     if (!text.empty()) text += ',';
@@ -177,7 +178,7 @@ inline std::string DecisionSpace::notation(const Genotype& genotype) const {
   return text;
 }
 
-inline Genotype DecisionSpace::parse(std::string_view notation) const {
+WEFT_INLINE Genotype DecisionSpace::parse(std::string_view notation) const {
   const Json list = Json::parse("[" + std::string(notation) + "]", nullptr, false);
   Genotype genotype = Genotype::from_json(list);
   if (list.is_discarded() || !genotype.opaque.is_null()) {
@@ -187,7 +188,7 @@ inline Genotype DecisionSpace::parse(std::string_view notation) const {
   return genotype;
 }
 
-inline Genotype DecisionSpace::mutate(const Genotype& parent, Rng& rng) const {
+WEFT_INLINE Genotype DecisionSpace::mutate(const Genotype& parent, Rng& rng) const {
   const std::vector<Decision> decisions = walk(parent);
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < decisions.size(); ++i) {
@@ -209,7 +210,7 @@ inline Genotype DecisionSpace::mutate(const Genotype& parent, Rng& rng) const {
                                  [&](const Decision& decision) { return !kept.contains(decision.name); });
 }
 
-inline Genotype DecisionSpace::cross(const Genotype& first, const Genotype& second, Rng& rng) const {
+WEFT_INLINE Genotype DecisionSpace::cross(const Genotype& first, const Genotype& second, Rng& rng) const {
   const detail::Answers parents[2] = {detail::answers(walk(first), first), detail::answers(walk(second), second)};
   std::optional<int> step;
   std::size_t parent = 0;
@@ -224,7 +225,7 @@ inline Genotype DecisionSpace::cross(const Genotype& first, const Genotype& seco
   });
 }
 
-inline std::size_t DecisionSpace::encoding_length() const {
+WEFT_INLINE std::size_t DecisionSpace::encoding_length() const {
   std::size_t length = 0;
   detail::walk_and_choose(*this, [&](const Decision& decision) {
     length += decision.options.size();
@@ -233,7 +234,7 @@ inline std::size_t DecisionSpace::encoding_length() const {
   return length;
 }
 
-inline std::vector<double> DecisionSpace::encode(const Genotype& genotype) const {
+WEFT_INLINE std::vector<double> DecisionSpace::encode(const Genotype& genotype) const {
   std::vector<double> code;
   const std::vector<Decision> decisions = walk(genotype);
   for (std::size_t i = 0; i < decisions.size(); ++i) {
@@ -247,6 +248,7 @@ inline std::vector<double> DecisionSpace::encode(const Genotype& genotype) const
 }
 
 // ---- implementation: the tables, on the plugin's side ---------------------------------------------------------
+#endif
 
 namespace detail {
 

@@ -134,12 +134,10 @@ class Recurrent final : public OperationModule {
   // Fills in the value of each layer of the projection.
   void project(const Projection& projection, const Weights& weights, Values& values) const {
     const at::Tensor all = at::linear(values[index(projection.input)], weights.weight, weights.bias);
-    std::int64_t offset = 0;
-    for (const NodeId id : projection.nodes) {
-      const std::int64_t features = node(id).shape.channels;
-      values[index(id)] = projection.nodes.size() == 1 ? all : all.narrow(-1, offset, features);
-      offset += features;
-    }
+    std::vector<std::int64_t> features;
+    for (const NodeId id : projection.nodes) features.push_back(node(id).shape.channels);
+    const Values parts = all.split_with_sizes(features, -1);  // one step back, where slices would be one each
+    for (std::size_t i = 0; i < parts.size(); ++i) values[index(projection.nodes[i])] = parts[i];
   }
 
   void compute(std::size_t id, Values& values) {

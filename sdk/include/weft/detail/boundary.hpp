@@ -156,7 +156,9 @@ inline void check_bounds(std::string_view text) {
 }
 
 // Throws Error for text that is no JSON, and as check_bounds().
-inline Json parse_json(std::string_view text) {
+Json parse_json(std::string_view text);
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Json parse_json(std::string_view text) {
   check_bounds(text);
   try {
     return Json::parse(text);
@@ -164,6 +166,7 @@ inline Json parse_json(std::string_view text) {
     throw Error(std::string("text that is no JSON: ") + error.what());
   }
 }
+#endif
 inline Json parse_json(weft_text text) { return text.size == 0 ? Json() : parse_json(view(text)); }
 inline std::string dump(const Json& json) { return json.is_null() ? std::string() : json.dump(); }
 
