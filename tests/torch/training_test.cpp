@@ -28,7 +28,7 @@ using weft::Verdict;
 Recipe recipe(const Json& changes) {
   const weft::testing::Plugin plugin = weft::testing::Plugin::open("evaluator", "train");
   Json json = plugin.configuration({{"crop_padding", 0}, {"flip", false}, {"gradient_clip", 0}, {"weight_decay", 0}});
-  for (const char* name : {"use_validation", "data_fraction"}) json.erase(name);  // the evaluator's own
+  for (const char* name : {"use_validation", "data_fraction", "best_of_last"}) json.erase(name);  // the evaluator's own
   json.merge_patch(changes);
   return Recipe::from_json(json);
 }

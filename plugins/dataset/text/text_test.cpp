@@ -76,13 +76,13 @@ TEST_CASE("text: characters, and splits held out from the end of one file") {
                      {"positions", 1},
                      {"held_out", 0.2}};
   const Instance search = load(args);
-  // Ten characters: six to train on, two to validate on, two to test on.
-  CHECK(values(text_of(search).train()) == std::vector<std::int64_t>{0, 0, 2, 3, 1, 0});
-  CHECK(values(text_of(search).validation()) == std::vector<std::int64_t>{2, 3});
+  // Eleven characters: seven to train on, two to validate on, two to test on.
+  CHECK(values(text_of(search).train()) == std::vector<std::int64_t>{0, 0, 1, 3, 2, 0, 1});
+  CHECK(values(text_of(search).validation()) == std::vector<std::int64_t>{3, 2});
   CHECK(text_of(search).task().classes == 5);
   CHECK_THROWS_WITH(text_of(search).test(), ContainsSubstring("not available in a search"));
   const Instance last = load(args, "final");
-  CHECK(values(text_of(last).test()) == std::vector<std::int64_t>{1, 0});
+  CHECK(values(text_of(last).test()) == std::vector<std::int64_t>{0, 4});
 }
 
 TEST_CASE("text refuses what it cannot read") {
