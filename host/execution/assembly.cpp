@@ -78,6 +78,8 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
     detail::check(part->component->create(&context, &part->instance, error), error);
     if (part->instance == nullptr) throw Error("create succeeded without an instance");
   } catch (const InvalidInput& invalid) {
+    // A collaborator that was refused in the course of it has been named.
+    if (std::string_view(invalid.what()).starts_with(pipeline_.file() + ": ")) throw;
     const std::string pointer =
         index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
     throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ",

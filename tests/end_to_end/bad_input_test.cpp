@@ -114,6 +114,14 @@ TEST_CASE("an unknown or ill-typed parameter names its place, rule and neighbour
   check_says(refused(missing), {"/space is missing"});
 }
 
+TEST_CASE("what a space refuses is told of the space, also when it is made for an evaluator") {
+  Json pipeline = with(training_pipeline(1, {"cpu:1"}), "/space", {{"name", "recurrent_baseline"}});
+  pipeline["optimizer"] = {{"name", "random_search"}};
+  const std::string text = refused(pipeline);
+  check_says(text, {"pipeline.json: /space/args: the task's input is 3 x ", "must be one of texts"});
+  CHECK(text.find("/evaluator") == std::string::npos);
+}
+
 TEST_CASE("a budget of no seconds is refused") {
   const Table table;
   check_says(refused(with(table.pipeline, "/budget", {{"seconds", 0}})), {"/budget/seconds is 0", "> 0"});
