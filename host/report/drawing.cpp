@@ -170,13 +170,12 @@ class Drawing {
     return order;
   }
 
-  // A short chain needs no drawing of its own.
+  // A short chain needs no drawing of its own, whatever its first box reads: the skeleton's edges show that.
   bool described_in_skeleton(const Kind& kind) const {
     const Place& place = folding_.places()[kind.example];
     if (place.boxes.size() > 8) return false;
     for (Index i = 0; i < place.boxes.size(); ++i) {
-      const std::vector<Index>& inputs = folding_.boxes()[place.boxes[i]].inputs;
-      if (inputs.size() > 1 || (i > 0 && inputs != std::vector<Index>{place.boxes[i - 1]})) return false;
+      if (i > 0 && folding_.boxes()[place.boxes[i]].inputs != std::vector<Index>{place.boxes[i - 1]}) return false;
     }
     return true;
   }
@@ -222,12 +221,14 @@ class Drawing {
       const Index last = runs[index].places.back();
       const Place& place = folding_.places()[last];
       const Kind& kind = folding_.kinds()[place.kind];
+      const bool described = described_in_skeleton(kind);
       std::string html;
       if (!place.name.empty()) {
-        html = "<b>" + escape_html(readable(kind.name)) + "</b>";
+        // The letter that tells kinds apart is for finding their drawings.
+        html = "<b>" + escape_html(readable(described ? without_number(place.name) : kind.name)) + "</b>";
         if (runs[index].places.size() > 1) html += " × " + std::to_string(runs[index].places.size());
       }
-      if (described_in_skeleton(kind)) {
+      if (described) {
         for (const Index each : place.boxes) {
           const std::string line = folding_.label(folding_.boxes()[each], kind.places.size() == 1);
           html += html.empty() ? escape_html(line) : "<br/>" + small(line);

@@ -125,6 +125,23 @@ TEST_CASE("a chain is drawn layer by layer") {
   CHECK(count(dot, " -> ") == 4);
 }
 
+TEST_CASE("layers that read several others are told in the skeleton, whose edges show which") {
+  ArchitectureBuilder graph;
+  const auto add_layer = [&](int number, const std::vector<NodeId>& inputs, std::int64_t channels) {
+    const auto group = graph.group("layer " + std::to_string(number));
+    const NodeId read = inputs.size() == 1 ? inputs.front() : graph.add("concat", {}, inputs);
+    return blocks::conv_bn_relu(graph, read, blocks::Convolution::square(channels, 3));
+  };
+  const NodeId first = add_layer(1, {graph.input(weft::Shape::image(3, 8, 8))}, 4);
+  const NodeId second = add_layer(2, {first}, 8);
+  const NodeId third = add_layer(3, {first, second}, 4);
+  const std::string dot = to_dot(std::move(graph).build(blocks::classifier(graph, third, 2)));
+  CHECK(count(dot, "subgraph") == 0);
+  CHECK(count(dot, "<b>layer</b>") == 3);
+  CHECK(count(dot, ">concat<") == 1);
+  CHECK(count(dot, "style=dashed") == 1);
+}
+
 TEST_CASE("the whole network has every node and every edge") {
   const weft::Architecture network = cells();
   const std::string dot = to_dot(network, {.whole = true});
