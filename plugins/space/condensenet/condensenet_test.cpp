@@ -66,7 +66,8 @@ TEST_CASE("condensenet: what a network costs") {
   const std::int64_t wide = 9 * 32 * 8 / 4;
   const std::int64_t norms = 2 * 16 + 2 * 32 + 2 * 24;
   const auto cost = [](int condensation) {
-    return decode({{"stages", 1}, {"depths", {1}}, {"condensation", condensation}}, "stages 1 growth 8").cost();
+    const Json args = {{"stages", 1}, {"depths", {1}}, {"growths", {8}}, {"condensation", condensation}};
+    return decode(args, "stages 1 growth 8").cost();
   };
   CHECK(cost(4).parameters == stem + 16 * 32 / 4 + wide + norms + 24 * 10 + 10);
   CHECK(cost(8).parameters == stem + 16 * 32 / 8 + wide + norms + 24 * 10 + 10);
