@@ -14,7 +14,7 @@ set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Searches network architectures as a pipeli
 shows what was found. Spaces, optimizers, evaluators and data sets are plugins.")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY})  # of libweft_torch, which plugins need
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS graphviz)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_RECOMMENDS "graphviz, libopenblas0")
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SUGGESTS "weft-dev, dataset-fashion-mnist")
 
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME weft-dev)

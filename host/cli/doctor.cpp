@@ -14,6 +14,7 @@
 #include "host/plugins/catalogue.hpp"
 #include "host/plugins/inspection.hpp"
 #include "host/plugins/refusal.hpp"
+#include "weft/abi.h"
 
 namespace weft::host {
 namespace {
@@ -41,11 +42,20 @@ std::vector<Finding> examine(const Catalogue& catalogue) {
   std::vector<Finding> findings;
   findings.push_back(
       {"weft", fmt::format("{} (ABI {}.{}, {})", WEFT_VERSION, WEFT_ABI_MAJOR, WEFT_ABI_MINOR, WEFT_TORCH_TAG), ""});
-  const std::string torch = in_child("probe-torch");
+  const std::string probed = in_child("probe-torch");  // and in a second line, which library multiplies matrices
+  const std::string torch = probed.substr(0, probed.find('\n'));
   findings.push_back({"LibTorch", torch,
                       torch.rfind("failed", 0) == 0
                           ? "install it (Debian: libtorch-dev) or set LD_LIBRARY_PATH to the one Weft was built with"
                           : ""});
+  if (torch != probed) {
+    const std::string blas = probed.substr(torch.size() + 1);
+    const bool reference = blas.find("/blas/libblas") != std::string::npos;
+    findings.push_back({"matrix products", blas,
+                        reference ? "the reference BLAS is some ten times slower than others; install Debian's package "
+                                    "libopenblas0-openmp"
+                                  : ""});
+  }
   findings.push_back({"cores", std::to_string(std::thread::hardware_concurrency()), ""});
   for (const std::filesystem::path& folder : catalogue.folders()) {
     findings.push_back({"plugin folder",
@@ -86,6 +96,9 @@ int probe_torch_command() {
     return failed;
   }
   fmt::print(output(), "{}\n", reinterpret_cast<const char* (*)()>(symbol)());
+  Dl_info blas{};
+  if (void* product = dlsym(handle, "sgemm_"); product != nullptr && dladdr(product, &blas) != 0)
+    fmt::print(output(), "{}\n", std::filesystem::canonical(blas.dli_fname).string());
   return done;
 }
 

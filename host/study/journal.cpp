@@ -47,8 +47,8 @@ void Journal::create(const std::filesystem::path& file, const Json& opening) {
 Journal::Journal(const std::filesystem::path& file, Mode mode) {
   try {
     // WAL needs write access to recover what a killed host left, also for a reader.
-    database_.reset(
-        new Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
+    database_ = std::make_unique<Database>(
+        Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
     SQLite::Database& database = database_->database;
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     if (version != format_version) {
