@@ -7,3 +7,7 @@ target_link_libraries(weft::libtorch INTERFACE ${TORCH_LIBRARIES})
 if(TORCH_CXX_FLAGS MATCHES "-D_GLIBCXX_USE_CXX11_ABI=([01])")
   target_compile_definitions(weft::libtorch INTERFACE _GLIBCXX_USE_CXX11_ABI=${CMAKE_MATCH_1})
 endif()
+# Clang in C++20 cannot compile LibTorch 1.13's headers unless they begin with this one.
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(weft::libtorch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:SHELL:-include ATen/core/ivalue.h>)
+endif()
