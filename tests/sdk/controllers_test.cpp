@@ -30,10 +30,10 @@ class AllKinds final : public Decisions {
         {"repeats", "number", Kind::ordinal, {"1", "2"}, 0},
         {"operation 2", "operation", Kind::categorical, {"a", "b", "c"}, 2},
         {"input 2", "input", Kind::reference, {"0", "1", "2"}, 2},
-        {"skip 2 from 1", "skip", Kind::reference, {"no", "yes"}, 2},
+        {"skip 2 from 1", "skip", Kind::reference, {"none", "1"}, 2},
         {"operation 3", "operation", Kind::categorical, {"a", "c"}, 3},
-        {"skip 3 from 1", "skip", Kind::reference, {"no", "yes"}, 3},
-        {"skip 3 from 2", "skip", Kind::reference, {"no", "yes"}, 3},
+        {"skip 3 from 1", "skip", Kind::reference, {"none", "1"}, 3},
+        {"skip 3 from 2", "skip", Kind::reference, {"none", "2"}, 3},
         {"input 3", "input", Kind::reference, {"1", "2", "3"}, 3},
         {"only", "operation", Kind::categorical, {"b"}, 4},
     };
@@ -48,6 +48,7 @@ Policy::Options options() {
           .initial_range = 0.6,
           .temperature = 1.7,
           .tanh_constant = 2.5,
+          .tanh_reduction = 1.6,
           .entropy_weight = 0.3,
           .skip_weight = 0.8,
           .skip_rate = 0.4,
@@ -127,7 +128,7 @@ TEST_CASE("a policy's probabilities of all genotypes add up to 1, and are those 
 }
 
 // Zoph & Le 2017, section 3.3: independent given the controller's state at the anchor point.
-TEST_CASE("skips in a row do not depend on each other; what follows depends on both") {
+TEST_CASE("skips in a row do not depend on each other, what follows depends on both") {
   Policy policy(options(), Rng(7));
   Rng rng(3);
   Episode episode = policy.sample(AllKinds(), rng);
@@ -139,6 +140,26 @@ TEST_CASE("skips in a row do not depend on each other; what follows depends on b
   CHECK(log_probability(0, 1, 7) == log_probability(1, 1, 7));
   CHECK(log_probability(0, 1, 8) != log_probability(1, 1, 8));
   CHECK(log_probability(1, 0, 8) != log_probability(1, 1, 8));
+}
+
+// NASNet's first block: each input is one of two, and the second is chosen knowing the first.
+TEST_CASE("a reference to one of two is no skip") {
+  class TwoInputs final : public Decisions {
+   public:
+    std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+      if (taken.size() == 2) return {};
+      return Decision{"input " + std::to_string(taken.size()), "input", Kind::reference, {"0", "1"}, 0};
+    }
+  };
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  Episode episode = policy.sample(TwoInputs(), rng);
+  const auto second_given = [&](std::size_t first) {
+    episode.choices[0].taken = first;
+    return policy.evaluate(episode).log_probabilities[1];
+  };
+  CHECK(second_given(0) != second_given(1));
+  CHECK(policy.evaluate(episode).skip_divergence == 0.0);
 }
 
 TEST_CASE("options of a group share parameters by text, whatever their number in a decision") {
@@ -176,7 +197,23 @@ TEST_CASE("references name the steps that are meant") {
     NamedSteps named;
     CHECK(named.of(reference({"conv 1", "conv 2", "conv 3"}), 3) == std::vector<int>{0, 1, 2});
   }
-  SECTION("skips: the j-th of a step is from the j-th step") {
+  SECTION("an option that names no step") {
+    NamedSteps named;
+    CHECK(named.of(reference({"none", "a"}), 1) == std::vector<int>{-1, 0});
+    CHECK(named.of(reference({"none", "a", "b"}), 2) == std::vector<int>{-1, 0, 1});
+  }
+  SECTION("a step without decisions, such as pooling, is named by what was decided before it") {
+    NamedSteps named;  // of layers 1, 2, 4: the third one pools
+    CHECK(named.of(reference({"none", "1"}), 1) == std::vector<int>{-1, 0});
+    CHECK(named.of(reference({"none", "1"}), 2) == std::vector<int>{-1, 0});
+    CHECK(named.of(reference({"none", "2"}), 2) == std::vector<int>{-1, 1});
+    CHECK(named.of(reference({"none", "3"}), 2) == std::vector<int>{-1, 1});
+    CHECK(named.of(reference({"none", "1"}), 3) == std::vector<int>{-1, 0});
+    CHECK(named.of(reference({"none", "2"}), 3) == std::vector<int>{-1, 1});
+    CHECK(named.of(reference({"none", "3"}), 3) == std::vector<int>{-1, 1});
+    CHECK(named.of(reference({"none", "4"}), 3) == std::vector<int>{-1, 2});
+  }
+  SECTION("skips: each from the step that it names") {
     Policy policy(options(), Rng(7));
     Rng rng(3);
     const std::vector<Choice> choices = policy.sample(AllKinds(), rng).choices;
@@ -234,10 +271,10 @@ TEST_CASE("rewards: transforms, failures, baseline") {
     const Json json = {{"reward", transform}, {"reward_scale", scale}, {"failure_reward", 0}};
     return *Reward(json).of(result(0, reward));
   };
-  CHECK(of("identity", 2.0, 0.9) == Approx(1.8));
-  CHECK(of("cube", 1.0, 0.9) == Approx(0.729));
-  CHECK(of("tangent", 1.0, 0.5) == Approx(1.0));
-  CHECK(of("tangent", 1.0, 1.0) < 1000.0);
+  CHECK(of("identity", 0.01, 90.0) == Approx(0.9));
+  CHECK(of("cube", 0.01, 90.0) == Approx(0.729));
+  CHECK(of("tangent", 0.01, 50.0) == Approx(1.0));
+  CHECK(of("tangent", 0.01, 100.0) < 1000.0);
   CHECK(of("inverse", 80.0, -40.0) == Approx(2.0));  // a perplexity of 40, to be minimised
   CHECK(of("inverse_square", 80.0, -40.0) == Approx(0.05));
 
@@ -267,9 +304,10 @@ TEST_CASE("children come back in batches, with their advantages") {
                          {"baseline_decay", 0.9},
                          {"reward", "identity"},
                          {"reward_scale", 1},
-                         {"failure_reward", nullptr}});
-  const std::vector<Proposal> proposals = children.ask(5, policy, AllKinds(), rng);
-  REQUIRE(proposals.size() == 5);
+                         {"failure_reward", nullptr}},
+                    Budget(Json::object()));
+  std::vector<Proposal> proposals;
+  for (int i = 0; i < 5; ++i) proposals.push_back(children.ask(policy, AllKinds(), rng));
   children.tell(result(0, 1.0));
   CHECK(children.batch().empty());
   children.tell(result(2, 9.0, TrialState::fail));  // left out

@@ -1,5 +1,6 @@
 #include "weft/selection.hpp"
 
+#include <algorithm>
 #include <array>
 #include <set>
 
@@ -41,7 +42,7 @@ TEST_CASE("draw_distinct draws distinct numbers, each in each place equally ofte
 }
 
 // Of all three, the best is accepted with p, the second with p (1 - p), and the last with what remains.
-TEST_CASE("a tournament accepts the best with probability p, then the next; the last is taken if none was") {
+TEST_CASE("a tournament accepts the best with probability p, then the next, the last is taken if none was") {
   const std::vector<double> fitness = {0.1, 0.9, 0.5};
   Rng rng(2);
   const auto share =
@@ -85,7 +86,7 @@ TEST_CASE("fitness-proportionate weights are the fitnesses, or what they exceed 
                     ContainsSubstring("met the fitness -0.25") && ContainsSubstring("minimum"));
 }
 
-TEST_CASE("elitism keeps the fittest and, among equals, the older; youth keeps the last") {
+TEST_CASE("elitism keeps the fittest and, among equals, the older, youth keeps the last") {
   using Indices = std::vector<std::size_t>;
   const std::vector<double> fitness = {1, 3, 2, 3, 2};
   CHECK(selection::elitist_survivors(fitness, 1) == Indices{1});
@@ -114,7 +115,9 @@ TEST_CASE("the roulette wheel draws with replacement, in proportion") {
   const auto share = shares<3>([&] { return selection::roulette_survivors(weights, 1, rng)[0]; });
   CHECK(std::abs(share[0] - 0.25) < tolerance);
   CHECK(share[1] == 0.0);
-  CHECK(selection::roulette_survivors(weights, 7, rng).size() == 7);
+  const std::vector<std::size_t> drawn = selection::roulette_survivors(weights, 100, rng);
+  CHECK(drawn.size() == 100);
+  CHECK_FALSE(std::is_sorted(drawn.begin(), drawn.end()));  // in the order of the draws
 }
 
 // Of weights 1, 2, 3 the pair {2, 3} comes with 2/6 * 3/4 + 3/6 * 2/3 = 7/12, and then the first is left out.

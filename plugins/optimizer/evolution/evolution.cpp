@@ -36,6 +36,7 @@
 #include <utility>
 #include <vector>
 
+#include "weft/budget.hpp"
 #include "weft/plugin.hpp"
 #include "weft/selection.hpp"
 
@@ -93,7 +94,7 @@ struct Options {
         survivor_tournament{context.get<std::size_t>("survivor_tournament_size"),
                             context.get<double>("survivor_tournament_probability")},
         inherit_weights(context.get<bool>("inherit_weights")) {
-    check_sizes();
+    check_sizes(weft::Budget(context.study()));
     check_schedule(context);
     check_space(context.space());
   }
@@ -109,7 +110,10 @@ struct Options {
     if (wrong) throw weft::InvalidInput(text);
   }
 
-  void check_sizes() const {
+  void check_sizes(const weft::Budget& budget) const {
+    refuse_if(budget.trials && population_size >= *budget.trials,
+              "/population_size is " + std::to_string(population_size) + "; must be less than the budget's trials, " +
+                  std::to_string(budget.trials.value_or(0)) + ", or nobody is bred");
     const std::string population = "must not exceed population_size, " + std::to_string(population_size);
     refuse_if(parents == "tournament" && !tournament_share && survivors != "all" && tournament.size > population_size,
               "/tournament_size is " + std::to_string(tournament.size) + "; " + population);
@@ -122,6 +126,8 @@ struct Options {
               "differ from their parents");
     refuse_if(initialisation == "given" && initial.empty(),
               "/initial is empty; must hold a genotype for the initialisation \"given\"");
+    refuse_if(initial.size() > population_size,
+              "/initial has " + std::to_string(initial.size()) + " genotypes; " + population);
     refuse_if(initialisation != "given" && !initial.empty(),
               "/initial is given, but initialisation is \"" + initialisation + "\"; set it to \"given\"");
   }
@@ -231,7 +237,7 @@ struct Individual {
   weft::TrialId trial;
 };
 
-// Oldest first.
+// Oldest first, unless a roulette wheel put it together.
 struct Population {
   std::vector<Individual> individuals;
   std::vector<double> fitness;  // their rewards
@@ -336,8 +342,8 @@ class Evolution final : public weft::Optimizer {
     const std::vector<std::size_t> survivors = select_survivors(competing.fitness);
     population_ = competing.only(survivors);
     if (options_.neutral_mutation_probability == 0.0) return;
-    for (std::size_t i = 0; i < survivors.size() && survivors[i] < parents; ++i) {
-      mutate_inactive(population_.individuals[i].genotype);
+    for (std::size_t i = 0; i < survivors.size(); ++i) {
+      if (survivors[i] < parents) mutate_inactive(population_.individuals[i].genotype);
     }
   }
 
@@ -460,7 +466,8 @@ class Evolution final : public weft::Optimizer {
   // ---- survivor selection
 
   // Who of the competing lives on. A generation's roulette wheel may stop at the same individual again, as that of Xie
-  // and Yuille 2017; where one joins and one leaves that would be a loss of two.
+  // and Yuille 2017, and who is drawn one after the other is paired; where one joins and one leaves, drawing the same
+  // twice would be a loss of two.
   std::vector<std::size_t> select_survivors(const std::vector<double>& fitness) {
     const std::size_t count = options_.survivors == "all" ? fitness.size() : options_.population_size;
     if (options_.survivors == "elitist") return selection::elitist_survivors(fitness, count);

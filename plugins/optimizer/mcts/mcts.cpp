@@ -34,6 +34,7 @@
 
 #include "surrogate.hpp"
 #include "value_network.hpp"
+#include "weft/budget.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
@@ -41,6 +42,7 @@ namespace {
 using weft::Genotype;
 
 struct Options {
+  double reward_scale;
   double exploration;  // c
   bool normalise_rewards;
   bool bisection;
@@ -52,7 +54,8 @@ struct Options {
   std::size_t memory;
 
   explicit Options(const weft::Context& context)
-      : exploration(context.get<double>("exploration")),
+      : reward_scale(context.get<double>("reward_scale")),
+        exploration(context.get<double>("exploration")),
         normalise_rewards(context.get<bool>("normalise_rewards")),
         bisection(context.get<bool>("bisection")),
         surrogate(context.get<std::string>("surrogate")),
@@ -66,6 +69,7 @@ struct Options {
         throw weft::InvalidInput("/surrogate is \"" + surrogate +
                                  "\", but the space has no encoding (space.encoding); set it to \"none\"");
       }
+      check_fits(weft::Budget(context.study()));
       return;
     }
     const auto needs_surrogate = [](bool wanted, const std::string& name, const std::string& value) {
@@ -75,6 +79,19 @@ struct Options {
     needs_surrogate(surrogate_prior, "surrogate_prior", "true");
     needs_surrogate(rollouts > 1, "rollouts", std::to_string(rollouts));
     needs_surrogate(predictions > 0, "predictions", std::to_string(predictions));
+  }
+
+ private:
+  void check_fits(const weft::Budget& budget) const {
+    const std::string value = "/refit_every is " + std::to_string(refit_every);
+    if (refit_every > memory) {
+      throw weft::InvalidInput(value + "; must not exceed /memory, " + std::to_string(memory) +
+                               ", or rewards are forgotten that were never fitted");
+    }
+    if (budget.trials && refit_every >= *budget.trials) {
+      throw weft::InvalidInput(value + "; must be less than the budget's trials, " + std::to_string(*budget.trials) +
+                               ", or the surrogate is never used");
+    }
   }
 };
 
@@ -186,13 +203,14 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
   void tell(const weft::TrialResult& result) override {
     const auto ended = in_flight_.extract(result.trial);
     if (ended.empty()) return;
-    const bool evaluated = result.complete() && std::isfinite(result.reward);
+    const double reward = options_.reward_scale * result.reward;
+    const bool evaluated = result.complete() && std::isfinite(reward);
     if (evaluated) {
-      lowest_ = std::min(lowest_, result.reward);
-      highest_ = std::max(highest_, result.reward);
+      lowest_ = std::min(lowest_, reward);
+      highest_ = std::max(highest_, reward);
     }
-    back_up(ended.mapped(), evaluated ? value_of(result.reward, ended.mapped()) : failure_value());
-    if (evaluated && surrogate_) learn(result);
+    back_up(ended.mapped(), evaluated ? value_of(reward, ended.mapped()) : failure_value());
+    if (evaluated && surrogate_) learn(result.genotype, reward);
   }
 
  private:
@@ -300,9 +318,9 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     return predict(completions(leaf, options_.predictions)).mean();
   }
 
-  void learn(const weft::TrialResult& result) {
-    const std::vector<double> code = space_.encode(result.genotype);
-    remembered_.push_back({{code.begin(), code.end()}, static_cast<float>(result.reward)});
+  void learn(const Genotype& genotype, double reward) {
+    const std::vector<double> code = space_.encode(genotype);
+    remembered_.push_back({{code.begin(), code.end()}, static_cast<float>(reward)});
     if (remembered_.size() > options_.memory) remembered_.pop_front();
     if (++unlearnt_ < options_.refit_every) return;
     unlearnt_ = 0;

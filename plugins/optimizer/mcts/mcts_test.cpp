@@ -61,12 +61,19 @@ Plugin space_of() {
   return {&component, {{"parameters", Json::object()}}};
 }
 
+// Rewards here are shares and no accuracies in percent.
+Json of_shares(Json args) {
+  args.emplace("reward_scale", 1);
+  return args;
+}
+
 class Bench {
  public:
-  explicit Bench(const Json& args, const Plugin& space = small_space(), std::uint64_t seed = 1)
+  explicit Bench(const Json& args, const Plugin& space = small_space(), std::uint64_t seed = 1,
+                 const Json& study = Json::object())
       : space_(space, {}),
-        instance_(plugin(), args, {.rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
-        space(space_.handle()),
+        instance_(plugin(), of_shares(args),
+                  {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
         optimizer(instance_.handle()) {}
 
   std::vector<std::int32_t> ask() {
@@ -87,7 +94,6 @@ class Bench {
   std::vector<Proposal> proposals_;
 
  public:
-  SpaceRef space;
   OptimizerRef optimizer;
 };
 
@@ -175,29 +181,20 @@ const Json alphax = {{"exploration", 0.3}, {"bisection", false}, {"surrogate", "
 
 // ---- contract -------------------------------------------------------------------------------------------------------
 
-TEST_CASE("mcts keeps the contract of optimizers") { check_optimizer(plugin(), {{"exploration", 0.2}}); }
+TEST_CASE("mcts keeps the contract of optimizers") { check_optimizer(plugin(), of_shares({{"exploration", 0.2}})); }
 
 TEST_CASE("mcts keeps the contract of optimizers with normalised rewards") {
-  check_optimizer(plugin(), {{"exploration", 0.2}, {"normalise_rewards", true}}, {.long_study = 20000});
+  check_optimizer(plugin(), of_shares({{"exploration", 0.2}, {"normalise_rewards", true}}), {.long_study = 20000});
 }
 
 TEST_CASE("mcts keeps the contract of optimizers with a surrogate") {
   Json args = surrogate_guided;
   args["memory"] = 100;
-  check_optimizer(plugin(), args, {.long_study = 3000});
+  check_optimizer(plugin(), of_shares(args), {.long_study = 3000});
 }
 
 TEST_CASE("mcts keeps the contract of optimizers with AlphaX's value network") {
-  check_optimizer(plugin(), alphax, {.long_study = 2000});
-}
-
-TEST_CASE("mcts keeps the contract of optimizers on other spaces") {
-  for (const char* name : {"nas_bench_201", "chain"}) {
-    OptimizerCheck check{.space = Plugin::open("space", name), .trials = 60, .long_study = 0, .improves = false};
-    check.space_args = check.space.configuration({});
-    check_optimizer(plugin(), Json::object(), check);
-    check_optimizer(plugin(), surrogate_guided, check);
-  }
+  check_optimizer(plugin(), of_shares(alphax), {.long_study = 2000});
 }
 
 // ---- UCT ------------------------------------------------------------------------------------------------------------
@@ -247,8 +244,15 @@ TEST_CASE("mcts values what was never tried by its prediction") {
                {.prior = true});
 }
 
-// ---- trials in flight
-// ------------------------------------------------------------------------------------------------
+TEST_CASE("mcts makes shares of accuracies in percent") {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    Bench bench({{"reward_scale", 0.01}}, space_of<Tree>(), seed);
+    const auto is_good = [](const std::vector<std::int32_t>& taken) { return taken[0] == 1; };
+    CHECK(play(bench, is_good, [&](bool good) { bench.tell(good ? 100.0 : 0.0); }) == arms_by_hand);
+  }
+}
+
+// ---- trials in flight ----------------------------------------------------------------------------------------------
 
 TEST_CASE("mcts spreads trials in flight as if they had ended") {
   Bench bench(Json::object());
@@ -273,8 +277,7 @@ TEST_CASE("mcts asks all at once at the very beginning") {
   CHECK(bench.optimizer.ask(40).size() == 40);
 }
 
-// ---- bisection
-// -------------------------------------------------------------------------------------------------------
+// ---- bisection -----------------------------------------------------------------------------------------------------
 
 // The upper and the lower half of eight options are two arms, whichever options stand for them.
 TEST_CASE("mcts bisects the options of ordinal decisions") {
@@ -317,8 +320,7 @@ TEST_CASE("mcts may end where the space lets a genotype end") {
   CHECK(seen[{1}] > 150);  // by chance: 100
 }
 
-// ---- surrogates
-// ------------------------------------------------------------------------------------------------------
+// ---- surrogates ----------------------------------------------------------------------------------------------------
 
 // Whether the optimum, all decisions at option 0 of 15,625, is among 300 trials.
 TEST_CASE("mcts finds the optimum of a separable reward with a surrogate, where random search does not") {
@@ -414,6 +416,16 @@ TEST_CASE("mcts refuses what needs a surrogate, and a surrogate that needs an en
                     ContainsSubstring("/surrogate_prior is true; needs a surrogate"));
   CHECK_THROWS_WITH(Bench({{"surrogate", "ridge"}}, space_of<Growing>()),
                     ContainsSubstring("/surrogate is \"ridge\", but the space has no encoding (space.encoding)"));
+}
+
+TEST_CASE("mcts refuses a surrogate that would never be fitted, or not to all it is told") {
+  const auto with_budget = [](const Json& args) { Bench(args, small_space(), 1, {{"budget", {{"trials", 30}}}}); };
+  CHECK_THROWS_WITH(with_budget({{"surrogate", "ridge"}, {"refit_every", 30}}),
+                    ContainsSubstring("/refit_every is 30; must be less than the budget's trials, 30"));
+  CHECK_THROWS_WITH(with_budget({{"surrogate", "ridge"}, {"memory", 10}}),
+                    ContainsSubstring("/refit_every is 20; must not exceed /memory, 10"));
+  CHECK_NOTHROW(with_budget({{"surrogate", "ridge"}, {"refit_every", 29}}));
+  CHECK_NOTHROW(with_budget({{"refit_every", 30}}));
 }
 
 TEST_CASE("mcts says so where a surrogate breaks down") {

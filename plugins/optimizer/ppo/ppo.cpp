@@ -25,10 +25,12 @@ class Ppo final : public weft::Optimizer {
         space_(context.space()),
         rng_(context.rng()),
         policy_(Policy::Options::from_json(context.configuration()), rng_.derive("parameters")),
-        children_(context.configuration()) {}
+        children_(context.configuration(), weft::Budget(context.study())) {}
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
-    return children_.ask(capacity, policy_, space_, rng_);
+    std::vector<weft::Proposal> proposals;
+    while (proposals.size() < capacity) proposals.push_back(children_.ask(policy_, space_, rng_));
+    return proposals;
   }
 
   void tell(const weft::TrialResult& result) override {

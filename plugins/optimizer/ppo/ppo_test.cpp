@@ -16,7 +16,7 @@ namespace {
 Plugin plugin() { return Plugin::open("optimizer", "ppo"); }
 
 Json fast(Json more = Json::object()) {
-  Json args = {{"units", 16}, {"lr", 0.02}, {"children", 5}, {"epochs", 3}};
+  Json args = {{"units", 16}, {"lr", 0.02}, {"children", 5}, {"epochs", 3}, {"reward_scale", 1}};
   args.update(more);
   return args;
 }
@@ -70,6 +70,13 @@ TEST_CASE("ppo's clipped surrogate, worked out by hand") {
 
 TEST_CASE("ppo makes the best architecture its habit") {
   for (std::uint64_t seed = 0; seed < 3; ++seed) CHECK(run(fast(), 1000, seed) > 0.9);
+}
+
+TEST_CASE("ppo refuses batches that the budget does not fill") {
+  const Instance space(small_space(), {});
+  CHECK_THROWS_WITH(Instance(plugin(), fast({{"children", 20}}),
+                             {.study = {{"budget", {{"trials", 15}}}}, .collaborators = {{"space", space.handle()}}}),
+                    ContainsSubstring("/children is 20; must be less than the budget's trials, 15"));
 }
 
 // What the clip is for: a batch that is followed for many steps changes the policy only so far.

@@ -4,10 +4,10 @@
 // Baker, Gupta, Naik, Raskar 2017, "Designing Neural Network Architectures using Reinforcement Learning", Algorithm 1
 // and its schedule of epsilon; details as in the authors' published code (bowenbaker/metaqnn). Options for Zhong, Yan,
 // Wu, Shao, Liu 2018, "Practical Block-wise Neural Network Architecture Generation": shaped rewards, and a reward with
-// FLOPs and density.
-// Deviation: results are learned from as they arrive, in any order, while other models are out. A model that is
-// proposed again is left to the study, which takes its stored result unless told otherwise; it does not count in the
-// schedule.
+// FLOPs and density, which come from the trial: an objective of the pipeline, or a metric of the evaluator.
+// As with their distributed agents, results are learned from as they arrive, in any order, while other models are out.
+// A model that is proposed again is left to the study, which takes its stored result unless told otherwise; it does not
+// count in the schedule.
 
 #include <cmath>
 #include <map>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "q_table.hpp"
+#include "weft/budget.hpp"
 #include "weft/controllers/failure.hpp"
 #include "weft/plugin.hpp"
 
@@ -29,7 +30,7 @@ using q_learning::QTable;
 // Epsilon by the number of different models proposed so far.
 class Schedule {
  public:
-  explicit Schedule(const weft::Json& phases) {
+  Schedule(const weft::Json& phases, const weft::Budget& budget) {
     for (const weft::Json& json : phases) {
       const Phase phase{json.at("epsilon"), json.at("models")};
       if (!phases_.empty() && phase.epsilon > phases_.back().epsilon) {
@@ -40,6 +41,7 @@ class Schedule {
       phases_.push_back(phase);
     }
     if (phases_.empty()) throw weft::InvalidInput("/epsilon_schedule is empty; needs at least one phase");
+    if (budget.trials) check_end(*budget.trials);
   }
 
   double epsilon(std::size_t models) const {
@@ -55,6 +57,18 @@ class Schedule {
     double epsilon;
     std::size_t models;
   };
+
+  // A search that ends before its last epsilon has hardly used what it learned.
+  void check_end(std::size_t trials) const {
+    std::size_t before = 0;
+    for (std::size_t i = 0; i + 1 < phases_.size(); ++i) before += phases_[i].models;
+    if (before < trials) return;
+    throw weft::InvalidInput("/epsilon_schedule has " + std::to_string(before) + " models before its last epsilon, " +
+                             weft::Json(phases_.back().epsilon).dump() + "; must be less than the budget's trials, " +
+                             std::to_string(trials) + ": shorten its phases, to about one in " +
+                             std::to_string((before + phases_.back().models) / trials + 1) + ", or raise the budget");
+  }
+
   std::vector<Phase> phases_;
 };
 
@@ -81,14 +95,12 @@ class QLearning final : public weft::Optimizer {
  public:
   explicit QLearning(const weft::Context& context)
       : options_(context),
-        schedule_(context.configuration().at("epsilon_schedule")),
+        schedule_(context.configuration().at("epsilon_schedule"), weft::Budget(context.study())),
         table_(context.get<double>("initial_value"), context.get<double>("lr"), context.get<double>("discount")),
         failure_(context.configuration().at("failure_reward")),
         objectives_(context.study().value("objectives", weft::Json::array())),
         space_(context.space()),
-        rng_(context.rng()) {
-    warn_if_nothing_is_used(context);
-  }
+        rng_(context.rng()) {}
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals(capacity);
@@ -172,22 +184,13 @@ class QLearning final : public weft::Optimizer {
     for (std::size_t i = 0; i < objectives_.size() && i < result.objectives.size(); ++i) {
       if (objectives_[i].value("name", "") == name) value = result.objectives[i];
     }
-    if (!value) {
-      throw weft::InvalidInput("trial " + std::to_string(result.trial) + " has no metric or objective \"" + name +
-                               "\"; add it to the pipeline's objectives, or set /" + weight + " to 0");
+    if (!value || *value <= 0.0) {
+      throw weft::InvalidInput(
+          "trial " + std::to_string(result.trial) + " has " +
+          (value ? weft::Json(*value).dump() + " as its" : std::string("no")) + " objective or metric \"" + name +
+          "\", whose logarithm is subtracted; add it to the pipeline's objectives, or set /" + weight + " to 0");
     }
-    return std::log(std::max(*value, 1e-9));  // a network of nothing but identities has 0 FLOPs
-  }
-
-  void warn_if_nothing_is_used(const weft::Context& context) const {
-    const weft::Json budget = context.study().value("budget", weft::Json::object());
-    if (!budget.contains("trials") || !budget.at("trials").is_number()) return;
-    const auto trials = budget.at("trials").get<std::size_t>();
-    if (trials > 0 && schedule_.epsilon(trials - 1) == 1.0) {
-      context.log().warning("the budget of " + std::to_string(trials) +
-                            " trials ends before epsilon falls below 1: every model is drawn at random; shorten "
-                            "/epsilon_schedule");
-    }
+    return std::log(*value);
   }
 
   Options options_;

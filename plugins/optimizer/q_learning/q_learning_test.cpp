@@ -45,7 +45,6 @@ class Bench {
   Bench(const Json& args, const Plugin& space, const Json& study = Json::object())
       : space_(space, {}, {.study = study}),
         instance_(plugin(), args, {.study = study, .rng = Rng(1), .collaborators = {{"space", space_.handle()}}}),
-        space(space_.handle()),
         optimizer(instance_.handle()) {}
 
   std::int32_t ask() { return optimizer.ask(1).front().genotype.decisions.front(); }
@@ -67,12 +66,12 @@ class Bench {
   Instance instance_;
 
  public:
-  SpaceRef space;
   OptimizerRef optimizer;
 };
 
 // Greedy from the first model that was proposed.
-const Json greedy = {{"epsilon_schedule", {phase(1.0, 1), phase(0.0, 1)}}, {"lr", 0.5}, {"initial_value", 0.0}};
+const Json greedy = {
+    {"epsilon_schedule", {phase(1.0, 1), phase(0.0, 1)}}, {"lr", 0.5}, {"initial_value", 0.0}, {"reward_scale", 1}};
 
 }  // namespace
 
@@ -181,28 +180,19 @@ TEST_CASE("q_learning returns to the best of many models") {
 // 8 = 67 with density e; c: 80 - 5 = 75 with density 1.
 TEST_CASE("q_learning subtracts FLOPs and density where it is told to") {
   Json args = greedy;
-  args.update({{"reward_scale", 100}, {"flops_weight", 1}, {"density_weight", 8}});
+  args.update({{"flops_weight", 1}, {"density_weight", 8}});
   const Json study = {{"objectives", {{{"name", "accuracy"}}, {{"name", "multiply_adds"}}}}};
   Bench bench(args, one_decision(), study);
   bench.ask();
   const double e = std::exp(1.0);
-  bench.tell({0}, 0.9, {{"density", 1.0}}, {0.9, std::exp(20.0)});
-  bench.tell({1}, 0.8, {{"density", e}, {"multiply_adds", std::exp(5.0)}});
+  bench.tell({0}, 90, {{"density", 1.0}}, {90, std::exp(20.0)});
+  bench.tell({1}, 80, {{"density", e}, {"multiply_adds", std::exp(5.0)}});
   CHECK(bench.ask_often(20) == std::set<std::int32_t>{0});
-  bench.tell({2}, 0.8, {{"density", 1.0}, {"multiply_adds", std::exp(5.0)}});
+  bench.tell({2}, 80, {{"density", 1.0}, {"multiply_adds", std::exp(5.0)}});
   CHECK(bench.ask_often(20) == std::set<std::int32_t>{2});
-  CHECK_THROWS_WITH(bench.tell({3}, 0.8), ContainsSubstring("no metric or objective \"multiply_adds\"; add it"));
-}
-
-TEST_CASE("q_learning on the chain space merges what MetaQNN merges") {
-  Bench bench({{"epsilon_schedule", {phase(1.0, 30), phase(0.0, 1)}}, {"lr", 0.5}, {"initial_value", 0.0}},
-              Plugin::open("space", "chain"), {{"task", {{"input", {3, 32, 32}}, {"classes", 10}}}});
-  for (int i = 0; i < 100; ++i) {
-    const Genotype genotype = bench.optimizer.ask(1).front().genotype;
-    bench.space.notation(genotype);  // throws where it is not of this space
-    bench.tell(genotype.decisions, genotype.decisions.size() > 1 ? 0.6 : 0.1);
-  }
-  CHECK(bench.optimizer.ask(1).front().genotype.decisions.size() > 1);
+  CHECK_THROWS_WITH(bench.tell({3}, 80),
+                    ContainsSubstring("no objective or metric \"multiply_adds\", whose logarithm"));
+  CHECK_THROWS_WITH(bench.tell({3}, 80, {{"multiply_adds", 0}}), ContainsSubstring("has 0.0 as its objective"));
 }
 
 TEST_CASE("q_learning refuses an epsilon that rises") {
@@ -211,4 +201,13 @@ TEST_CASE("q_learning refuses an epsilon that rises") {
       ContainsSubstring("/epsilon_schedule/1/epsilon is 0.7; must not exceed the epsilon before it, 0.5"));
   CHECK_THROWS_WITH(Bench({{"epsilon_schedule", Json::array()}}, one_decision()),
                     ContainsSubstring("/epsilon_schedule is empty"));
+}
+
+TEST_CASE("q_learning refuses a schedule that never comes to its last epsilon") {
+  const Json schedule = {{"epsilon_schedule", {phase(1.0, 200), phase(0.5, 100), phase(0.1, 60)}}};
+  const auto with_budget = [&](int trials) { Bench(schedule, one_decision(), {{"budget", {{"trials", trials}}}}); };
+  CHECK_THROWS_WITH(with_budget(300), ContainsSubstring("/epsilon_schedule has 300 models before its last epsilon, "
+                                                        "0.1; must be less than the budget's trials, 300: shorten its "
+                                                        "phases, to about one in 2, or raise the budget"));
+  CHECK_NOTHROW(with_budget(301));
 }

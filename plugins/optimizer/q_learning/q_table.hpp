@@ -1,4 +1,5 @@
 // The table of Q-learning: what each option is worth in each state, and the update that a finished episode makes.
+// States are told apart by a 64-bit hash of their text, which for a space of long genotypes is as long as the prefix.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +10,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "weft/rng.hpp"
+
 namespace q_learning {
+
+using weft::hash_text;
 
 // An option taken in a state, as numbers of a table.
 struct Move {
@@ -25,10 +30,10 @@ class QTable {
   // What each of `options` is worth in `state`; the initial value where that was never told.
   std::vector<double> values(const std::string& state, const std::vector<std::string>& options) const {
     std::vector<double> values(options.size(), initial_value_);
-    const auto at = state_numbers_.find(state);
+    const auto at = state_numbers_.find(hash_text(state));
     if (at == state_numbers_.end()) return values;
     for (std::size_t i = 0; i < options.size(); ++i) {
-      const auto option = option_numbers_.find(options[i]);
+      const auto option = option_numbers_.find(hash_text(options[i]));
       if (option == option_numbers_.end()) continue;
       for (const Action& action : states_[at->second]) {
         if (action.option == option->second) values[i] = action.value;
@@ -72,10 +77,10 @@ class QTable {
     std::uint32_t option;
     double value;
   };
-  using Numbers = std::unordered_map<std::string, std::uint32_t>;
+  using Numbers = std::unordered_map<std::uint64_t, std::uint32_t>;  // by the hash of a text
 
   static std::uint32_t number_of(const std::string& text, Numbers& numbers) {
-    return numbers.try_emplace(text, static_cast<std::uint32_t>(numbers.size())).first->second;
+    return numbers.try_emplace(hash_text(text), static_cast<std::uint32_t>(numbers.size())).first->second;
   }
   double best(std::uint32_t state) const {
     const std::vector<Action>& actions = states_[state];

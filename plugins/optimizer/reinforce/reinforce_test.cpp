@@ -1,4 +1,3 @@
-#include <set>
 #include <string>
 #include <vector>
 
@@ -17,17 +16,18 @@ Plugin plugin() { return Plugin::open("optimizer", "reinforce"); }
 
 // A controller that learns within a few hundred trials, where the paper had thousands.
 Json fast(Json more = Json::object()) {
-  Json args = {{"layers", 1}, {"units", 16}, {"lr", 0.02}, {"children", 5}, {"reward", "identity"}};
+  Json args = {{"layers", 1},   {"units", 16},          {"lr", 0.02},
+               {"children", 5}, {"reward", "identity"}, {"reward_scale", 1}};
   args.update(more);
   return args;
 }
 
 class Bench {
  public:
-  explicit Bench(const Json& args, const Plugin& space = small_space(), std::uint64_t seed = 1)
-      : space_(space, {}, {.study = {{"task", {{"input", {3, 32, 32}}, {"classes", 10}}}}}),
-        instance_(plugin(), args, {.rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
-        space(space_.handle()),
+  explicit Bench(const Json& args, const Plugin& space = small_space(), std::uint64_t seed = 1,
+                 const Json& study = Json::object())
+      : space_(space, {}),
+        instance_(plugin(), args, {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
         optimizer(instance_.handle()) {}
 
   Proposal ask() { return optimizer.ask(1).front(); }
@@ -59,7 +59,6 @@ class Bench {
   TrialId told_ = 0;
 
  public:
-  SpaceRef space;
   OptimizerRef optimizer;
 };
 
@@ -83,7 +82,7 @@ class SkipSpace final : public DecisionSpace {
     return Decision{.name = name + "/skip " + std::to_string(at - 1),
                     .group = "skip",
                     .kind = Decision::Kind::reference,
-                    .options = {"no", "yes"},
+                    .options = {"none", std::to_string(at - 1)},
                     .step = step};
   }
   Candidate decode(const Genotype&) const override { throw Error("no need"); }
@@ -108,6 +107,19 @@ double like_a_chain(const Genotype& genotype) {
   return right / count;
 }
 
+// Layers of one decision each; a network may end after the second.
+class LayersSpace final : public DecisionSpace {
+ public:
+  explicit LayersSpace(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 7) return {};
+    const int layer = static_cast<int>(taken.size()) + 1;
+    return Decision{.name = "layer " + std::to_string(layer), .group = "layer", .options = {"a", "b"}, .step = layer};
+  }
+  bool complete(std::span<const std::int32_t> taken) const override { return taken.size() >= 2; }
+  Candidate decode(const Genotype&) const override { throw Error("no need"); }
+};
+
 }  // namespace
 
 TEST_CASE("reinforce keeps the contract of optimizers") {
@@ -124,23 +136,33 @@ TEST_CASE("reinforce makes the best architecture its habit") {
   CHECK(Bench(fast({{"layers", 2}, {"units", 35}, {"reward", "cube"}})).run(1000, 100, reward_of) > 0.8);
 }
 
-TEST_CASE("reinforce drives every space of decisions") {
-  for (const char* name : {"nas_bench_201", "nasnet", "chain", "darts"}) {
-    INFO(name);
-    Bench bench(fast(), Plugin::open("space", name));
-    std::set<std::string> seen;
-    const auto reward = [&](const Genotype& genotype) {
-      seen.insert(bench.space.notation(genotype));  // throws where it is not of this space
-      return 1.0 / static_cast<double>(1 + genotype.decisions.size());
-    };
-    bench.run(30, 1, reward);
-    CHECK(seen.size() > 20);
-  }
-}
-
 TEST_CASE("reinforce learns which layers to connect") {
   Bench bench(fast({{"entropy_weight", 0.02}}), skip_space());
   CHECK(bench.run(2000, 200, like_a_chain) > 0.9);
+}
+
+TEST_CASE("reinforce lets networks grow deeper as the search goes on") {
+  static constexpr weft_component component = weft::component<LayersSpace>("layers_space");
+  const Plugin layers{&component, {{"parameters", Json::object()}}};
+  const auto depths = [&](const Json& args) {
+    std::vector<std::size_t> depths;
+    for (const Proposal& proposal : Bench(args, layers).optimizer.ask(9)) {
+      depths.push_back(proposal.genotype.decisions.size());
+    }
+    return depths;
+  };
+  CHECK(depths(fast({{"initial_depth", 3}, {"depth_interval", 2}})) ==
+        std::vector<std::size_t>{3, 3, 5, 5, 7, 7, 7, 7, 7});
+  CHECK(depths(fast({{"initial_depth", 1}, {"depth_interval", 4}})) ==
+        std::vector<std::size_t>{2, 2, 2, 2, 3, 3, 3, 3, 5});  // none may end after the first
+  CHECK(depths(fast()) == std::vector<std::size_t>(9, 7));
+  CHECK_THROWS_WITH(Bench(fast({{"initial_depth", 3}})), ContainsSubstring("/initial_depth is 3, but no network"));
+}
+
+TEST_CASE("reinforce refuses batches that the budget does not fill") {
+  CHECK_THROWS_WITH(Bench(fast({{"children", 8}}), small_space(), 1, {{"budget", {{"trials", 8}}}}),
+                    ContainsSubstring("/children is 8; must be less than the budget's trials, 8"));
+  CHECK_NOTHROW(Bench(fast({{"children", 8}}), small_space(), 1, {{"budget", {{"trials", 9}}}}));
 }
 
 // Which results a batch consists of changes nothing until it is complete.
@@ -161,7 +183,7 @@ TEST_CASE("reinforce learns from a batch when its last child is back, and asks o
   CHECK(one.next(50) != other.next(50));
 }
 
-TEST_CASE("reinforce avoids what fails, also where rewards are negative; or leaves it out") {
+TEST_CASE("reinforce avoids what fails, also where rewards are negative, or leaves it out") {
   // The share of failures in the end, when a first edge of conv3x3 fails and every tenth other trial is `poor`.
   const auto share_of_failures = [](const Json& args, double poor) {
     Bench bench(args);

@@ -82,8 +82,8 @@ inline std::vector<double> proportionate(std::span<const double> fitness, Offset
   return weights;
 }
 
-// ---- survivors: indices in ascending order; everybody, where no more than `count` compete
-// -----------------------------
+// ---- survivors: everybody, where no more than `count` compete; in ascending order, but for the roulette wheel
+// ---------
 
 // The fittest; among equals the older.
 inline std::vector<std::size_t> elitist_survivors(std::span<const double> fitness, std::size_t count) {
@@ -117,11 +117,11 @@ inline std::vector<std::size_t> tournament_survivors(std::span<const double> fit
   return alive;
 }
 
-// `count` spins of the roulette wheel: an individual may survive more than once, and fewer than `count` may compete.
+// `count` spins of the roulette wheel, in the order of the draws: an individual may survive more than once, and fewer
+// than `count` may compete.
 inline std::vector<std::size_t> roulette_survivors(std::span<const double> weights, std::size_t count, Rng& rng) {
   std::vector<std::size_t> survivors(weights.empty() ? 0 : count);
   for (std::size_t& survivor : survivors) survivor = rng.weighted(weights);
-  std::sort(survivors.begin(), survivors.end());
   return survivors;
 }
 

@@ -1,20 +1,23 @@
 // The children of a controller: sampled from its policy, out for evaluation in any number, and back in batches.
 //
-// ask() whenever the host asks, tell() with every result; a batch that is complete is taken by batch(), with the
-// advantage of each child. Nothing waits for a batch: while its last results are out, more children are sampled from
-// the policy as it is, as by the replicas of Zoph & Le 2017, section 3.2, and a batch that the budget leaves incomplete
-// is not learned from. Kept are the children that are out and those of the batch.
+// ask() for each child that the host wants, tell() with every result; a batch that is complete is taken by batch(),
+// with the advantage of each child. Nothing waits for a batch: while its last results are out, more children are
+// sampled from the policy as it is, as by the replicas of Zoph & Le 2017, section 3.2, and a batch that the budget
+// leaves incomplete is not learned from. Kept are the children that are out and those of the batch.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "weft/budget.hpp"
 #include "weft/controllers/policy.hpp"
 #include "weft/controllers/reward.hpp"
+#include "weft/error.hpp"
 #include "weft/json.hpp"
 #include "weft/rng.hpp"
 #include "weft/space.hpp"
@@ -31,19 +34,21 @@ struct Child {
 class Children {
  public:
   // From the members "children", "baseline_decay" and those of Reward in a configuration.
-  explicit Children(const Json& configuration)
+  Children(const Json& configuration, const Budget& budget)
       : batch_size_(configuration.at("children").get<std::size_t>()),
         reward_(configuration),
-        baseline_(configuration.at("baseline_decay").get<double>()) {}
-
-  std::vector<Proposal> ask(std::size_t capacity, Policy& policy, const Decisions& space, Rng& rng) {
-    std::vector<Proposal> proposals(capacity);
-    for (Proposal& proposal : proposals) {
-      Episode episode = policy.sample(space, rng);
-      proposal.genotype = episode.genotype();
-      out_.emplace(asked_++, std::move(episode));
+        baseline_(configuration.at("baseline_decay").get<double>()) {
+    if (budget.trials && batch_size_ >= *budget.trials) {
+      throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less than the budget's trials, " +
+                         std::to_string(*budget.trials) + ", or nothing is sampled by what the controller learned");
     }
-    return proposals;
+  }
+
+  Proposal ask(Policy& policy, const Decisions& space, Rng& rng) {
+    Episode episode = policy.sample(space, rng);
+    Proposal proposal{.genotype = episode.genotype()};
+    out_.emplace(asked_++, std::move(episode));
+    return proposal;
   }
 
   void tell(const TrialResult& result) {

@@ -1,8 +1,9 @@
 // A policy over the decisions of any space: an LSTM that is told each option taken and says how likely the next are.
 //
-// Zoph, Le 2017, "Neural Architecture Search with Reinforcement Learning", section 3; the feedback of anchors and the
-// temperature are those of Pham et al. 2018, "Efficient Neural Architecture Search via Parameter Sharing", as in the
-// authors' published code. sample() an episode, accumulate() the gradient of as many as a batch has, step().
+// Zoph, Le 2017, "Neural Architecture Search with Reinforcement Learning", section 3; the feedback of anchors, the
+// temperature and the tanh of logits are those of Pham et al. 2018, "Efficient Neural Architecture Search via Parameter
+// Sharing", as in the authors' published code. sample() an episode, accumulate() the gradient of as many as a batch
+// has, step().
 //
 // - Options of one `group` share their embedding and their softmax weights by text, so that a space may offer different
 //   ones each time; an option gets its parameters when it is first met, from a random stream of its own name.
@@ -10,9 +11,9 @@
 //   option j names, its logit is v tanh(W_prev (h_j + e_j) + W_curr h). An anchor is the first state that has read the
 //   whole step. e_j, the option's embedding, is ours: it tells apart options that name no step, such as a cell's
 //   inputs.
-// - A reference with two options is a skip: the second one connects to an earlier step with probability
-//   sigmoid(v tanh(..)), the j-th skip of a step to the j-th step. Skips in a row are independent of each other, as the
-//   paper's N - 1 sigmoids of one anchor point: the LSTM does not move between them.
+// - A reference with the options "none" and one more is a skip: it connects to the step that the latter names with
+//   probability sigmoid(v tanh(..)). Skips in a row are independent of each other, as the paper's N - 1 sigmoids of one
+//   anchor point: the LSTM does not move between them.
 // - What the LSTM reads next: the embedding of the option taken; of a reference h_j + e_j; of skips the sum of those
 //   connected over one more than their number.
 //
@@ -28,6 +29,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -67,21 +69,29 @@ struct Episode {
   }
 };
 
+inline constexpr std::string_view nothing = "none";  // the option of a reference that names no step
+
+inline bool is_skip(const Decision& decision) {
+  return decision.kind == Decision::Kind::reference && decision.options.size() == 2 &&
+         decision.options.front() == nothing;
+}
+
 // Finds out which step each option of a reference names. Spaces write options their own way ("2" may be the second
 // step, or the first after two inputs), so this goes by when a text first appears: an option that is new to its group
 // names a step that ended since, the last option the last step. Options that are gone when a step begins are
-// forgotten: a new cell counts its nodes from the beginning.
+// forgotten, as a new cell counts its nodes from the beginning; but for skips, each of which offers a single one.
 class NamedSteps {
  public:
   // `step` counts the steps that have ended.
   std::vector<int> of(const Decision& decision, int step) {
     Group& group = groups_[decision.group];
-    if (group.step != step) {
+    if (group.step != step && !is_skip(decision)) {
       std::erase_if(group.known, [&](const auto& known) {
         return std::find(decision.options.begin(), decision.options.end(), known.first) == decision.options.end();
       });
     }
     group.step = step;
+    group.known.try_emplace(std::string(nothing), -1);
     const auto is_new = [&](const std::string& option) { return !group.known.contains(option); };
     int candidate = step - static_cast<int>(std::count_if(decision.options.begin(), decision.options.end(), is_new));
     std::vector<int> named;
@@ -103,16 +113,17 @@ class NamedSteps {
 class Policy {
  public:
   struct Options {
-    int layers = 2;
-    int units = 35;
-    double initial_range = 0.08;  // parameters begin uniformly within plus or minus this
+    int layers;
+    int units;
+    double initial_range;         // parameters begin uniformly within plus or minus this
     double temperature = 1.0;     // logits are divided by it
     double tanh_constant = 0.0;   // C: logits are then squashed to C tanh(logit); 0 leaves them
+    double tanh_reduction = 1.0;  // what C is divided by for decisions that are no references
     double entropy_weight = 0.0;
     double skip_weight = 0.0;  // of the mean divergence of the skips' probabilities from skip_rate
-    double skip_rate = 0.4;
+    double skip_rate = 0.5;
     Ascent::Rule rule = Ascent::Rule::adam;
-    double lr = 6e-4;
+    double lr;
 
     // From the members of these names; the rule is "update_rule".
     static Options from_json(const Json& json) {
@@ -121,6 +132,7 @@ class Policy {
               .initial_range = json.at("initial_range"),
               .temperature = json.at("temperature"),
               .tanh_constant = json.at("tanh_constant"),
+              .tanh_reduction = json.at("tanh_reduction"),
               .entropy_weight = json.at("entropy_weight"),
               .skip_weight = json.at("skip_weight"),
               .skip_rate = json.at("skip_rate"),
@@ -238,7 +250,6 @@ class Policy::Reader {
     if (step_begins) {
       space_step_ = decision.step;
       ++step_;
-      skips_ = 0;
     }
     const bool reference = decision.kind == Decision::Kind::reference;
     Choice choice{.group = policy_.group(decision), .step = step_};
@@ -246,15 +257,10 @@ class Policy::Reader {
       choice.options.push_back(policy_.option(choice.group, option, reference));
     }
     if (reference) choice.named = named_steps_.of(decision, step_);
-    if (reference && decision.options.size() == 2) {
-      choice.kind = Choice::Kind::skip;
-      choice.named = {-1, skips_ < step_ ? skips_ : -1};
-      choice.moves = step_begins || !after_skip_;
-      ++skips_;
-    } else if (reference) {
-      choice.kind = Choice::Kind::attention;
-    }
-    after_skip_ = choice.kind == Choice::Kind::skip;
+    const bool skip = is_skip(decision);
+    if (reference) choice.kind = skip ? Choice::Kind::skip : Choice::Kind::attention;
+    choice.moves = step_begins || !skip || !after_skip_;
+    after_skip_ = skip;
     return choice;
   }
 
@@ -263,7 +269,6 @@ class Policy::Reader {
   NamedSteps named_steps_;
   int space_step_ = 0;
   int step_ = -1;
-  int skips_ = 0;  // of this step
   bool after_skip_ = false;
 };
 
@@ -333,6 +338,12 @@ class Policy::Unrolled {
     if (choice.named[option] >= 0) outputs[anchors_[static_cast<std::size_t>(choice.named[option])]] += gradient;
   }
 
+  double tanh_constant(const Choice& choice) const {
+    const Options& options = policy_.options_;
+    return choice.kind == Choice::Kind::softmax ? options.tanh_constant / options.tanh_reduction
+                                                : options.tanh_constant;
+  }
+
   // Of a skip the logit of the first option is 0.
   static std::size_t first_attended(const Choice& choice) { return choice.kind == Choice::Kind::skip ? 1 : 0; }
 
@@ -352,9 +363,9 @@ class Policy::Unrolled {
       logits.tail(logits.size() - first).noalias() = outlook.hidden.transpose() * values(group.v);
     }
     logits /= policy_.options_.temperature;
-    if (policy_.options_.tanh_constant > 0.0) {
+    if (tanh_constant(choice) > 0.0) {
       outlook.squashed = logits.array().tanh().matrix();
-      logits = policy_.options_.tanh_constant * outlook.squashed;
+      logits = tanh_constant(choice) * outlook.squashed;
     }
     const double largest = logits.maxCoeff();
     outlook.log_probabilities =
@@ -381,8 +392,8 @@ class Policy::Unrolled {
                      std::vector<Vector>& outputs) const {
     const Choice& choice = episode_.choices[number];
     const Outlook& outlook = outlooks_[number];
-    if (policy_.options_.tanh_constant > 0.0) {
-      logits.array() *= policy_.options_.tanh_constant * (1.0 - outlook.squashed.array().square());
+    if (tanh_constant(choice) > 0.0) {
+      logits.array() *= tanh_constant(choice) * (1.0 - outlook.squashed.array().square());
     }
     logits /= policy_.options_.temperature;
     const Vector& h = steps_[at].output();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numbers>
 #include <optional>
 #include <string>
 
@@ -14,15 +15,16 @@
 
 namespace weft::controllers {
 
-// The reward as a function of the trial's own, which is an accuracy or, for the inverses, a perplexity to be minimised.
+// R as a function of the trial's reward, an accuracy a or, for the inverses, a perplexity p to be minimised. The scale
+// c makes shares of accuracies in percent.
 class Reward {
  public:
   enum class Transform {
-    identity,        // Zoph et al. 2018
-    cube,            // of the accuracy: Zoph & Le 2017, section 4.1
-    tangent,         // tan(accuracy pi / 2): Cai et al. 2018, "Efficient Architecture Search by Network Transformation"
-    inverse,         // scale / perplexity: Pham et al. 2018
-    inverse_square,  // scale / perplexity^2: Zoph & Le 2017, section 4.2
+    identity,        // c a: Zoph et al. 2018
+    cube,            // (c a)^3: Zoph & Le 2017, section 4.1
+    tangent,         // tan(c a pi / 2): Cai et al. 2018, "Efficient Architecture Search by Network Transformation"
+    inverse,         // c / p: Pham et al. 2018
+    inverse_square,  // c / p^2: Zoph & Le 2017, section 4.2
   };
 
   Reward(Transform transform, double scale, Failure failure)
@@ -35,7 +37,7 @@ class Reward {
   // Nothing if the result is not to be learned from.
   std::optional<double> of(const TrialResult& result) {
     if (!result.complete()) return failure_.reward();
-    const double reward = scale_ * transformed(result.reward);
+    const double reward = transformed(result.reward);
     failure_.completed(reward);
     return reward;
   }
@@ -53,19 +55,20 @@ class Reward {
   }
 
   double transformed(double reward) const {
+    const double accuracy = scale_ * reward;
     // A perplexity, which arrives negated since it is minimised, is at least 1; a tangent must stay finite.
     const double perplexity = std::max(std::abs(reward), 1.0);
     switch (transform_) {
       case Transform::cube:
-        return reward * reward * reward;
+        return accuracy * accuracy * accuracy;
       case Transform::tangent:
-        return std::tan(std::clamp(reward, 0.0, 0.999) * 1.57079632679489662);
+        return std::tan(std::clamp(accuracy, 0.0, 0.999) * std::numbers::pi / 2.0);
       case Transform::inverse:
-        return 1.0 / perplexity;
+        return scale_ / perplexity;
       case Transform::inverse_square:
-        return 1.0 / (perplexity * perplexity);
+        return scale_ / (perplexity * perplexity);
       default:
-        return reward;
+        return accuracy;
     }
   }
 
