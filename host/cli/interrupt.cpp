@@ -1,6 +1,6 @@
 #include "host/cli/interrupt.hpp"
 
-#include <signal.h>
+#include <csignal>
 #include <unistd.h>
 
 #include "host/processes/signals.hpp"

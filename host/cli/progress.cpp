@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 
 namespace weft::host {
@@ -23,7 +24,7 @@ std::size_t columns() {
 }  // namespace
 
 std::string duration(double seconds) {
-  const auto total = static_cast<long>(seconds + 0.5);
+  const long total = std::lround(seconds);
   if (total < 60) return fmt::format("{} s", total);
   if (total < 3600) return fmt::format("{} min {} s", total / 60, total % 60);
   return fmt::format("{} h {} min", total / 3600, total / 60 % 60);

@@ -1,7 +1,7 @@
 // Ctrl-C belongs to the host: a plugin that blocks or redirects it while it is opened or created is put right again.
 #pragma once
 
-#include <signal.h>
+#include <csignal>
 
 #include <array>
 #include <cstddef>
