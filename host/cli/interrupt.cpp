@@ -1,7 +1,8 @@
 #include "host/cli/interrupt.hpp"
 
-#include <csignal>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "host/processes/signals.hpp"
 

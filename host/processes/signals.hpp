@@ -1,9 +1,8 @@
 // Ctrl-C belongs to the host: a plugin that blocks or redirects it while it is opened or created is put right again.
 #pragma once
 
-#include <csignal>
-
 #include <array>
+#include <csignal>
 #include <cstddef>
 
 namespace weft::host {
