@@ -1,7 +1,7 @@
 // The JSON type of the C++ layer. It is compiled into each side of the boundary; only its text crosses.
 //
-// The SDK is header-only. Where WEFT_COMPILED_SDK is defined, what is slow to compile is declared alone and comes from a
-// library, sdk/src/compiled.cpp: this tree's own build does so, which makes it a third shorter.
+// The SDK is header-only. Where WEFT_COMPILED_SDK is defined, what is slow to compile is declared alone and comes from
+// a library, sdk/src/compiled.cpp: this tree's own build does so, which makes it a third shorter.
 #pragma once
 
 #include <nlohmann/json.hpp>
