@@ -134,9 +134,10 @@ class Cgp final : public weft::DecisionSpace {
     Decision decision{.name = at == output_gene() ? "output" : "node " + std::to_string(node + 1) + "/",
                       .group = "input",
                       .kind = Decision::Kind::reference,
-                      .step = static_cast<int>(node / rows_)};
+                      .step = static_cast<int>(node)};
     if (is_function(at)) {
-      decision.name += decision.group = "function";
+      decision.name += "function";
+      decision.group = "function";
       decision.kind = Decision::Kind::categorical;
       decision.options = function_names_;
       return decision;
@@ -148,7 +149,7 @@ class Cgp final : public weft::DecisionSpace {
     return decision;
   }
 
-  // Uniform over the genes, all of them drawn anew as long as the number of active nodes is out of range.
+  // Uniform over the genes; all of them change, as long as the number of active nodes is out of range.
   weft::Genotype sample(weft::Rng& rng) const override {
     Genes genes;
     for (std::size_t at = 0; at <= output_gene(); ++at) {

@@ -110,6 +110,8 @@ TEST_CASE("cgp: the grid's decisions") {
   CHECK(decision(3 * 49 + 1).options.size() == 46);
   CHECK(decision(3 * 50 + 2).options.front() == "1");
   CHECK(decision(3 * 50 + 2).options.back() == "50");
+  // References name earlier steps, each of which is a node.
+  CHECK(decision(3 * 50 + 2).step == 50);
   CHECK(decision(450).name == "output");
   CHECK(decision(450).options.front() == "101");
   CHECK(decision(450).kind == weft::Decision::Kind::reference);

@@ -195,7 +195,7 @@ class Hierarchical final : public weft::DecisionSpace {
       throw weft::InvalidInput("/levels: the last level has " + std::to_string(levels_.back().motifs) +
                                " motifs; must have 1, the cell");
     }
-    constexpr std::size_t limit = 10000;
+    constexpr std::size_t limit = 10000;  // the paper's cells: 60 and 55
     std::size_t operations = 1;
     for (const Level& level : levels_) operations *= level.edges();
     if (operations > limit) {
