@@ -82,6 +82,7 @@ function(weft_add_plugin_test folder)
     target_link_libraries(${target}_test PRIVATE weft::torch)
   endif()
   set_target_properties(${target}_test PROPERTIES CXX_EXTENSIONS OFF)
+  target_compile_options(${target}_test PRIVATE $<$<CONFIG:Release>:-O1>)  # compiled more often than run
   target_compile_definitions(${target}_test PRIVATE WEFT_TEST_PLUGINS="${output}")
   add_dependencies(${target}_test ${target})
   include(Catch)
