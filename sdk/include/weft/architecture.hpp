@@ -282,4 +282,3 @@ WEFT_INLINE Architecture Architecture::from_json(const Json& json, const Operati
 }  // namespace weft
 
 #include "weft/canonical_hash.hpp"  // IWYU pragma: export
-#include "weft/recurrent.hpp"       // IWYU pragma: export

@@ -158,3 +158,5 @@ namespace weft {
 inline std::uint64_t Architecture::canonical_hash() const { return detail::CanonicalHash(*this)(); }
 
 }  // namespace weft
+
+#include "weft/recurrent.hpp"  // IWYU pragma: export
