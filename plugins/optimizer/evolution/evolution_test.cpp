@@ -43,6 +43,18 @@ class Silent final : public DecisionSpace {
   }
 };
 
+// Three steps of two decisions each.
+class Stages final : public DecisionSpace {
+ public:
+  explicit Stages(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 6) return {};
+    const int at = static_cast<int>(taken.size());
+    return Decision{.name = "bit " + std::to_string(at), .options = {"0", "1"}, .step = at / 2};
+  }
+  Candidate decode(const Genotype&) const override { throw Error("nothing to build"); }
+};
+
 // Networks of any width, which mutation changes by one. Genotypes are opaque, and there is no crossover.
 class Open final : public Space, public Mutation {
  public:
@@ -284,9 +296,10 @@ TEST_CASE("evolution pairs the survivors of a roulette wheel in the order of the
   CHECK(std::abs(mixed / 3000.0 - expected) < 4 * 0.5 / std::sqrt(1500.0));
 }
 
-TEST_CASE("evolution swaps each step with the probability that it is given") {
+TEST_CASE("evolution swaps each step whole, with the probability that it is given") {
   Bench bench({{"schedule", "generations"},
                {"population_size", 2},
+               {"tournament_size", 2},
                {"offspring", 2000},
                {"parents", "all"},
                {"crossover_probability", 1},
@@ -294,16 +307,21 @@ TEST_CASE("evolution swaps each step with the probability that it is given") {
                {"mutate_crossed", false},
                {"survivors", "elitist"},
                {"initialisation", "given"},
-               {"initial", {"0,0,0,0,0,0", "1,1,1,1,1,1"}}});
+               {"initial", {"0,0,0,0,0,0", "1,1,1,1,1,1"}}},
+              space_of<Stages>());
   for (const Proposal& proposal : bench.optimizer.ask(2)) bench.tell(proposal, 1.0);
   const std::vector<Proposal> children = bench.optimizer.ask(2000);
   REQUIRE(children.size() == 2000);
   int swapped = 0;
   for (std::size_t pair = 0; pair < 2000; pair += 2) {
+    const std::vector<std::int32_t>& genes = children[pair].genotype.decisions;
     CHECK(distance(children[pair].genotype, children[pair + 1].genotype) == 6);
-    swapped += distance(children[pair].genotype, Genotype({0, 0, 0, 0, 0, 0}));
+    for (std::size_t stage = 0; stage < 3; ++stage) {
+      CHECK(genes[2 * stage] == genes[2 * stage + 1]);
+      swapped += genes[2 * stage];
+    }
   }
-  CHECK(std::abs(swapped - 1200) < 4 * 31);  // of 6000
+  CHECK(std::abs(swapped - 600) < 4 * 22);  // of 3000
 }
 
 TEST_CASE("evolution replaces the parents where they do not compete") {

@@ -67,6 +67,7 @@ NodeId add_stage(ArchitectureBuilder& graph, NodeId input, const Stage& stage, s
       continue;
     }
     std::vector<NodeId> terms;
+    terms.reserve(predecessors.size());
     for (const std::size_t from : predecessors) terms.push_back(values[from]);
     if (terms.empty()) terms.push_back(values[0]);
     values.push_back(add_node(node, terms));

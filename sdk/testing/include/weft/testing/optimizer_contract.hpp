@@ -34,6 +34,7 @@ struct OptimizerCheck {
   Json study =
       Json::object();        // members over {"objectives": [{"name": "accuracy", "direction": "maximize"}], "slots": 4}
   std::size_t trials = 300;  // of one simulated study
+  std::size_t decoded = 50;  // proposals of it that are decoded, which may take milliseconds each
   std::size_t long_study = 100000;     // trials of the study whose memory is measured; 0 leaves it out
   std::size_t bytes_per_trial = 1024;  // what it may keep of each
   bool improves = true;                // later proposals are better than earlier ones
@@ -108,7 +109,7 @@ struct Pool {
 };
 
 // Runs a study of `trials` on a pool whose trials end in random order.
-inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool& pool) {
+inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool& pool, std::size_t decoded = 0) {
   struct Running {
     TrialId trial;
     Proposal proposal;
@@ -130,7 +131,7 @@ inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool&
     for (Proposal& proposal : proposals) {
       events.back().proposals.push_back(text_of(proposal));
       INFO("proposal " << asked << ": " << events.back().proposals.back());
-      if (asked < 50) bench.space.decode(proposal.genotype);
+      if (static_cast<std::size_t>(asked) < decoded) bench.space.decode(proposal.genotype);
       REQUIRE((!proposal.parent || (*proposal.parent >= 0 && *proposal.parent < asked)));
       REQUIRE((!proposal.fidelity.resume_from || *proposal.fidelity.resume_from < asked));
       running.push_back({asked++, std::move(proposal)});
@@ -222,9 +223,9 @@ inline void check_optimizer(const Plugin& plugin, const Json& args = Json::objec
   for (const Pool& pool : {Pool{.slots = 1}, Pool{.slots = 7, .fail = 0.15, .prune = 0.15}}) {
     INFO("pool of " << pool.slots << " slots");
     Bench original(plugin, args, check, 47);
-    const std::vector<Event> events = simulate(original, check.trials, pool);
+    const std::vector<Event> events = simulate(original, check.trials, pool, check.decoded);
     Bench stranger(plugin, args, check, 48);  // of another seed, running beside: instances share nothing
-    simulate(stranger, 20, pool);
+    simulate(stranger, 20, pool, check.decoded);
     Bench resumed(plugin, args, check, 47);
     replay(resumed, events, false);
     Bench idle(plugin, args, check, 47);
@@ -233,14 +234,14 @@ inline void check_optimizer(const Plugin& plugin, const Json& args = Json::objec
   for (const Pool& pool : {Pool{.slots = 3, .fail = 1.0}, Pool{.slots = 3, .prune = 1.0}}) {
     INFO((pool.fail > 0 ? "every trial fails" : "every trial is pruned"));
     Bench bench(plugin, args, check, 53);
-    simulate(bench, 60, pool);
+    simulate(bench, 60, pool, check.decoded);
   }
   if (check.improves) {
     double first = 0.0;
     double last = 0.0;
     for (std::uint64_t seed = 0; seed < 5; ++seed) {
       Bench bench(plugin, args, check, seed);
-      const auto [early, late] = quarters(simulate(bench, check.trials, {.slots = 2}));
+      const auto [early, late] = quarters(simulate(bench, check.trials, {.slots = 2}, check.decoded));
       first += early / 5;
       last += late / 5;
     }
