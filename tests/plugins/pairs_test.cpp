@@ -57,6 +57,7 @@ std::vector<Plugin> built(const std::string& kind) {
   }
   std::sort(manifests.begin(), manifests.end());
   std::vector<Plugin> plugins;
+  plugins.reserve(manifests.size());
   for (const std::filesystem::path& manifest : manifests) plugins.push_back(Plugin::open(manifest));
   return plugins;
 }

@@ -142,6 +142,7 @@ inline std::vector<std::size_t> proportionate_survivors(std::span<const double> 
                    [](const Key& a, const Key& b) { return a.possible != b.possible ? a.possible : a.key > b.key; });
   keys.resize(std::min(count, keys.size()));
   std::vector<std::size_t> survivors;
+  survivors.reserve(keys.size());
   for (const Key& key : keys) survivors.push_back(key.index);
   std::sort(survivors.begin(), survivors.end());
   return survivors;
