@@ -307,6 +307,7 @@ TEST_CASE("children come back in batches, with their advantages") {
                          {"failure_reward", nullptr}},
                     Budget(Json::object()));
   std::vector<Proposal> proposals;
+  proposals.reserve(5);
   for (int i = 0; i < 5; ++i) proposals.push_back(children.ask(policy, AllKinds(), rng));
   children.tell(result(0, 1.0));
   CHECK(children.batch().empty());

@@ -15,7 +15,7 @@ namespace {
 
 Plugin plugin() { return Plugin::open("optimizer", "ppo"); }
 
-Json fast(Json more = Json::object()) {
+Json fast(const Json& more = Json::object()) {
   Json args = {{"units", 16}, {"lr", 0.02}, {"children", 5}, {"epochs", 3}, {"reward_scale", 1}};
   args.update(more);
   return args;

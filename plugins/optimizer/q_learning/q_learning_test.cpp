@@ -12,7 +12,6 @@
 
 using namespace weft;
 using namespace weft::testing;
-using optimizer_contract::result_of;
 using optimizer_contract::reward_of;
 using q_learning::Move;
 using q_learning::QTable;

@@ -15,7 +15,7 @@ namespace {
 Plugin plugin() { return Plugin::open("optimizer", "reinforce"); }
 
 // A controller that learns within a few hundred trials, where the paper had thousands.
-Json fast(Json more = Json::object()) {
+Json fast(const Json& more = Json::object()) {
   Json args = {{"layers", 1},   {"units", 16},          {"lr", 0.02},
                {"children", 5}, {"reward", "identity"}, {"reward_scale", 1}};
   args.update(more);
