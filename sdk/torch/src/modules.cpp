@@ -341,7 +341,8 @@ class WeightedSum final : public OperationModule {
 };
 
 // Huang et al. 2018, section 3.1. `mask` is 0 where a filter no longer reads an input; the filters of a group read the
-// same.
+// same. Filter i belongs to group i mod G, as in the authors' code (ShichenLiu/CondenseNet): the groups of a
+// convolution that follows then read filters of all of them.
 class LearnedGroupConvolution final : public OperationModule {
  public:
   explicit LearnedGroupConvolution(const ModuleArguments& arguments)
@@ -367,11 +368,11 @@ class LearnedGroupConvolution final : public OperationModule {
   // Leaves each group the `count` inputs with the largest weights, by their sum of magnitudes over the group's filters.
   void drop_down_to(std::int64_t count) {
     const at::NoGradGuard no_grad;
-    const at::Tensor grouped = mask_.view({groups_, -1, weight_.size(1)});  // [groups, filters, inputs]
-    if (grouped.select(1, 0).select(0, 0).sum().item<double>() <= static_cast<double>(count)) return;
-    const at::Tensor magnitude = (weight_ * mask_).abs().view(grouped.sizes()).sum(1);  // [groups, inputs]
+    const at::Tensor grouped = mask_.view({-1, groups_, weight_.size(1)});  // [filters of a group, groups, inputs]
+    if (grouped[0][0].sum().item<double>() <= static_cast<double>(count)) return;
+    const at::Tensor magnitude = (weight_ * mask_).abs().view(grouped.sizes()).sum(0);  // [groups, inputs]
     const at::Tensor kept = std::get<1>(magnitude.topk(count, 1));
-    grouped.copy_(at::zeros_like(magnitude).scatter_(1, kept, 1.0).unsqueeze(1).expand_as(grouped));
+    grouped.copy_(at::zeros_like(magnitude).scatter_(1, kept, 1.0).expand_as(grouped));
   }
 
   std::int64_t groups_, condensation_;
