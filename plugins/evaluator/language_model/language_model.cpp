@@ -62,10 +62,7 @@ class LanguageModel final : public weft::Evaluator {
 
     std::vector<weft::Json> curve;
     for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(with_perplexity(epoch.to_json()));
-    weft::Json metrics = curve.back();
-    metrics["epochs"] = curve.size();
-    metrics["parameters"] = candidate.architecture.cost().parameters;
-    for (const char* name : {"epoch", "lr", "seconds"}) metrics.erase(name);
+    weft::Json metrics = weft::metrics_of(curve, candidate.architecture);
     if (final_ && training.state == weft::TrialState::complete) {
       const weft::Score score = weft::evaluate_text(network, text_.test(), data.positions, device_);
       metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});

@@ -46,10 +46,7 @@ class Train final : public weft::Evaluator {
 
     std::vector<weft::Json> curve;
     for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(epoch.to_json());
-    weft::Evaluation evaluation{training.state, curve.back()};
-    evaluation.metrics["epochs"] = curve.size();
-    evaluation.metrics["parameters"] = candidate.architecture.cost().parameters;
-    for (const char* name : {"epoch", "lr", "seconds"}) evaluation.metrics.erase(name);
+    weft::Evaluation evaluation{training.state, weft::metrics_of(curve, candidate.architecture)};
     if (training.curve.back().validation) evaluation.metrics["validation_accuracy"] = best_accuracy(training.curve);
     if (final_ && training.state == weft::TrialState::complete) {
       const weft::Score score = weft::evaluate(network, {dataset_.test(), data.normalisation, device_});

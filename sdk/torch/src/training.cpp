@@ -397,14 +397,16 @@ TrainingResult train(Network& network, const TextData& data, const Recipe& recip
   return run({network, std::move(examples), recipe, rng, options.device}, recipe, options);
 }
 
-Score evaluate(Network& network, const Batches& batches) {
-  // Large enough that the cost of a batch does not count, small enough that activations stay near the cache.
-  constexpr std::int64_t batch_size = 256;
+namespace {
+
+// Of `count` batches, in evaluation mode.
+template <typename BatchAt>
+Score score_of(Network& network, std::int64_t count, const BatchAt& batch_at) {
   const c10::InferenceMode inference;
   network.eval();
   std::optional<Totals> totals;
-  for (std::int64_t first = 0; first < batches.examples(); first += batch_size) {
-    const Batch batch = batches.plain(first, std::min(batch_size, batches.examples() - first));
+  for (std::int64_t index = 0; index < count; ++index) {
+    const Batch batch = batch_at(index);
     if (!totals) totals.emplace(batch.images.device());
     const at::Tensor logits = network.forward(batch.images).logits;
     totals->add(cross_entropy(logits, batch.labels, 0.0), logits, batch.labels);
@@ -413,19 +415,23 @@ Score evaluate(Network& network, const Batches& batches) {
   return totals->score();
 }
 
+}  // namespace
+
+Score evaluate(Network& network, const Batches& batches) {
+  // Large enough that the cost of a batch does not count, small enough that activations stay near the cache.
+  constexpr std::int64_t batch_size = 256;
+  const std::int64_t examples = batches.examples();
+  return score_of(network, (examples + batch_size - 1) / batch_size, [&](std::int64_t index) {
+    const std::int64_t first = index * batch_size;
+    return batches.plain(first, std::min(batch_size, examples - first));
+  });
+}
+
 Score evaluate(Network& network, const TextBatches& batches) {
-  const c10::InferenceMode inference;
-  network.eval();
   network.carry_state(true);
-  std::optional<Totals> totals;
-  for (std::int64_t index = 0; index < batches.size(); ++index) {
-    const Batch batch = batches.batch(index);
-    if (!totals) totals.emplace(batch.images.device());
-    const at::Tensor logits = network.forward(batch.images).logits;
-    totals->add(cross_entropy(logits, batch.labels, 0.0), logits, batch.labels);
-  }
+  const Score score = score_of(network, batches.size(), [&](std::int64_t index) { return batches.batch(index); });
   network.carry_state(false);
-  return totals->score();
+  return score;
 }
 
 Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device) {

@@ -92,6 +92,14 @@ void adopt_checkpoint(const EvaluationRequest& request) {
   fs::copy_file(checkpoint_file(*request.parent_folder), checkpoint_file(*request.folder));
 }
 
+Json metrics_of(const std::vector<Json>& reports, const Architecture& architecture) {
+  Json metrics = reports.back();
+  metrics["epochs"] = reports.size();
+  metrics["parameters"] = architecture.cost().parameters;
+  for (const char* name : {"epoch", "lr", "seconds"}) metrics.erase(name);
+  return metrics;
+}
+
 void leave_files(const fs::path& folder, const Network& network, const std::vector<Json>& reports, TrialState state) {
   write_curve(folder / "metrics.csv", reports);
   if (state != TrialState::paused) save_weights(network, folder / "weights.pt");

@@ -31,6 +31,10 @@ std::int64_t examples_of(std::int64_t examples, double data_fraction, const Fide
 // A trial that goes on from another begins with the other's checkpoint, unless it has come further itself.
 void adopt_checkpoint(const EvaluationRequest& request);
 
+// The last of a training's reports as its metrics, with "epochs" and "parameters" and without what is the epoch's
+// alone.
+Json metrics_of(const std::vector<Json>& reports, const Architecture& architecture);
+
 // Writes metrics.csv, one line per report with its members as columns, and weights.pt unless the trial is paused. The
 // checkpoint stays, too, until whoever asked for the trial has taken note of its end.
 void leave_files(const std::filesystem::path& folder, const Network& network, const std::vector<Json>& reports,
