@@ -9,6 +9,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
@@ -25,9 +26,7 @@ Instance open_space(const Json& args = Json::object(), const Json& input = {3, 3
 const Json one_block = {{"blocks", 1}, {"filters", {8}}, {"stem_filters", 8}};
 
 weft::Architecture decode(const Json& args, const std::string& code) {
-  const Instance instance = open_space(args);
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(code)).architecture;
+  return weft::testing::decode(open_space(args), code);
 }
 
 // The nodes of a group itself.

@@ -9,12 +9,14 @@
 #include "tests/catch.hpp"
 #include "weft/blocks.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
@@ -27,11 +29,6 @@ Json row(int columns, const Json& more = Json::object()) {
   Json args = {{"rows", 1}, {"columns", columns}, {"levels_back", columns}, {"min_active", 1}};
   args.update(more);
   return args;
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 // Shape of what the classifier reads.

@@ -5,6 +5,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
@@ -20,9 +21,7 @@ Instance open_space(const Json& args = Json::object(), const Json& input = {3, 3
 }
 
 weft::Architecture decode(const Json& args, const std::string& notation) {
-  const Instance instance = open_space(args);
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
+  return weft::testing::decode(open_space(args), notation);
 }
 
 }  // namespace

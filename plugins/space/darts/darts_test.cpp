@@ -3,23 +3,20 @@
 #include "plugins/space/darts/published_genotypes.hpp"
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
 Instance open_space(const Json& args, const Json& input = {3, 32, 32}, int classes = 10) {
   return Instance(Plugin::open("space", "darts"), args,
                   {.study = {{"task", {{"input", input}, {"classes", classes}}}}});
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 using darts::darts_v1;
@@ -98,19 +95,20 @@ TEST_CASE("darts: the order of a node's operations is not encoded") {
 TEST_CASE("darts: what is malformed is refused with its place") {
   const Instance instance = open_space({{"layers", 3}, {"channels", 4}});
   const weft::SpaceRef space(instance.handle());
-  CHECK_THROWS_WITH(space.parse("Genotype(normal=[('sep_conv_3x3' 1)"), Catch::Contains("position 33: expected \",\""));
+  CHECK_THROWS_WITH(space.parse("Genotype(normal=[('sep_conv_3x3' 1)"),
+                    ContainsSubstring("position 33: expected \",\""));
   const auto with = [](const std::string& from, const std::string& to) {
     std::string text = darts_v1;
     return text.replace(text.find(from), from.size(), to);
   };
   CHECK_THROWS_WITH(space.parse(with("sep_conv_3x3", "sep_conv_9x9")),
-                    Catch::Contains("unknown operation \"sep_conv_9x9\""));
+                    ContainsSubstring("unknown operation \"sep_conv_9x9\""));
   CHECK_THROWS_WITH(space.parse(with("('sep_conv_3x3', 1)", "('sep_conv_3x3', 2)")),
-                    Catch::Contains("node 2 reads state 2"));
+                    ContainsSubstring("node 2 reads state 2"));
   CHECK_THROWS_WITH(space.parse(with("normal_concat=[2", "normal_concat=[3")),
-                    Catch::Contains("concatenates state 3 twice"));
-  CHECK_THROWS_WITH(space.parse(with("('sep_conv_3x3', 1), ", "")), Catch::Contains("has 7 operations"));
+                    ContainsSubstring("concatenates state 3 twice"));
+  CHECK_THROWS_WITH(space.parse(with("('sep_conv_3x3', 1), ", "")), ContainsSubstring("has 7 operations"));
   CHECK_THROWS_WITH(space.decode(space.parse(with("reduce_concat=[2", "reduce_concat=[0"))),
-                    Catch::Contains("channels only"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Catch::Contains("darts needs an image"));
+                    ContainsSubstring("channels only"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("darts needs an image"));
 }

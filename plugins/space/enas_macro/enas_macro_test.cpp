@@ -7,32 +7,21 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
+using weft::testing::nodes_of;
 using weft::testing::Plugin;
 
 Instance open_space(const Json& args = Json::object(), const Json& input = {3, 32, 32}) {
   return Instance(Plugin::open("space", "enas_macro"), args,
                   {.study = {{"task", {{"input", input}, {"classes", 10}}}}});
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
-}
-
-std::vector<weft::Node> nodes_of(const weft::Architecture& network, const std::string& operation,
-                                 const std::string& group) {
-  std::vector<weft::Node> found;
-  for (const weft::Node& node : network.nodes()) {
-    if (node.operation == operation && (node.group + "/").starts_with(group + "/")) found.push_back(node);
-  }
-  return found;
 }
 
 // The architecture of the published scripts (cifar10_macro_final.sh), 24 layers.

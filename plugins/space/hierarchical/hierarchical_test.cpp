@@ -9,12 +9,14 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
@@ -28,11 +30,6 @@ Json levels(std::initializer_list<std::pair<int, int>> sizes) {
   Json list = Json::array();
   for (const auto& [motifs, nodes] : sizes) list.push_back({{"motifs", motifs}, {"nodes", nodes}});
   return list;
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 std::size_t count(const weft::Architecture& network, const std::string& operation, const std::string& group) {

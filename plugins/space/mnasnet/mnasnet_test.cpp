@@ -6,6 +6,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
@@ -13,6 +14,7 @@ namespace {
 
 using weft::Json;
 using weft::testing::Instance;
+using weft::testing::nodes_of;
 using weft::testing::Plugin;
 
 Instance open_space(const Json& args = Json::object(), const Json& input = {3, 224, 224}, int classes = 1000) {
@@ -21,18 +23,7 @@ Instance open_space(const Json& args = Json::object(), const Json& input = {3, 2
 }
 
 weft::Architecture decode(const Json& args, const std::string& notation) {
-  const Instance instance = open_space(args);
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
-}
-
-std::vector<weft::Node> nodes_of(const weft::Architecture& network, const std::string& operation,
-                                 const std::string& group) {
-  std::vector<weft::Node> found;
-  for (const weft::Node& node : network.nodes()) {
-    if (node.operation == operation && (node.group + "/").starts_with(group + "/")) found.push_back(node);
-  }
-  return found;
+  return weft::testing::decode(open_space(args), notation);
 }
 
 std::size_t options(const weft::SpaceRef& space, std::size_t block) {

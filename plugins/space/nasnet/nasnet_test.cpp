@@ -7,23 +7,21 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
+using weft::testing::nodes_of;
 using weft::testing::Plugin;
 
 Instance open_space(const Json& args, const Json& input = {3, 32, 32}, int classes = 10) {
   return Instance(Plugin::open("space", "nasnet"), args,
                   {.study = {{"task", {{"input", input}, {"classes", classes}}}}});
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 // Zoph et al. 2018, Fig. 4; with the inputs of the released code.
@@ -34,15 +32,6 @@ const std::string nasnet_a =
     "identity@3 + avg_pool_3x3@2; sep_conv_3x3@2 + max_pool_3x3@0]";
 
 // Nodes of an operation in a group, or one within it.
-std::vector<weft::Node> nodes_of(const weft::Architecture& network, const std::string& operation,
-                                 const std::string& group) {
-  std::vector<weft::Node> found;
-  for (const weft::Node& node : network.nodes()) {
-    if (node.operation == operation && (node.group + "/").starts_with(group + "/")) found.push_back(node);
-  }
-  return found;
-}
-
 }  // namespace
 
 TEST_CASE("nasnet keeps the contract of spaces") {
@@ -181,11 +170,11 @@ TEST_CASE("nasnet: what is malformed is refused with its place") {
   const Instance instance = open_space({{"blocks", 1}, {"combine", {"add"}}, {"operations", {"identity", "conv_1x1"}}});
   const weft::SpaceRef space(instance.handle());
   CHECK_THROWS_WITH(space.parse("normal[identity@0 + conv_3x3@1]"),
-                    Catch::Contains("position 20: expected an operation, one of identity, conv_1x1"));
-  CHECK_THROWS_WITH(space.parse("normal[identity@0 + conv_1x1@2]"), Catch::Contains("a state from 0 to 1"));
-  CHECK_THROWS_WITH(space.parse("normal[identity@0 | conv_1x1@1]"), Catch::Contains("combined by add"));
+                    ContainsSubstring("position 20: expected an operation, one of identity, conv_1x1"));
+  CHECK_THROWS_WITH(space.parse("normal[identity@0 + conv_1x1@2]"), ContainsSubstring("a state from 0 to 1"));
+  CHECK_THROWS_WITH(space.parse("normal[identity@0 | conv_1x1@1]"), ContainsSubstring("combined by add"));
   CHECK_THROWS_WITH(space.parse("normal[identity@0 + conv_1x1@1; "),
-                    Catch::Contains("expected \"]\"") && Catch::Contains("blocks in each cell: 1"));
-  CHECK_THROWS_WITH(open_space({{"template", "imagenet"}, {"filters", 42}}), Catch::Contains("/filters is 42"));
-  CHECK_THROWS_WITH(open_space(Json::object(), {128}), Catch::Contains("nasnet needs an image"));
+                    ContainsSubstring("expected \"]\"") && ContainsSubstring("blocks in each cell: 1"));
+  CHECK_THROWS_WITH(open_space({{"template", "imagenet"}, {"filters", 42}}), ContainsSubstring("/filters is 42"));
+  CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("nasnet needs an image"));
 }

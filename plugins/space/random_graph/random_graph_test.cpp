@@ -8,23 +8,20 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
 
 using weft::Json;
+using weft::testing::decode;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
 Instance open_space(const Json& args = Json::object(), const Json& input = {3, 32, 32}, int classes = 10) {
   return Instance(Plugin::open("space", "random_graph"), args,
                   {.study = {{"task", {{"input", input}, {"classes", classes}}}}});
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 using Edges = std::vector<std::pair<std::size_t, std::size_t>>;

@@ -7,6 +7,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 
 using weft::Json;
 using weft::NodeId;
+using weft::testing::decode;
 using weft::testing::Instance;
 using weft::testing::Plugin;
 
@@ -22,11 +24,6 @@ const Json text = {{"input", {5, 1}}, {"classes", vocabulary}};
 
 Instance open_space(const Json& args = Json::object(), const Json& task = text) {
   return Instance(Plugin::open("space", "rnn_cell"), args, {.study = {{"task", task}}});
-}
-
-weft::Architecture decode(const Instance& instance, const std::string& notation) {
-  const weft::SpaceRef space(instance.handle());
-  return space.decode(space.parse(notation)).architecture;
 }
 
 // A node of a cell as a formula, with W for any matrix and the operands of a combination in alphabetical order.
