@@ -176,16 +176,28 @@ class Conduct {
       return failed;
     }
     if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
-    if (quiet_) return done;
-    fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
-               best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
-    for (const FinalResult& result : trials.finals()) {
-      fmt::print(output(), "trained to the end, trial {}: {}\n", result.trial,
-                 result.state == TrialState::complete ? result.metrics.dump() : result.reason);
+    if (!quiet_) {
+      fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
+                 best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
     }
-    if (folder != nullptr)
+    const bool trained = report_finals(trials);
+    if (folder != nullptr && !quiet_)
       fmt::print(output(), "study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
-    return done;
+    return trained ? done : failed;
+  }
+
+  // Whether all that were begun came to their end.
+  bool report_finals(const Trials& trials) const {
+    bool trained = true;
+    for (const FinalResult& result : trials.finals()) {
+      if (result.state != TrialState::complete) {
+        trained = false;
+        fmt::print(stderr, "the final training of trial {} failed: {}\n", result.trial, result.reason);
+      } else if (!quiet_) {
+        fmt::print(output(), "trained to the end, trial {}: {}\n", result.trial, result.metrics.dump());
+      }
+    }
+    return trained;
   }
 
   const Pipeline& pipeline_;

@@ -105,6 +105,21 @@ TEST_CASE("a training study ends in a trained, saved, drawn network that never s
   CHECK(read_file(folder / "net.pt") == read_file(folder / "study/best/weights.pt"));
 }
 
+TEST_CASE("a final training that fails is said so, with the reason and an exit code, and the search is kept") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 20);
+  description["final"] = {{"evaluator", {{"name", "command"}, {"args", {{"command", {"false"}}}}}}};
+  const Ran ran =
+      run({"run", write_file(folder / "pipeline.json", description.dump()).string(), "--study", "study", "--quiet"},
+          folder.path());
+  CHECK(ran.code == 1);
+  CHECK(ran.err.find("the final training of trial ") != std::string::npos);
+  CHECK(ran.err.find(" failed: ") != std::string::npos);
+  const Json result = Json::parse(read_file(folder / "study/best/result.json"));
+  CHECK(result.at("final").at("state") == "FAIL");
+  CHECK(result.at("state") == "COMPLETE");
+}
+
 TEST_CASE("the final networks may be larger than those of the search, from the same genotypes") {
   const TemporaryFolder folder;
   Json description = training_pipeline(2, {"cpu:1"});
