@@ -1,11 +1,11 @@
 // The benchmark's third column: one of Weft's concurrent single-threaded trainings, by the training loop that
-// evaluators use, in a process set up as a worker is. `bench/training/run` starts one per core.
+// evaluators use, in a process set up as a worker is. `bench/training/run` starts one per core. It trains where
+// WEFT_DEVICE says.
 //
 //   bench_training write FOLDER                       each network as FOLDER/<name>.json
 //   bench_training train FILE BATCH EXAMPLES SECONDS  {"parameters", "images_per_second"} on standard output
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <malloc.h>
 
 #include <chrono>
@@ -15,6 +15,7 @@
 
 #include "bench/training/networks.hpp"
 #include "weft/torch/training.hpp"
+#include "weft/torch/training_trial.hpp"
 
 namespace {
 
@@ -54,11 +55,12 @@ weft::Recipe recipe(std::int64_t batch_size) {
 }
 
 void train(const std::string& file, std::int64_t batch_size, std::int64_t examples, double seconds) {
-  at::set_num_threads(1);
+  const c10::Device device = weft::claim_device();
   std::ifstream stream(file);
   const weft::Architecture architecture = weft::Architecture::from_json(Json::parse(stream));
   const weft::Shape shape = architecture.shape(0);
   weft::Network network(architecture, weft::Rng(1));
+  network.to(device);
   const std::vector<double> ones(static_cast<std::size_t>(shape.channels), 1.0);
   const weft::Split split{at::randint(256, {examples, shape.channels, shape.height, shape.width}, at::kByte)
                               .contiguous(at::MemoryFormat::ChannelsLast),
@@ -73,7 +75,8 @@ void train(const std::string& file, std::int64_t batch_size, std::int64_t exampl
     }
     return elapsed < seconds ? weft::Verdict::go_on : weft::Verdict::stop;
   };
-  weft::train(network, {split, {}, {ones, ones}}, recipe(batch_size), weft::Rng(1), {.report = report});
+  weft::train(network, {split, {}, {ones, ones}}, recipe(batch_size), weft::Rng(1),
+              {.report = report, .device = device});
   std::cout << Json{{"parameters", architecture.cost().parameters},
                     {"images_per_second", static_cast<double>(epochs * examples) / elapsed}}
             << "\n";

@@ -1,10 +1,11 @@
 """The benchmark's first two columns: the networks as an ordinary PyTorch program trains them.
 
 train_images.py FILE BATCH EXAMPLES SECONDS [--channels-last]
-prints {"parameters", "images_per_second"}.
+prints {"parameters", "images_per_second"}. It trains where WEFT_DEVICE says.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -90,14 +91,15 @@ class Network(nn.Module):
 def main():
     file, batch_size, examples, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
     channels_last = "--channels-last" in sys.argv
+    device = torch.device(os.environ.get("WEFT_DEVICE", "cpu"))
     torch.manual_seed(1)
     with open(file) as stream:
-        model = Network(json.load(stream))
+        model = Network(json.load(stream)).to(device)
     images = torch.rand(examples, *model.shape)
     labels = torch.randint(model.classes, (examples,))
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images, labels = images.contiguous(memory_format=torch.channels_last).to(device), labels.to(device)
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
     model.train()
@@ -110,6 +112,7 @@ def main():
             x, y = images[index], labels[index]
             if channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
+            x, y = x.to(device), y.to(device)
             optimizer.zero_grad()
             logits = model(x)
             loss = criterion(logits, y)

@@ -13,7 +13,9 @@ Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const
       folder_(folder),
       elapsed_(std::move(elapsed)),
       pending_(trials.best(pipeline.final->top)) {
-  for (const FinalResult& result : trials.finals()) std::erase(pending_, result.trial);
+  for (const FinalResult& result : trials.finals()) {
+    if (result.state != TrialState::fail) std::erase(pending_, result.trial);
+  }
 }
 
 bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
@@ -25,7 +27,8 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
       waiting.pop_back();
       Job job{.trial = id, .genotype = trials_.at(id).proposal.genotype, .folder = folder_.final(id)};
       journal_.append(elapsed_(), "final_start", id, "{}");
-      if (const std::optional<JobResult> stored = enter_job_folder(*job.folder, id)) {
+      const std::optional<JobResult> stored = enter_job_folder(*job.folder, id);
+      if (stored && stored->state != TrialState::fail) {
         finish(*stored);
         continue;
       }
@@ -46,6 +49,7 @@ void Finals::finish(const JobResult& result) {
       .state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
   journal_.append(elapsed_(), "final", result.trial, ending.to_json().dump());
   trials_.apply({elapsed_(), "final", result.trial, ending.to_json()});
+  if (result.state == TrialState::fail) return;  // `weft resume` goes on from the checkpoint
   std::error_code ignored;
   std::filesystem::remove(folder_.final(result.trial) / "checkpoint.pt", ignored);
 }

@@ -129,6 +129,7 @@ void Trials::apply(const Journal::Event& event) {
     search_over_ = true;
   } else if (event.kind == "final") {
     const Ending ending = Ending::from_json(body);
+    std::erase_if(finals_, [&](const FinalResult& earlier) { return earlier.trial == event.trial; });
     finals_.push_back({event.trial, ending.state, ending.metrics, ending.reason, ending.seconds});
   }
 }

@@ -51,7 +51,7 @@ struct Ending {
   static Ending from_json(const Json& json);
 };
 
-// A training of one of the best after the search.
+// A training of one of the best after the search; of several attempts the last.
 struct FinalResult {
   TrialId trial = 0;
   TrialState state = TrialState::complete;

@@ -105,19 +105,29 @@ TEST_CASE("a training study ends in a trained, saved, drawn network that never s
   CHECK(read_file(folder / "net.pt") == read_file(folder / "study/best/weights.pt"));
 }
 
-TEST_CASE("a final training that fails is said so, with the reason and an exit code, and the search is kept") {
+TEST_CASE("a final training that fails is said so, the search is kept, and resume repeats the training") {
   const TemporaryFolder folder;
+  const char* program =
+      R"(read request; test -e mended && echo '{"event": "result", "metrics": {"test_accuracy": 88}}')";
   Json description = table_pipeline(write_table(folder / "table.csv"), 20);
-  description["final"] = {{"evaluator", {{"name", "command"}, {"args", {{"command", {"false"}}}}}}};
+  description["final"] = {{"evaluator", {{"name", "command"}, {"args", {{"command", {"sh", "-c", program}}}}}}};
   const Ran ran =
       run({"run", write_file(folder / "pipeline.json", description.dump()).string(), "--study", "study", "--quiet"},
           folder.path());
   CHECK(ran.code == 1);
   CHECK(ran.err.find("the final training of trial ") != std::string::npos);
   CHECK(ran.err.find(" failed: ") != std::string::npos);
-  const Json result = Json::parse(read_file(folder / "study/best/result.json"));
-  CHECK(result.at("final").at("state") == "FAIL");
-  CHECK(result.at("state") == "COMPLETE");
+  const auto result = [&] { return Json::parse(read_file(folder / "study/best/result.json")); };
+  CHECK(result().at("final").at("state") == "FAIL");
+  CHECK(result().at("state") == "COMPLETE");
+  CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 1);
+  write_file(folder / "mended", "");
+  const Ran resumed = run({"resume", "study"}, folder.path());
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+  CHECK(result().at("final").at("state") == "COMPLETE");
+  CHECK(result().at("final").at("metrics").at("test_accuracy") == 88);
+  CHECK(run({"resume", "study"}, folder.path()).err.find("final training") == std::string::npos);
 }
 
 TEST_CASE("the final networks may be larger than those of the search, from the same genotypes") {

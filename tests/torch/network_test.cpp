@@ -61,6 +61,28 @@ bool equal(const Network& a, const Network& b) {
   });
 }
 
+// Outputs and gradients on the first CUDA card are those on the CPU, within the rounding of TF32.
+void check_card(const Architecture& graph, const at::Tensor& x) {
+  const auto outcome = [&](c10::Device device) {
+    Network network(graph, Rng(1));
+    network.to(device);
+    network.eval();
+    const at::Tensor input = x.detach().clone().to(device).requires_grad_(x.is_floating_point());
+    const at::Tensor y = network.forward(input).logits;
+    CHECK(y.device() == device);
+    if (y.requires_grad()) y.square().sum().backward();
+    std::vector<at::Tensor> tensors = {y.detach().cpu()};
+    if (input.grad().defined()) tensors.push_back(input.grad().cpu());
+    for (const at::Tensor& parameter : network.parameters()) {
+      if (parameter.grad().defined()) tensors.push_back(parameter.grad().cpu());
+    }
+    return tensors;
+  };
+  const std::vector<at::Tensor> expected = outcome(c10::kCPU), found = outcome(c10::Device(c10::kCUDA, 0));
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) CHECK(at::allclose(found[i], expected[i], 5e-3, 5e-3));
+}
+
 }  // namespace
 
 TEST_CASE("Every operation computes the shape, the parameters and the multiply-adds that the graph says") {
@@ -138,6 +160,7 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       if (graph.shape(graph.output()).is_image()) CHECK(y.is_contiguous(at::MemoryFormat::ChannelsLast));
       CHECK(count_multiply_adds(network, x) == graph.cost().multiply_adds);
     }
+    if (at::hasCUDA()) check_card(graph, examples(input));
   }
   for (const auto& [name, rule] : Operations::built_in().rules()) {
     INFO(name);

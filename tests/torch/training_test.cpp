@@ -11,8 +11,10 @@
 #include <fstream>
 
 #include "tests/catch.hpp"
+#include "tests/torch/card.hpp"
 #include "weft/plugin.hpp"
 #include "weft/testing/dataset_contract.hpp"
+#include "weft/testing/sanitizers.hpp"
 #include "weft/torch/splits.hpp"
 #include "weft/torch/update_rule.hpp"
 
@@ -94,10 +96,13 @@ std::string message_of(Body&& body) {
 
 TEST_CASE("a small network learns what a linear classifier cannot") {
   at::set_num_threads(1);
+  const auto device = cpu_or_card();
+  if (!device) return;
+  Json changes = {{"epochs", 12}, {"batch_size", 30}, {"lr", 0.05}, {"crop_padding", 1}, {"flip", true}, {"cutout", 2}};
+  if (device->is_cuda()) changes["mixed_precision"] = GENERATE(as<std::string>{}, "off", "bf16");
   weft::Network network(small_network(false), weft::Rng(1));
-  const TrainingResult result = weft::train(
-      network, waves({}),
-      recipe({{"epochs", 12}, {"batch_size", 30}, {"lr", 0.05}, {"crop_padding", 1}, {"flip", true}}), weft::Rng(1));
+  network.to(*device);
+  const TrainingResult result = weft::train(network, waves({}), recipe(changes), weft::Rng(1), {.device = *device});
   REQUIRE(result.curve.size() == 12);
   CHECK(result.curve.back().validation->accuracy > 80.0);  // chance: 25
   CHECK(result.curve.back().train.loss < result.curve.front().train.loss);
@@ -209,6 +214,9 @@ TEST_CASE("label smoothing, worked out by hand") {
 
 TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not") {
   at::set_num_threads(1);
+  at::globalContext().setDeterministicCuDNN(true);
+  const auto device = cpu_or_card();
+  if (!device) return;
   const std::string update_rule = GENERATE(as<std::string>{}, "sgd", "adam");
   const weft::TrainingData data = waves({{"train", 200}, {"validation", 80}});
   const Recipe varied = recipe({{"epochs", 4},
@@ -222,26 +230,29 @@ TEST_CASE("an interrupted and resumed training ends bit for bit as one that was 
                                 {"weight_decay", 1e-3},
                                 {"lr", 0.01}});
   weft::Network whole(small_network(true), weft::Rng(1));
-  const TrainingResult expected = weft::train(whole, data, varied, weft::Rng(9));
+  whole.to(*device);
+  const TrainingResult expected = weft::train(whole, data, varied, weft::Rng(9), {.device = *device});
 
   const TemporaryFolder folder;
   weft::Network interrupted(small_network(true), weft::Rng(1));
-  const TrainingResult half = weft::train(interrupted, data, varied, weft::Rng(9),
-                                          {.folder = folder.path, .report = [](const Json& report) {
-                                             return report.at("epoch") == 2 ? Verdict::pause : Verdict::go_on;
-                                           }});
+  interrupted.to(*device);
+  const auto pause = [](const Json& report) { return report.at("epoch") == 2 ? Verdict::pause : Verdict::go_on; };
+  const TrainingResult half =
+      weft::train(interrupted, data, varied, weft::Rng(9), {.folder = folder.path, .report = pause, .device = *device});
   CHECK(half.state == weft::TrialState::paused);
   REQUIRE(half.curve.size() == 2);
   CHECK_FALSE(same_weights(whole, interrupted));
 
   at::manual_seed(12345);                                     // as another process would have left it
   weft::Network resumed(small_network(true), weft::Rng(77));  // its weights come from the checkpoint
+  resumed.to(*device);
   std::vector<int> reported;
+  const auto note = [&](const Json& report) {
+    reported.push_back(report.at("epoch"));
+    return Verdict::go_on;
+  };
   const TrainingResult result =
-      weft::train(resumed, data, varied, weft::Rng(9), {.folder = folder.path, .report = [&](const Json& report) {
-                                                          reported.push_back(report.at("epoch"));
-                                                          return Verdict::go_on;
-                                                        }});
+      weft::train(resumed, data, varied, weft::Rng(9), {.folder = folder.path, .report = note, .device = *device});
   CHECK(result.state == weft::TrialState::complete);
   CHECK(reported == std::vector<int>{3, 4});
   CHECK(without_seconds(result) == without_seconds(expected));
@@ -249,7 +260,8 @@ TEST_CASE("an interrupted and resumed training ends bit for bit as one that was 
 
   // The random layers and the seed do matter, else the above would show nothing.
   weft::Network other(small_network(true), weft::Rng(1));
-  weft::train(other, data, varied, weft::Rng(10));
+  other.to(*device);
+  weft::train(other, data, varied, weft::Rng(10), {.device = *device});
   CHECK_FALSE(same_weights(whole, other));
 }
 
@@ -290,7 +302,18 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
             weft::train(network, data, recipe({{"batch_size", 161}}), weft::Rng(1));
           }) == "/batch_size is 161; must not exceed the number of training examples, 160");
   }
-#ifndef __SANITIZE_ADDRESS__  // which ends the process instead
+  SECTION("the card's memory does not suffice") {
+    if (at::hasCUDA()) {
+      const c10::Device card(c10::kCUDA, 0);
+      weft::ArchitectureBuilder builder;
+      const auto input = builder.input(weft::Shape::image(1, 8, 8));
+      const auto vast = builder.add("pad", {{"padding", {200000, 200000, 200000, 200000}}}, {input});
+      weft::Network large(std::move(builder).build(builder.add("global_avg_pool", {}, {vast})), weft::Rng(1));
+      CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1), {.device = card}); }),
+                 ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
+    }
+  }
+#ifndef WEFT_SANITIZED  // which ends the process instead
   SECTION("memory does not suffice") {
     at::globalContext().setUserEnabledMkldnn(false);  // which refuses such extents before it asks for memory
     weft::ArchitectureBuilder builder;

@@ -85,7 +85,8 @@ class Table final : public weft::Evaluator {
       throw weft::InvalidInput("a mapping of metrics must name validation_accuracy; it is " + mapping.dump());
     }
     Metrics metrics;
-    for (const auto& [metric, column] : mapping.items()) {
+    for (const auto& [metric, named] : mapping.items()) {
+      const auto column = named.get<std::string>();
       const auto found = std::find(columns_.begin(), columns_.end(), column);
       metrics.emplace_back(metric, static_cast<std::size_t>(found - columns_.begin()));
       if (found == columns_.end()) columns_.push_back(column);

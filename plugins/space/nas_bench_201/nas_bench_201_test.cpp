@@ -11,6 +11,7 @@
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
 #include "weft/testing/library.hpp"
+#include "weft/testing/sanitizers.hpp"
 #include "weft/testing/space_contract.hpp"
 
 namespace {
@@ -98,7 +99,7 @@ TEST_CASE("nas_bench_201: counts of all 15,625 rows of the benchmark") {
   const weft::SpaceRef one(one_instance.handle());
   const weft::SpaceRef five(five_instance.handle());
   const weft::Cost empty = cost(five, all_none);
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WEFT_SANITIZED
   constexpr std::size_t step = 20;  // a row is like the other to a sanitizer, and takes it twenty times as long
 #else
   constexpr std::size_t step = 1;

@@ -271,9 +271,9 @@ inline OperationRule activation_rule() {
   OperationRule rule{.name = "activation", .defaults = {{"function", "relu"}}, .cost = activation_cost};
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
     const auto& known = activation_functions();
-    if (std::find(known.begin(), known.end(), attributes.at("function")) == known.end()) {
-      throw InvalidInput("unknown activation " + attributes.at("function").dump() + "; known are " +
-                         Json(known).dump());
+    const Json& function = attributes.at("function");
+    if (std::none_of(known.begin(), known.end(), [&](const std::string& name) { return function == name; })) {
+      throw InvalidInput("unknown activation " + function.dump() + "; known are " + Json(known).dump());
     }
     return inputs[0];
   };

@@ -4,11 +4,11 @@
 //
 // Exit code 0: kept. 1: broken, standard output says where. 77: there is no suite for this kind in this program.
 
-#if __has_include(<catch2/catch_all.hpp>)
-#include <catch2/catch_all.hpp>
-#else
+#if __has_include(<catch2/catch.hpp>)
 #define CATCH_CONFIG_RUNNER
 #include <catch2/catch.hpp>
+#else
+#include <catch2/catch_all.hpp>
 #endif
 
 #include <filesystem>

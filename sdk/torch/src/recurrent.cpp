@@ -103,7 +103,7 @@ class Recurrent final : public OperationModule {
   void add_to_projection(NodeId id, NodeId input) {
     const auto found = std::find_if(projections_.begin(), projections_.end(),
                                     [&](const Projection& projection) { return projection.input == input; });
-    Projection& projection = found == projections_.end() ? projections_.emplace_back(input) : *found;
+    Projection& projection = found == projections_.end() ? projections_.emplace_back(Projection{input}) : *found;
     projection.nodes.push_back(id);
   }
 

@@ -4,6 +4,7 @@
 #include <ATen/autocast_mode.h>
 #include <c10/core/InferenceMode.h>
 #include <torch/csrc/jit/serialization/pickle.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <chrono>
@@ -93,6 +94,10 @@ class Autocast {
 
  private:
   void set(bool on) const {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+    at::autocast::set_autocast_dtype(device_.type(), at::kBFloat16);
+    at::autocast::set_autocast_enabled(device_.type(), on);
+#else
     if (device_.is_cuda()) {
       at::autocast::set_autocast_gpu_dtype(at::kBFloat16);
       at::autocast::set_enabled(on);
@@ -100,6 +105,7 @@ class Autocast {
       at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
       at::autocast::set_cpu_enabled(on);
     }
+#endif
   }
   bool on_;
   c10::Device device_;

@@ -3,11 +3,11 @@
 
 #include <string>
 
-#if __has_include(<catch2/catch_all.hpp>)
+#if __has_include(<catch2/catch.hpp>)
+#include <catch2/catch.hpp>
+inline auto ContainsSubstring(const std::string& text) { return Catch::Contains(text); }
+#else
 #include <catch2/catch_all.hpp>
 using Catch::Approx;
 using Catch::Matchers::ContainsSubstring;
-#else
-#include <catch2/catch.hpp>
-inline auto ContainsSubstring(const std::string& text) { return Catch::Contains(text); }
 #endif
