@@ -19,7 +19,7 @@ namespace {
 
 fs::path find_file(const std::string& name_or_file) {
   if (fs::exists(name_or_file)) return name_or_file;
-  const fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
+  fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
   if (fs::exists(installed)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
   throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}",

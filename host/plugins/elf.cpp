@@ -98,6 +98,7 @@ std::vector<std::string> read_needed(const Reader& reader, const std::vector<Elf
   const std::string_view table =
       reader.bytes(offset_of(segments, *strings, "the string table"), strings_size, "the string table");
   std::vector<std::string> needed;
+  needed.reserve(names.size());
   for (const std::uint64_t name : names) needed.push_back(terminated(table, name, "the name of a needed library"));
   return needed;
 }

@@ -173,11 +173,18 @@ class Pooling final : public OperationModule {
 
   Traits traits() const override { return {.pure = true, .output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
-    return average_ ? at::avg_pool2d(inputs[0], kernel_, stride_, padding_, ceil_, count_include_pad_)
-                    : at::max_pool2d(inputs[0], kernel_, stride_, padding_, /*dilation=*/1, ceil_);
+    if (!average_) return at::max_pool2d(inputs[0], kernel_, stride_, padding_, /*dilation=*/1, ceil_);
+    // On cards the gradient of padded averages is wrong in channels-last: pytorch/pytorch issue 188344 (June 2026).
+    const bool avoid = inputs[0].is_cuda() && padding_ != Extents{0, 0};
+    const at::Tensor y = average(avoid ? inputs[0].contiguous() : inputs[0]);
+    return avoid ? y.contiguous(at::MemoryFormat::ChannelsLast) : y;
   }
 
  private:
+  at::Tensor average(const at::Tensor& x) const {
+    return at::avg_pool2d(x, kernel_, stride_, padding_, ceil_, count_include_pad_);
+  }
+
   bool average_;
   Extents kernel_, stride_, padding_;
   bool ceil_, count_include_pad_;
