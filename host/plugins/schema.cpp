@@ -223,6 +223,7 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
   std::sort(close.begin(), close.end());
   if (close.size() > 3) close.resize(3);
   std::vector<std::string> names;
+  names.reserve(close.size());
   for (auto& [distance, candidate] : close) names.push_back(std::move(candidate));
   return names;
 }

@@ -64,6 +64,7 @@ Child::Child(const Options& options) {
   if (output_ < 0) throw Error(fmt::format("cannot create a file for a child's output: {}", std::strerror(errno)));
   const std::vector<std::string> environment = environment_with(options.environment);
   std::vector<char*> variables;
+  variables.reserve(environment.size() + 1);
   for (const std::string& variable : environment) variables.push_back(const_cast<char*>(variable.c_str()));
   variables.push_back(nullptr);
   const int output = output_;
