@@ -84,7 +84,7 @@ weft::Split read_split(const weft::Context& context, const char* images_name, co
   const std::filesystem::path folder = context.get<std::string>("folder");
   const std::filesystem::path images_file = folder / context.get<std::string>(images_name);
   const std::filesystem::path labels_file = folder / context.get<std::string>(labels_name);
-  const weft::Split split{read_idx(images_file, 3).unsqueeze(1), read_idx(labels_file, 1).to(at::kLong)};
+  weft::Split split{read_idx(images_file, 3).unsqueeze(1), read_idx(labels_file, 1).to(at::kLong)};
   if (split.images.size(0) != split.labels.size(0)) {
     throw weft::InvalidInput(images_file.string() + " has " + std::to_string(split.images.size(0)) + " images, " +
                              labels_file.string() + " has " + std::to_string(split.labels.size(0)) +

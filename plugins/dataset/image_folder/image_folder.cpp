@@ -47,7 +47,7 @@ std::vector<std::string> class_names(const fs::path& folder) {
 // [channels, resolution, resolution]
 at::Tensor square(const at::Tensor& pixels, std::int64_t resolution) {
   const std::int64_t height = pixels.size(0), width = pixels.size(1), side = std::min(height, width);
-  const at::Tensor centre =
+  at::Tensor centre =
       pixels.narrow(0, (height - side) / 2, side).narrow(1, (width - side) / 2, side).permute({2, 0, 1});
   if (side == resolution) return centre;
   const at::Tensor scaled =
