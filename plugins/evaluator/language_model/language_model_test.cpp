@@ -48,7 +48,8 @@ class Memories final : public weft::DecisionSpace {
     NodeId at =
         graph.add("embedding", {{"vocabulary", task_.classes}, {"features", features}}, {graph.input(task_.input)});
     at = graph.add("recurrent", {{"cell", json}}, {at});
-    return {std::move(graph).build(graph.add("linear", {{"features", task_.classes}}, {at}))};
+    at = graph.add("linear", {{"features", task_.classes}}, {at});
+    return {std::move(graph).build(at)};
   }
 
  private:

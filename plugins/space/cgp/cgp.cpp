@@ -193,7 +193,8 @@ class Cgp final : public weft::DecisionSpace {
     }
     const auto group = graph.group("classifier");
     const NodeId features = graph.add("flatten", {}, {values[source(genes, output_gene())]});
-    return {std::move(graph).build(graph.add("linear", {{"features", task_.classes}}, {features}))};
+    const NodeId classes = graph.add("linear", {{"features", task_.classes}}, {features});
+    return {std::move(graph).build(classes)};
   }
 
   // Function and inputs of every node, active or not, then what the output reads: sum(3,0) .. -> 7. The image is 0.

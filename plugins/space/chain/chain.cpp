@@ -178,14 +178,15 @@ class Chain final : public weft::DecisionSpace {
       const auto group = graph.group("layer " + std::to_string(i));
       x = add_layer(graph, x, layers[i - 1]);
       // After every two layers; the i-th of n dropouts has probability i / 2n.
-      if (i % 2 == 0) {
-        x = graph.add("dropout", {{"probability", static_cast<double>(i / 2) / static_cast<double>(2 * dropouts)}},
-                      {x});
-      }
+      if (i % 2 != 0) continue;
+      const std::size_t dropout = i / 2;
+      x = graph.add("dropout", {{"probability", static_cast<double>(dropout) / static_cast<double>(2 * dropouts)}},
+                    {x});
     }
     const auto group = graph.group("classifier");
     if (graph.shape(x).is_image()) x = graph.add("flatten", {}, {x});
-    return {std::move(graph).build(graph.add("linear", {{"features", task_.classes}}, {x}))};
+    x = graph.add("linear", {{"features", task_.classes}}, {x});
+    return {std::move(graph).build(x)};
   }
 
   // C(filters,kernel,stride) P(kernel,stride) GAP FC(neurons) SM.

@@ -87,7 +87,7 @@ int read_state(weft::NotationReader& reader) {
 std::string read_operation(weft::NotationReader& reader) {
   const std::string_view quote = reader.accept("\"") ? "\"" : "'";
   if (quote == "'") reader.expect(quote);
-  const std::string operation(reader.word("the name of an operation"));
+  std::string operation(reader.word("the name of an operation"));
   reader.expect(quote);
   return operation;
 }
