@@ -31,7 +31,8 @@ std::vector<Installed> installed() {
   for (const std::string& name : Pipeline::installed()) {
     all.push_back({name, {}});
     const Json file = read_json(Installation::locate().pipelines / (name + ".json"));
-    for (const auto& [profile, patch] : file.value("profiles", Json::object()).items()) {
+    const Json profiles = file.value("profiles", Json::object());
+    for (const auto& [profile, patch] : profiles.items()) {
       if (!patch.empty()) all.push_back({name, profile});
     }
   }

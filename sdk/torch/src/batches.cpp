@@ -1,5 +1,7 @@
 #include "weft/torch/batches.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <numeric>
 #include <utility>

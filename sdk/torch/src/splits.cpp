@@ -1,5 +1,7 @@
 #include "weft/torch/splits.hpp"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
