@@ -3,6 +3,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
+#include "weft/rng.hpp"
 
 using namespace weft::testing;
 using weft::Json;

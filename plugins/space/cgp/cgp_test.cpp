@@ -133,7 +133,8 @@ TEST_CASE("cgp: a genotype with inactive genes and its phenotype") {
   const weft::NodeId pooled = graph.add("max_pool", {{"kernel", 2}, {"stride", 2}}, {four});
   const weft::NodeId padded = graph.add("pad", {{"channels", 32}}, {three});
   const weft::NodeId flat = graph.add("flatten", {}, {graph.add("add", {}, {pooled, padded})});
-  const weft::Candidate phenotype{std::move(graph).build(graph.add("linear", {{"features", 10}}, {flat}))};
+  const weft::NodeId classes = graph.add("linear", {{"features", 10}}, {flat});
+  const weft::Candidate phenotype{std::move(graph).build(classes)};
   const auto hash = [&](const std::string& text) { return space.decode(space.parse(text)).hash(); };
   CHECK(hash(genotype) == phenotype.hash());
   CHECK(space.notation(space.parse(genotype)) == genotype);
