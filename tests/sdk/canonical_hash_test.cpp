@@ -80,7 +80,7 @@ class Census {
 // nodes)` offers for that operation.
 void enumerate(std::size_t size, const std::vector<const char*>& operations,
                const std::function<std::vector<std::vector<NodeId>>(const char*, std::size_t)>& choices, Census& census,
-               Graph graph = {}) {
+               const Graph& graph = {}) {
   if (graph.operations.size() == size) return census.add(graph);
   const std::size_t earlier = graph.operations.size() + 1;
   for (const char* operation : operations) {
@@ -88,7 +88,7 @@ void enumerate(std::size_t size, const std::vector<const char*>& operations,
       Graph longer = graph;
       longer.operations.push_back(operation);
       longer.inputs.push_back(inputs);
-      enumerate(size, operations, choices, census, std::move(longer));
+      enumerate(size, operations, choices, census, longer);
     }
   }
 }
@@ -279,8 +279,8 @@ TEST_CASE("hash: choices differ by decision, options and their order") {
     const NodeId left = graph.add("activation", {{"function", "relu"}}, {input});
     const NodeId right = graph.add("activation", {{"function", "elu"}}, {input});
     const std::vector<NodeId> inputs = swapped ? std::vector{right, left} : std::vector{left, right};
-    const Architecture network =
-        std::move(graph).build(graph.add("choice", {{"decision", decision}, {"options", options}}, inputs));
+    const NodeId choice = graph.add("choice", {{"decision", decision}, {"options", options}}, inputs);
+    const Architecture network = std::move(graph).build(choice);
     CHECK(network.has_choices());
     return network.canonical_hash();
   };
@@ -318,9 +318,9 @@ TEST_CASE("hash: a network of 2,000 nodes with 600 tied ones needs no trying of 
     ArchitectureBuilder graph;
     NodeId at = graph.input(Shape::image(4, 8, 8));
     for (int cell = 0; cell < 50; ++cell) {
-      std::vector<NodeId> twins;
+      std::vector<NodeId> twins(4);
       for (int i = 0; i < 4; ++i)
-        twins.push_back(blocks::separable_conv(graph, at, 4, cell == 49 && i == 3 ? last_kernel : 3));
+        twins[i] = blocks::separable_conv(graph, at, 4, cell == 49 && i == 3 ? last_kernel : 3);
       if (reversed) std::reverse(twins.begin(), twins.end());
       at = graph.add("add", {}, twins);
     }
