@@ -58,7 +58,8 @@ weft::Architecture small_network(bool random_layers) {
     at = builder.add("dropout", {{"probability", 0.2}}, {at});
   }
   at = builder.add("global_avg_pool", {}, {layer(at, 16, 2)});
-  return std::move(builder).build(builder.add("linear", {{"features", 4}}, {at}));
+  at = builder.add("linear", {{"features", 4}}, {at});
+  return std::move(builder).build(at);
 }
 
 bool same_weights(const weft::Network& one, const weft::Network& other) {
@@ -194,9 +195,9 @@ TEST_CASE("gradients are clipped by their common norm, and parameters own their 
 
 TEST_CASE("label smoothing, worked out by hand") {
   weft::ArchitectureBuilder builder;
-  const auto input = builder.input(weft::Shape::image(1, 1, 1));
-  const auto architecture =
-      std::move(builder).build(builder.add("linear", {{"features", 2}}, {builder.add("flatten", {}, {input})}, "head"));
+  const auto flat = builder.add("flatten", {}, {builder.input(weft::Shape::image(1, 1, 1))});
+  const auto head = builder.add("linear", {{"features", 2}}, {flat}, "head");
+  const auto architecture = std::move(builder).build(head);
   weft::Network network(architecture, weft::Rng(1));
   {
     const at::NoGradGuard no_grad;
@@ -308,7 +309,8 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
       weft::ArchitectureBuilder builder;
       const auto input = builder.input(weft::Shape::image(1, 8, 8));
       const auto vast = builder.add("pad", {{"padding", {200000, 200000, 200000, 200000}}}, {input});
-      weft::Network large(std::move(builder).build(builder.add("global_avg_pool", {}, {vast})), weft::Rng(1));
+      const auto pooled = builder.add("global_avg_pool", {}, {vast});
+      weft::Network large(std::move(builder).build(pooled), weft::Rng(1));
       CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1), {.device = card}); }),
                  ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
     }
@@ -319,7 +321,8 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
     weft::ArchitectureBuilder builder;
     const auto input = builder.input(weft::Shape::image(1, 8, 8));
     const auto vast = builder.add("conv2d", {{"channels", 4}, {"kernel", 1}, {"padding", 4000000}}, {input});
-    weft::Network large(std::move(builder).build(builder.add("global_avg_pool", {}, {vast})), weft::Rng(1));
+    const auto pooled = builder.add("global_avg_pool", {}, {vast});
+    weft::Network large(std::move(builder).build(pooled), weft::Rng(1));
     CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1)); }),
                ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
     at::globalContext().setUserEnabledMkldnn(true);
