@@ -25,7 +25,7 @@ class BrokenOptimizer final : public Optimizer {
   void tell(const TrialResult& result) override {
     ++told_;
     if (how_ == "fragile" && !result.complete()) throw Error("what is this?");
-    if (how_ == "hoarding") kept_.push_back(std::string(4096, 'x'));
+    if (how_ == "hoarding") kept_.emplace_back(4096, 'x');
   }
 
  private:
