@@ -12,6 +12,7 @@ namespace {
 Node made(const char* operation, const Json& attributes, const std::vector<Shape>& inputs) {
   ArchitectureBuilder graph;
   std::vector<NodeId> ids;
+  ids.reserve(inputs.size());
   for (const Shape& shape : inputs) {
     ids.push_back(graph.add("input", {{"shape", shape.to_json()}}, {}, "source_" + std::to_string(ids.size())));
   }

@@ -8,7 +8,6 @@
 
 using namespace weft;
 using selection::Offset;
-using selection::Tournament;
 
 namespace {
 

@@ -9,7 +9,6 @@
 
 namespace {
 
-using weft::Augmentation;
 using weft::Batch;
 using weft::Batches;
 using weft::Normalisation;

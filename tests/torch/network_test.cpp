@@ -411,7 +411,8 @@ TEST_CASE("Nodes that change nothing are not executed") {
   const NodeId pool = blocks::pool(builder, builder.add("identity", {}, {x}), "avg_pool", 3);
   const NodeId again = blocks::pool(builder, x, "avg_pool", 3);
   const NodeId sum = builder.add("add", {}, {pool, builder.add("zero", {}, {dead}), again});
-  Network network(std::move(builder).build(builder.add("concat", {}, {sum})), Rng(1));
+  const NodeId all = builder.add("concat", {}, {sum});
+  Network network(std::move(builder).build(all), Rng(1));
   std::vector<std::string> ran;
   const at::Tensor images = examples(Shape::image(4, 8, 8));
   const auto output =
