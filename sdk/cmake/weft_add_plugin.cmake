@@ -1,4 +1,5 @@
-# weft_add_plugin(FOLDER [LIBRARIES lib..]): builds the plugin in FOLDER from its manifest.
+# weft_add_plugin(FOLDER [LIBRARIES lib..] [OPTIMISED]): builds the plugin in FOLDER from its manifest. OPTIMISED is for
+# arithmetic in templates, such as Eigen's: it is compiled with -O1 in debug builds as well.
 #
 # Sources are the folder's *.cpp except tests (*_test.cpp). The library and its manifest come to lie together under
 # ${WEFT_PLUGIN_OUTPUT}/<kind>/<name>/, by default plugins/ in the build folder; the manifest there states the library's
@@ -25,7 +26,7 @@ macro(weft_read_manifest)
 endmacro()
 
 function(weft_add_plugin folder)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMISED" "" "LIBRARIES")
   weft_read_manifest()
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
@@ -43,7 +44,9 @@ function(weft_add_plugin folder)
     set(pch weft_stable_pch)
     set(own_libraries)
   endif()
-  if(TARGET ${pch})
+  if(arg_OPTIMISED AND CMAKE_BUILD_TYPE STREQUAL "Debug")
+    target_compile_options(${target} PRIVATE -O1)
+  elseif(TARGET ${pch})  # of the same optimisation
     target_precompile_headers(${target} REUSE_FROM ${pch})
   endif()
   get_filename_component(stem ${library} NAME_WE)

@@ -315,7 +315,7 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
                  ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
     }
   }
-#ifndef WEFT_SANITIZED  // which ends the process instead
+#ifndef WEFT_ADDRESS_SANITIZED  // which ends the process instead
   SECTION("memory does not suffice") {
     at::globalContext().setUserEnabledMkldnn(false);  // which refuses such extents before it asks for memory
     weft::ArchitectureBuilder builder;
