@@ -27,8 +27,17 @@ struct RunOptions {
 };
 
 int run_command(const RunOptions& options, const PluginPath& plugin_path);
-int resume_command(const std::filesystem::path& study, bool quiet, bool json, bool isolate_all,
-                   const PluginPath& plugin_path);
+
+struct ResumeOptions {
+  std::filesystem::path study;
+  std::vector<std::string> settings;  // over the stored pipeline
+  bool accept_changes = false;        // of what was found so far, too
+  bool retry_failed = false;
+  bool isolate_all = false;
+  bool quiet = false;
+  bool json = false;
+};
+int resume_command(const ResumeOptions& options, const PluginPath& plugin_path);
 int check_command(const RunOptions& options, std::size_t samples, const PluginPath& plugin_path);
 
 int plugin_list_command(bool json, const PluginPath& plugin_path);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <functional>
+#include <memory>
 #include <set>
 
 #include "host/cli/commands.hpp"
@@ -16,6 +18,7 @@
 #include "host/study/files.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/journal.hpp"
+#include "host/study/provenance.hpp"
 #include "host/study/trials.hpp"
 #include "weft/error.hpp"
 
@@ -24,27 +27,50 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Trials read_trials(const StudyFolder& folder) {
-  const Journal journal(folder.journal(), Journal::Mode::read);
+Trials read_trials(const Journal& journal) {
   Trials trials;
   journal.for_each([&](const Journal::Event& event) { trials.apply(event); });
   return trials;
 }
 
-// A study opened for reading, with its space at hand.
-struct OpenStudy {
-  OpenStudy(const fs::path& path, const PluginPath& plugin_path)
-      : folder(StudyFolder::open(path, false)),
-        trials(read_trials(folder)),
-        catalogue(Catalogue::discover(plugin_path)),
-        pipeline(Pipeline::resolve(read_json(folder.pipeline()), folder.pipeline().string(), catalogue)),
-        assembly(pipeline, trials.task(), Phase::search) {}
+// One trial after the other, with no more than one in memory.
+void for_each_trial(const StudyFolder& folder, const std::function<void(const Trial&)>& visit) {
+  const Journal journal(folder.journal(), Journal::Mode::read);
+  std::optional<Trial> trial;
+  journal.for_each(
+      [&](const Journal::Event& event) {
+        if (event.kind == "proposal") {
+          if (trial) visit(*trial);
+          trial.emplace();
+        }
+        if (trial) trial->apply(event);
+      },
+      Journal::Order::of_trials);
+  if (trial) visit(*trial);
+}
 
-  StudyFolder folder;
-  Trials trials;
-  Catalogue catalogue;
-  Pipeline pipeline;
-  Assembly assembly;
+PluginPath absolute(const PluginPath& given) {
+  PluginPath folders;
+  for (const fs::path& folder : given) folders.push_back(fs::absolute(folder));
+  return folders;
+}
+
+// The space of a study, seen from the directory in which the study was begun.
+class StudySpace {
+ public:
+  StudySpace(const Provenance& provenance, const StudyFolder& folder, const PluginPath& plugin_path)
+      : catalogue_(Catalogue::discover(absolute(plugin_path))),
+        pipeline_(Pipeline::resolve_space(stored_pipeline(folder, provenance), folder.pipeline().string(), catalogue_)),
+        assembly_(pipeline_, provenance.task, Phase::search) {
+    provenance.enter_directory();
+  }
+
+  Assembly& assembly() { return assembly_; }
+
+ private:
+  Catalogue catalogue_;
+  Pipeline pipeline_;
+  Assembly assembly_;
 };
 
 std::string one_line(const std::string& text, std::size_t limit) {
@@ -56,48 +82,63 @@ std::string one_line(const std::string& text, std::size_t limit) {
 }  // namespace
 
 int trials_command(const fs::path& study, bool json) {
-  const Trials trials = read_trials(StudyFolder::open(study, false));
+  const StudyFolder folder = StudyFolder::open(study, false);
   if (json) {
-    Json list = Json::array();
-    for (const Trial& trial : trials.all()) list.push_back(trial.to_json());
-    fmt::print(output(), "{}\n", list.dump(1));
+    const char* before = "[";
+    for_each_trial(folder, [&](const Trial& trial) {
+      fmt::print(output(), "{}\n{}", before, trial.to_json().dump(-1, ' ', false, Json::error_handler_t::replace));
+      before = ",";
+    });
+    fmt::print(output(), "{}\n", *before == '[' ? "[]" : "\n]");
     return done;
   }
   fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds",
              "genotype, or why it ended");
-  for (const Trial& trial : trials.all()) {
+  for_each_trial(folder, [](const Trial& trial) {
     std::string note = trial.proposal.genotype.key();
     if (trial.duplicate_of) note = fmt::format("as trial {}", *trial.duplicate_of);
-    if (trial.waits_for) note = fmt::format("waits for trial {}, the same architecture", *trial.waits_for);
     if (!trial.reason.empty()) note = trial.reason;
     fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
                trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds,
                one_line(note, 90));
-  }
+  });
   return done;
 }
 
 int best_command(const fs::path& study, std::size_t count, bool json, const PluginPath& plugin_path) {
-  OpenStudy open(study, plugin_path);
-  SpaceRef space = open.assembly.space();
+  const StudyFolder folder = StudyFolder::open(fs::absolute(study), false);
+  const Journal journal(folder.journal(), Journal::Mode::read);
+  const Provenance provenance = Provenance::read(journal);
+  const Trials trials = read_trials(journal);
+  const std::vector<TrialId> best = trials.best(count);
+  if (best.empty()) throw Error(fmt::format("{}: no trial is complete yet", study.string()));
+  std::unique_ptr<StudySpace> space;
+  try {
+    space = std::make_unique<StudySpace>(provenance, folder, plugin_path);
+    space->assembly().space();
+  } catch (const Error& error) {
+    space.reset();
+    fmt::print(stderr, "genotypes instead of notations, as the study's space cannot be used: {}\n", error.what());
+  }
   Json list = Json::array();
-  for (const TrialId id : open.trials.best(count)) {
-    Json entry = open.trials.at(id).to_json();
-    entry["notation"] = space.notation(open.trials.at(id).proposal.genotype);
-    for (const FinalResult& final : open.trials.finals()) {
+  for (const TrialId id : best) {
+    const Trial& trial = trials.all().at(static_cast<std::size_t>(id));
+    Json entry = trial.to_json();
+    if (space) entry["notation"] = space->assembly().space().notation(trial.proposal.genotype);
+    for (const FinalResult& final : trials.finals()) {
       if (final.trial == id) entry["final"] = final.metrics;
     }
     list.push_back(std::move(entry));
   }
-  if (list.empty()) throw Error(fmt::format("{}: no trial is complete yet", study.string()));
   if (json) {
     fmt::print(output(), "{}\n", list.dump(1));
     return done;
   }
+  const std::string objective = stored_pipeline(folder, provenance).at("objectives").at(0).at("name");
   for (const Json& entry : list) {
-    fmt::print(output(), "trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(),
-               open.pipeline.objectives.front().manifest->name, entry.at("objectives")[0].get<double>(),
-               entry.at("notation").get<std::string>());
+    fmt::print(output(), "trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(), objective,
+               entry.at("objectives")[0].get<double>(),
+               entry.contains("notation") ? entry.at("notation").get<std::string>() : entry.at("genotype").dump());
     fmt::print(output(), "  {}\n", entry.at("metrics").dump());
     if (entry.contains("final")) fmt::print(output(), "  trained to the end: {}\n", entry.at("final").dump());
   }
@@ -105,30 +146,38 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
 }
 
 int export_command(const ExportOptions& options, const PluginPath& plugin_path) {
-  OpenStudy open(options.study, plugin_path);
-  const Trial* best = open.trials.best();
+  const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), false);
+  const Journal journal(folder.journal(), Journal::Mode::read);
+  const Trials trials = read_trials(journal);
+  const Trial* best = trials.best();
   if (!options.trial && best == nullptr)
     throw Error(fmt::format("{}: no trial is complete yet; name one with --trial", options.study.string()));
-  const Trial& trial = options.trial ? open.trials.at(*options.trial) : *best;
+  const TrialId id = options.trial.value_or(best != nullptr ? best->id : 0);
+  if (id < 0 || static_cast<std::size_t>(id) >= trials.size()) {
+    throw InvalidInput(
+        fmt::format("{}: --trial is {}; must be 0 to {}", options.study.string(), id, trials.size() - 1));
+  }
   if (options.format == "weights") {
-    const std::optional<fs::path> weights = weights_of(open.folder, trial.id);
+    const std::optional<fs::path> weights = weights_of(folder, id);
     if (!weights)
       throw Error(
           fmt::format("{}: the weights of trial {} were not kept; the pipeline's /keep_weights says for how many of "
                       "the best they are",
-                      options.study.string(), trial.id));
+                      options.study.string(), id));
     const fs::path target = options.output.value_or("weights.pt");
     fs::copy_file(*weights, target, fs::copy_options::overwrite_existing);
     fmt::print(stderr, "{}\n", target.string());
     return done;
   }
-  const Architecture architecture = candidate_of(trial.id, open.assembly, open.trials).architecture;
+  const std::optional<fs::path> target = options.output ? std::optional(fs::absolute(*options.output)) : std::nullopt;
+  StudySpace space(Provenance::read(journal), folder, plugin_path);
+  const Architecture architecture = candidate_of(id, space.assembly(), trials).architecture;
   const DrawingOptions drawing{.whole = options.whole};
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)
                                                             : to_svg(architecture, drawing);
-  if (options.output) {
-    write_atomically(*options.output, text);
+  if (target) {
+    write_atomically(*target, text);
   } else {
     std::fwrite(text.data(), 1, text.size(), output());
   }

@@ -64,16 +64,26 @@ int run(int argc, char** argv) {
     code = run_command(run_options, plugin_path);
   });
 
+  ResumeOptions resume_options;
+  CLI::App* resume = app.add_subcommand("resume", "Go on with a study that was stopped or killed, or extend one");
+  resume->add_option("study", resume_options.study, "The study's folder")->required();
+  resume
+      ->add_option("--set", resume_options.settings,
+                   "Replace one value of the study's pipeline: /budget/trials=200 extends it (may be repeated)")
+      ->allow_extra_args(false);
+  resume->add_flag("--retry-failed", resume_options.retry_failed, "Evaluate failed trials again");
+  resume->add_flag("--accept-changes", resume_options.accept_changes,
+                   "Go on although pipeline, plugins or data are not those that the study was begun with");
+  resume->add_flag("--quiet", resume_options.quiet, "No progress");
+  resume->add_flag("--json", resume_options.json, "Print the result as JSON, and no progress");
+  add_isolate(resume);
+  resume->callback([&] {
+    resume_options.isolate_all = isolate == "all";
+    code = resume_command(resume_options, plugin_path);
+  });
+
   std::filesystem::path study;
   bool json = false;
-  bool quiet = false;
-  CLI::App* resume = app.add_subcommand("resume", "Go on with a study that was stopped or killed");
-  resume->add_option("study", study, "The study's folder")->required();
-  resume->add_flag("--quiet", quiet, "No progress");
-  resume->add_flag("--json", json, "Print the result as JSON, and no progress");
-  add_isolate(resume);
-  resume->callback([&] { code = resume_command(study, quiet, json, isolate == "all", plugin_path); });
-
   RunOptions check_options;
   std::size_t samples = 200;
   CLI::App* check = app.add_subcommand(

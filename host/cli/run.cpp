@@ -16,8 +16,10 @@
 #include "host/execution/local_executor.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/report/export.hpp"
+#include "host/study/files.hpp"
 #include "host/study/finals.hpp"
 #include "host/study/folder.hpp"
+#include "host/study/provenance.hpp"
 #include "host/study/search.hpp"
 #include "weft/error.hpp"
 
@@ -37,7 +39,9 @@ class Conduct {
         isolate_all_(isolate_all) {}
 
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
-  void prepare(const Json& known_task = {}) {
+  // `libraries` are what the study is made of: a worker refuses others.
+  void prepare(const Json& libraries, const Json& known_task = {}) {
+    libraries_ = libraries;
     task_ = known_task;
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(
@@ -47,7 +51,7 @@ class Conduct {
       local->set_task(task_);
       executor_ = std::move(local);
     }
-    assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search);
+    assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search, libraries_);
     assembly_->space();
     check_final_space();
     assembly_->objectives();
@@ -69,17 +73,27 @@ class Conduct {
   const Json& task() const { return task_; }
   Assembly& assembly() { return *assembly_; }
 
-  int run(Journal* journal, const StudyFolder* folder, bool resumed) {
+  struct Study {
+    Journal* journal = nullptr;           // null: nothing is kept
+    const StudyFolder* folder = nullptr;  // null: nothing is kept
+    std::string name = {};                // Provenance::study
+    bool resumed = false, changes_accepted = false, retry_failed = false;
+  };
+
+  int run(const Study& study) {
     install_interrupt_handler();
-    search_ =
-        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, *optimizer_, journal, folder},
-                                 Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
-                                                  [this] {
-                                                    install_interrupt_handler();  // a plugin may have taken it away
-                                                    progress_.tick(*search_, *executor_);
-                                                  }});
-    if (resumed) search_->replay();
+    const StudyFolder* folder = study.folder;
+    search_ = std::make_unique<Search>(
+        Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, folder, study.name, study.changes_accepted},
+        Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
+                         [this] {
+                           install_interrupt_handler();  // a plugin may have taken it away
+                           progress_.tick(*search_, *executor_);
+                         }});
+    if (study.resumed) search_->replay();
+    if (study.retry_failed) search_->retry_failed();
     if (!search_->trials().search_over()) {
+      has_searched_ = true;
       progress_.tick(*search_, *executor_);
       const bool over = searched_whole();
       progress_.clear();
@@ -87,11 +101,12 @@ class Conduct {
     }
     const double searched = search_->elapsed();
     executor_.reset();  // the workers make room for the final training
-    if (pipeline_.final && folder != nullptr && !train_finals(*journal, *folder)) return stopped(folder);
+    if (pipeline_.final && folder != nullptr && !train_finals(*study.journal, *folder)) return stopped(folder);
     return conclude(folder, searched);
   }
 
   const Trials& trials() const { return search_->trials(); }
+  bool has_searched() const { return has_searched_; }
 
  private:
   // What the search finds must be a genotype of the final networks' space, too.
@@ -123,10 +138,9 @@ class Conduct {
   Json hello(Phase phase) const {
     Json folders = Json::array();
     for (const fs::path& folder : plugin_path_) folders.push_back(folder.string());
-    Json message = {{"pipeline", pipeline_.json()},
-                    {"file", pipeline_.file()},
-                    {"plugin_path", folders},
-                    {"phase", phase == Phase::final ? "final" : "search"}};
+    Json message = {{"pipeline", pipeline_.json()}, {"file", pipeline_.file()},
+                    {"plugin_path", folders},       {"phase", phase == Phase::final ? "final" : "search"},
+                    {"told", pipeline_.told},       {"libraries", libraries_}};
     if (!task_.is_null()) message["task"] = task_;
     return message;
   }
@@ -140,7 +154,7 @@ class Conduct {
   }
 
   bool train_finals(Journal& journal, const StudyFolder& folder) {
-    Finals finals(pipeline_, search_->trials(), journal, folder, [this] { return search_->elapsed(); });
+    Finals finals(pipeline_, *search_, journal, folder);
     if (finals.pending().empty()) return true;
     if (!quiet_) fmt::print(stderr, "final training of trial {}\n", fmt::join(finals.pending(), ", "));
     const Executor::OnReport on_report = [this](TrialId trial, const Json& report) {
@@ -150,7 +164,7 @@ class Conduct {
     std::unique_ptr<Assembly> assembly;
     std::unique_ptr<Executor> executor;
     if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
-      assembly = std::make_unique<Assembly>(pipeline_, task_, Phase::final);
+      assembly = std::make_unique<Assembly>(pipeline_, task_, Phase::final, libraries_);
       executor = std::make_unique<InlineExecutor>(*assembly, pipeline_.seed(), on_report);
     } else {
       executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final),
@@ -166,13 +180,15 @@ class Conduct {
 
   int conclude(const StudyFolder* folder, double searched) {
     const Trials& trials = search_->trials();
+    if (trials.end_reason() == "exhausted") {
+      fmt::print(stderr,
+                 "the space is exhausted: of the last {} proposals of {} none was new, after {} trials; more of the "
+                 "budget would bring nothing\n",
+                 trials.nothing_new_in_a_row(), pipeline_.optimizer.manifest->title(), trials.counted());
+    }
     const Trial* best = trials.best();
     if (best == nullptr) {
-      std::string first;
-      for (const Trial& trial : trials.all()) {
-        if (first.empty() && !trial.reason.empty()) first = fmt::format("; trial {}: {}", trial.id, trial.reason);
-      }
-      fmt::print(stderr, "no trial completed: {} failed, {} refused{}\n", trials.failed(), trials.refused(), first);
+      report_fruitless(trials);
       return failed;
     }
     if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
@@ -184,6 +200,27 @@ class Conduct {
     if (folder != nullptr && !quiet_)
       fmt::print(output(), "study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
     return trained ? done : failed;
+  }
+
+  // What became of a search without a single complete trial: the first reason, and the most that was reached.
+  void report_fruitless(const Trials& trials) const {
+    const Trial* furthest = nullptr;
+    std::optional<double> value;
+    std::string first;
+    for (const Trial& trial : trials.all()) {
+      if (first.empty() && !trial.reason.empty()) first = fmt::format("; trial {}: {}", trial.id, trial.reason);
+      const std::optional<double> reached = search_->reached(trial);
+      if (reached && (!value || search_->better(*reached, *value))) {
+        furthest = &trial;
+        value = reached;
+      }
+    }
+    const std::size_t cut = trials.ended() - trials.failed() - trials.refused();
+    fmt::print(stderr, "no trial completed: {} failed, {} refused, {} cut short or infeasible{}\n", trials.failed(),
+               trials.refused(), cut, first);
+    if (furthest == nullptr) return;
+    fmt::print(stderr, "the best that was reached before the end: {} {:.5g} by trial {}, {}\n",
+               pipeline_.objectives.front().manifest->name, *value, furthest->id, furthest->metrics.dump());
   }
 
   // Whether all that were begun came to their end.
@@ -205,6 +242,8 @@ class Conduct {
   Progress progress_;
   bool quiet_;
   bool isolate_all_;
+  bool has_searched_ = false;
+  Json libraries_;
   Json task_;
   std::unique_ptr<Assembly> assembly_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -218,6 +257,25 @@ Pipeline load(const RunOptions& options, const Catalogue& catalogue) {
     overrides.settings.push_back(fmt::format("/executor={}", Json{{"name", "local"}, {"slots", options.slots}}.dump()));
   }
   return Pipeline::load(options.pipeline, overrides, catalogue);
+}
+
+// Whether anything is new, and may be. Throws InvalidInput naming both sides of what may not.
+bool accept(const Provenance& was, const Provenance& is, const ResumeOptions& options) {
+  const std::vector<Difference> found = differences(was, is);
+  std::string refused;
+  for (const Difference& difference : found) {
+    if (!difference.harmless && !options.accept_changes) refused += "\n  " + difference.words;
+  }
+  if (!refused.empty()) {
+    throw InvalidInput(
+        fmt::format("{}: is not what the study was begun with:{}\nPut back what it was; or record the change "
+                    "and go on, with results of both kinds in one study, by --accept-changes",
+                    options.study.string(), refused));
+  }
+  if (!options.quiet && !options.json) {
+    for (const Difference& difference : found) fmt::print(stderr, "changed: {}\n", difference.words);
+  }
+  return !found.empty() || was.pipeline.is_null();
 }
 
 void print_summary(const Conduct& conduct, bool json) {
@@ -240,42 +298,63 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
         "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
         "them out");
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  conduct.prepare();
+  conduct.prepare(libraries_of(pipeline));
   int code = done;
   if (options.no_journal) {
-    code = conduct.run(nullptr, nullptr, false);
+    code = conduct.run({});
   } else {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
-    Json opening = {{"weft", WEFT_VERSION}};
-    if (!conduct.task().is_null()) opening["task"] = conduct.task();
-    Journal::create(folder.journal(), opening);
+    const Provenance provenance = Provenance::begin(pipeline, conduct.task());
+    Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
-    code = conduct.run(&journal, &folder, false);
+    code = conduct.run({.journal = &journal, .folder = &folder, .name = provenance.study});
   }
   if (code == done) print_summary(conduct, options.json);
   return code;
 }
 
-int resume_command(const fs::path& study, bool quiet, bool json, bool isolate_all, const PluginPath& plugin_path) {
-  const StudyFolder folder = StudyFolder::open(study, true);
-  const Catalogue catalogue = Catalogue::discover(plugin_path);
-  const Pipeline pipeline = Pipeline::resolve(read_json(folder.pipeline()), folder.pipeline().string(), catalogue);
+int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_path) {
+  const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), true);
+  PluginPath plugin_path;
+  for (const fs::path& given : given_plugin_path) plugin_path.push_back(fs::absolute(given));
   Journal journal(folder.journal(), Journal::Mode::append);
-  Json task;
-  journal.for_each([&](const Journal::Event& event) {
-    if (event.kind == "study") task = event.body.value("task", Json());
-  });
-  Conduct conduct(pipeline, plugin_path, quiet || json, isolate_all);
-  conduct.prepare(task);
-  if (pipeline.dataset && conduct.task() != task) {
-    throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}",
-                            study.string(), task.dump(), conduct.task().dump()));
+  const Provenance was = Provenance::read(journal);
+  Json json = stored_pipeline(folder, was);
+  Pipeline::apply(json, options.settings);
+  was.enter_directory();
+
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
+  Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
+  if (!was.told.is_null()) pipeline.told = was.told;
+  const Json libraries = libraries_of(pipeline);
+  Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
+  conduct.prepare(libraries, was.task);
+
+  Provenance is = was;
+  is.pipeline = json;
+  is.plugins = libraries;
+  is.task = conduct.task();
+  is.told = pipeline.told;
+  const bool changed = accept(was, is, options);
+  if (changed) {
+    journal.append(journal.elapsed(), "change", -1, Journal::text(is.to_json()));
+    journal.commit();
+    write_durably(folder.pipeline(), json.dump(2) + "\n");
   }
-  const int code = conduct.run(&journal, &folder, true);
-  if (code == done) print_summary(conduct, json);
+  const int code = conduct.run({.journal = &journal,
+                                .folder = &folder,
+                                .name = was.study,
+                                .resumed = true,
+                                .changes_accepted = options.accept_changes,
+                                .retry_failed = options.retry_failed});
+  if (code == done && !conduct.has_searched() && !options.quiet && !options.json) {
+    fmt::print(stderr, "the search was over before; to extend it: weft resume {} --set /budget/trials=N\n",
+               options.study.string());
+  }
+  if (code == done) print_summary(conduct, options.json);
   return code;
 }
 
@@ -283,7 +362,7 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Pipeline pipeline = load(options, catalogue);
   Conduct conduct(pipeline, plugin_path, true);
-  conduct.prepare();
+  conduct.prepare(libraries_of(pipeline));
   SpaceRef space = conduct.assembly().space();
   const std::vector<ObjectiveRef> objectives = conduct.assembly().objectives();
   Rng rng = Rng(pipeline.seed()).derive("check");

@@ -17,8 +17,8 @@ struct Assembly::Part {
   void* instance = nullptr;
 };
 
-Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase)
-    : pipeline_(pipeline), task_(std::move(task)), phase_(phase) {
+Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase, Json libraries)
+    : pipeline_(pipeline), task_(std::move(task)), phase_(phase), libraries_(std::move(libraries)) {
   if (task_.is_null() && pipeline_.json().contains("task")) task_ = pipeline_.json().at("task");
 }
 
@@ -35,6 +35,18 @@ std::optional<weft_handle> Assembly::role(std::string_view name) {
   return {};
 }
 
+// A library that was replaced since the study began would mix results of two versions.
+void Assembly::check_library(const Manifest& manifest) const {
+  for (const Json& expected : libraries_) {
+    if (expected.at("plugin") != manifest.title() || expected.at("sha256") == library_sha256(manifest)) continue;
+    throw Error(
+        fmt::format("{}: {} was replaced while the study runs: its library had SHA-256 {}, now it has {}. Put the "
+                    "old one back and `weft resume`, or go on with the new one by `weft resume --accept-changes`",
+                    manifest.library().string(), manifest.title(), expected.at("sha256").get<std::string>(),
+                    library_sha256(manifest)));
+  }
+}
+
 weft_handle Assembly::part(const std::string& role_name, const Use& use, std::size_t index) {
   const std::string key = fmt::format("{}/{}", role_name, index);
   for (const auto& part : parts_) {
@@ -42,13 +54,14 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   }
   auto part = std::make_unique<Part>(Part{this, key, use.manifest});
   part->component = &open_component(*use.manifest);
+  check_library(*use.manifest);
 
   Json objectives = Json::array();
   for (const ObjectiveUse& objective : pipeline_.objectives) objectives.push_back({{"name", objective.manifest->name}});
   Json study = {{"phase", phase_ == Phase::final ? "final" : "search"},
                 {"objectives", std::move(objectives)},
-                {"budget", pipeline_.json().at("budget")},
-                {"slots", std::max<std::size_t>(1, pipeline_.slots.size())}};
+                {"budget", pipeline_.told.at("budget")},
+                {"slots", pipeline_.told.at("slots")}};
   if (!task_.is_null()) study["task"] = task_;
   const std::string study_text = study.dump();
   const std::string configuration = use.args.dump();

@@ -21,14 +21,15 @@ enum class Phase { search, final };
 // Errors of a plugin come out with its title and manifest before the text.
 class Assembly {
  public:
-  // `pipeline` outlives this object. `task` is what the data set said of itself, or null.
-  Assembly(const Pipeline& pipeline, Json task, Phase phase);
+  // `pipeline` outlives this object. `task` is what the data set said of itself, or null. Of plugins in `libraries`,
+  // [{"plugin": title, "sha256"}, ..], no other library is used.
+  Assembly(const Pipeline& pipeline, Json task, Phase phase, Json libraries = Json::array());
   ~Assembly();
   Assembly(const Assembly&) = delete;
   Assembly& operator=(const Assembly&) = delete;
 
   // The same pipeline and task in another phase.
-  Assembly in(Phase phase) const { return {pipeline_, task_, phase}; }
+  Assembly in(Phase phase) const { return {pipeline_, task_, phase, libraries_}; }
 
   SpaceRef space();  // as the final networks are built in the final phase
   OptimizerRef optimizer();
@@ -44,6 +45,7 @@ class Assembly {
 
  private:
   struct Part;
+  void check_library(const Manifest& manifest) const;
   weft_handle space_part();
   weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
   std::optional<weft_handle> role(std::string_view name);
@@ -51,6 +53,7 @@ class Assembly {
   const Pipeline& pipeline_;
   Json task_;
   Phase phase_;
+  Json libraries_;
   std::vector<std::unique_ptr<Part>> parts_;  // in order of creation; destroyed in reverse
 };
 

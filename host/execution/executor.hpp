@@ -22,6 +22,8 @@ struct Job {
   Fidelity fidelity;
   Json transfer;
   std::optional<std::filesystem::path> folder, parent_folder;
+  // What makes this job this one, kept with its files: study, seed, trial, genotype. Null in a study of release 1.0.
+  Json identity = {};
 };
 
 struct JobResult {
@@ -51,6 +53,8 @@ class Executor {
   // The next job that ended; nothing after `timeout`, or earlier when a signal arrived.
   virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
   virtual std::vector<SlotStatus> status() const = 0;
+  // Stops a running job: the next wait() gives it as PRUNED, for this reason. Where a job cannot be stopped, nothing.
+  virtual void cancel(TrialId /*trial*/, const std::string& /*reason*/) {}
 };
 
 }  // namespace weft::host

@@ -108,6 +108,7 @@ void LocalExecutor::start(const Job& job) {
     if (!job.transfer.is_null()) message["transfer"] = job.transfer;
     if (job.folder) message["folder"] = job.folder->string();
     if (job.parent_folder) message["parent_folder"] = job.parent_folder->string();
+    if (!job.identity.is_null()) message["identity"] = job.identity;
     worker->process->channel().send(message);  // if it is gone, wait() finds out
     return;
   }

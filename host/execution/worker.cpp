@@ -13,7 +13,7 @@
 #include "host/execution/inline_executor.hpp"
 #include "host/plugins/catalogue.hpp"
 #include "host/processes/channel.hpp"
-#include "host/study/files.hpp"
+#include "host/study/folder.hpp"
 
 namespace weft::host {
 namespace {
@@ -74,12 +74,14 @@ class Worker {
     for (const Json& folder : hello.at("plugin_path")) extra.emplace_back(folder.get<std::string>());
     catalogue_ = Catalogue::discover(extra);
     pipeline_ = Pipeline::resolve(hello.at("pipeline"), hello.at("file"), catalogue_);
+    pipeline_->told = hello.at("told");
+    libraries_ = hello.at("libraries");
     phase_ = hello.at("phase") == "final" ? Phase::final : Phase::search;
     task_ = hello.value("task", Json());
   }
 
   Assembly& assembly() {
-    if (!assembly_) assembly_ = std::make_unique<Assembly>(*pipeline_, task_, phase_);
+    if (!assembly_) assembly_ = std::make_unique<Assembly>(*pipeline_, task_, phase_, libraries_);
     return *assembly_;
   }
 
@@ -89,7 +91,7 @@ class Worker {
     task_ = task;
     assembly_.reset();
     assembly().evaluator();
-    if (pipeline_->final && phase_ == Phase::search) Assembly(*pipeline_, task_, Phase::final).evaluator();
+    if (pipeline_->final && phase_ == Phase::search) assembly().in(Phase::final).evaluator();
     channel_.send({{"event", "described"}, {"task", task}});
   }
 
@@ -115,6 +117,7 @@ class Worker {
     job.transfer = message.value("transfer", Json());
     if (message.contains("folder")) job.folder = message.at("folder").get<std::string>();
     if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
+    job.identity = message.value("identity", Json());
     EvaluatorRef evaluator = assembly().evaluator();
     const JobResult result =
         InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
@@ -123,19 +126,20 @@ class Worker {
           if (!answer) std::_Exit(1);  // the host is gone
           return static_cast<Verdict>(answer->at("verdict").get<int>());
         });
-    Json reply = {{"state", to_string(result.state)}, {"metrics", result.metrics}, {"reason", result.reason}};
     // On disk before it is told: if the host dies in between, the trial is not trained again.
-    if (job.folder && result.state == TrialState::complete)
-      write_atomically(*job.folder / "result.json", reply.dump(2) + "\n");
-    reply["event"] = "result";
+    if (job.folder && result.state == TrialState::complete) leave_job_folder(job, result);
     malloc_trim(0);
-    channel_.send(reply);
+    channel_.send({{"event", "result"},
+                   {"state", to_string(result.state)},
+                   {"metrics", result.metrics},
+                   {"reason", result.reason}});
   }
 
   Channel& channel_;
   Catalogue catalogue_;
   std::optional<Pipeline> pipeline_;
   Phase phase_ = Phase::search;
+  Json libraries_;
   Json task_;
   std::unique_ptr<Assembly> assembly_;
 };

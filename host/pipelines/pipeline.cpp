@@ -76,9 +76,13 @@ Pipeline Pipeline::load(const std::string& name_or_file, const Overrides& overri
   Json json = read_json(file);
   if (!json.is_object()) throw InvalidInput(fmt::format("{}: must be a JSON object, a pipeline", file.string()));
   if (overrides.profile) apply_profile(json, *overrides.profile, file.string());
-  for (const std::string& setting : overrides.settings) apply_setting(json, setting);
+  apply(json, overrides.settings);
   if (overrides.seed) json["seed"] = *overrides.seed;
   return resolve(std::move(json), file.string(), catalogue);
+}
+
+void Pipeline::apply(Json& json, const std::vector<std::string>& settings) {
+  for (const std::string& setting : settings) apply_setting(json, setting);
 }
 
 Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue) {
@@ -105,22 +109,47 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   const Json& budget = pipeline.json_.at("budget");
   if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
   if (budget.contains("seconds")) pipeline.budget.seconds = budget.at("seconds").get<double>();
+  pipeline.budget.grace = budget.at("grace");
+  pipeline.budget.failures = budget.at("failures");
   if (pipeline.json_.contains("final")) {
     Json& final = pipeline.json_.at("final");
     if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
-    Use space = pipeline.space;
-    if (final.contains("space")) {
-      Json args = space.args;
-      args.merge_patch(final.at("space").at("args"));
-      final["space"]["args"] = std::move(args);
-      space = pipeline.use(*space.manifest, "/final/space");
-    }
-    pipeline.final = Final{std::move(space), pipeline.use("evaluator", "/final/evaluator", catalogue), final.at("top"),
-                           final.value("slots", std::vector<std::string>())};
+    pipeline.final = Final{pipeline.final_space(), pipeline.use("evaluator", "/final/evaluator", catalogue),
+                           final.at("top"), final.value("slots", std::vector<std::string>())};
   }
   pipeline.choose_executor();
   pipeline.check_capabilities(catalogue);
+  pipeline.told = {{"budget", Json::object()}, {"slots", std::max<std::size_t>(1, pipeline.slots.size())}};
+  for (const char* limit : {"trials", "seconds"}) {
+    if (budget.contains(limit)) pipeline.told["budget"][limit] = budget.at(limit);
+  }
   return pipeline;
+}
+
+Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catalogue& catalogue) {
+  Pipeline pipeline;
+  pipeline.json_ = std::move(json);
+  pipeline.file_ = file;
+  pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
+  try {
+    pipeline.space = pipeline.use("space", "/space", catalogue);
+    if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(), {}, 1, {}};
+  } catch (const Json::exception& error) {
+    throw InvalidInput(fmt::format("{}: /space cannot be read: {}", file, error.what()));
+  }
+  return pipeline;
+}
+
+std::vector<const Manifest*> Pipeline::manifests() const {
+  std::vector<const Manifest*> all;
+  const auto add = [&](const Manifest* manifest) {
+    if (std::find(all.begin(), all.end(), manifest) == all.end()) all.push_back(manifest);
+  };
+  if (dataset) add(dataset->manifest);
+  for (const Use* use : {&space, &optimizer, &evaluator}) add(use->manifest);
+  for (const ObjectiveUse& objective : objectives) add(objective.manifest);
+  if (final) add(final->evaluator.manifest);
+  return all;
 }
 
 // Finds the plugin named at `pointer`.
@@ -136,6 +165,16 @@ Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
   fill_defaults(args, manifest.parameters());
   validate(args, manifest.parameters(), file_, pointer + "/args");
   return {&manifest, args};
+}
+
+// The space that builds the final networks: that of the search, under a merge patch of its args.
+Use Pipeline::final_space() {
+  Json& final = json_.at("final");
+  if (!final.contains("space")) return space;
+  Json args = space.args;
+  args.merge_patch(final.at("space").at("args"));
+  final["space"]["args"] = std::move(args);
+  return use(*space.manifest, "/final/space");
 }
 
 void Pipeline::choose_executor() {

@@ -25,6 +25,8 @@ struct ObjectiveUse : Use {
 struct Budget {
   std::optional<std::int64_t> trials;
   std::optional<double> seconds;
+  double grace = 0;
+  std::size_t failures = 1;  // in a row, for the same reason
 };
 
 struct Final {
@@ -48,6 +50,10 @@ class Pipeline {
   static Pipeline load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue);
   // A resolved pipeline again, as stored with a study.
   static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue);
+  // Of a stored pipeline its space alone, which must be installed: enough to say what a genotype is.
+  static Pipeline resolve_space(Json json, const std::string& file, const Catalogue& catalogue);
+  // Replaces single values, as --set does: "/budget/trials=100".
+  static void apply(Json& json, const std::vector<std::string>& settings);
 
   const Json& json() const { return json_; }  // resolved: profile applied, defaults filled in
   const std::string& file() const { return file_; }
@@ -55,6 +61,8 @@ class Pipeline {
   std::uint64_t seed() const { return json_.at("seed"); }
   bool reuse_duplicates() const { return json_.at("duplicates") == "reuse"; }
   std::size_t keep_weights() const { return json_.at("keep_weights"); }
+  // Every plugin in use, once.
+  std::vector<const Manifest*> manifests() const;
 
   std::optional<Use> dataset;
   Use space, optimizer, evaluator;
@@ -63,6 +71,9 @@ class Pipeline {
   std::optional<Final> final;
   bool is_inline = false;  // trials run in the host's own process
   std::vector<std::string> slots;
+  // What plugins are told of the study: {"budget", "slots"}. As it was when the study began, so that an optimizer
+  // proposes the same again after the study was extended.
+  Json told;
 
   // The file names of installed pipelines without extension.
   static std::vector<std::string> installed();
@@ -70,6 +81,7 @@ class Pipeline {
  private:
   Use use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue);
   Use use(const Manifest& manifest, const std::string& pointer);
+  Use final_space();
   void check_capabilities(const Catalogue& catalogue) const;
   void choose_executor();
 

@@ -20,9 +20,14 @@ namespace {
 constexpr std::uint64_t most_components = 4096;
 constexpr std::uint64_t largest_component = 65536;
 
+struct OpenLibrary {
+  const weft_descriptor* descriptor;
+  std::string sha256;
+};
+
 // Of every library that is open. None is ever closed: a plugin's code may be reached for as long as the process lives.
-std::map<std::string, const weft_descriptor*>& open_libraries() {
-  static auto* const libraries = new std::map<std::string, const weft_descriptor*>;
+std::map<std::string, OpenLibrary>& open_libraries() {
+  static auto* const libraries = new std::map<std::string, OpenLibrary>;
   return *libraries;
 }
 
@@ -53,9 +58,9 @@ const weft_component& open(const Manifest& manifest, bool probed) {
     file.expect_unchanged();
     const weft_descriptor& descriptor = load(file.path);
     file.expect_unchanged();
-    at = open_libraries().emplace(key, &descriptor).first;
+    at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.sha256}).first;
   }
-  return find_component(*at->second, manifest, key);
+  return find_component(*at->second.descriptor, manifest, key);
 }
 
 }  // namespace
@@ -105,6 +110,14 @@ const weft_component& find_component(const weft_descriptor& descriptor, const Ma
   refuse(Code::component_absent, fmt::format("has no component \"{}\" of kind \"{}\"", manifest.name, manifest.kind),
          "what its manifest promises");
   std::abort();  // refuse does not return
+}
+
+std::string library_sha256(const Manifest& manifest) {
+  const auto at = open_libraries().find(manifest.library().string());
+  if (at != open_libraries().end()) return at->second.sha256;
+  LibraryFile file;
+  inspect(manifest, file);
+  return file.sha256;
 }
 
 const weft_component& open_component(const Manifest& manifest) { return open(manifest, /*probed=*/false); }

@@ -2,6 +2,8 @@
 // 3).
 #pragma once
 
+#include <string>
+
 #include "host/plugins/manifest.hpp"
 #include "weft/abi.h"
 
@@ -13,6 +15,9 @@ const weft_component& open_component(const Manifest& manifest);
 
 // The same without the trial in a child: for that child, and for who has already seen the verdict.
 const weft_component& load_component(const Manifest& manifest);
+
+// The SHA-256 of the library, as it was opened here, or else as its file is now. Throws Refusal.
+std::string library_sha256(const Manifest& manifest);
 
 // The checks on a descriptor alone. Throws Refusal; `file` names the library in its text.
 const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest,

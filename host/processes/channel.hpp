@@ -1,8 +1,9 @@
 // JSON lines over a socket: the protocol between host and worker, one message a line.
 //
-// Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase"}; then jobs {"job": "describe"} or
-// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder"}; {"verdict": n} answers a
-// report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
+// Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase", "told", "libraries"}; then jobs {"job":
+// "describe"} or
+// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder", "identity"}; {"verdict": n}
+// answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
 // {"job": "finished"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
 // {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid",
 // "text"}, {"event": "answer", ..}.

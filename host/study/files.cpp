@@ -1,6 +1,8 @@
 #include "host/study/files.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -10,7 +12,19 @@
 
 namespace weft::host {
 
-void write_atomically(const std::filesystem::path& file, std::string_view text) {
+void sync_to_disk(const std::filesystem::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
+  const int reason = errno;
+  if (descriptor >= 0) close(descriptor);
+  // Some file systems have nothing to sync of a folder; one that may be written need not be one that may be read.
+  if (!synced && reason != EINVAL && reason != EACCES)
+    throw Error(fmt::format("{}: cannot be written to disk: {}", path.string(), std::strerror(reason)));
+}
+
+namespace {
+
+void write(const std::filesystem::path& file, std::string_view text, bool durably) {
   std::filesystem::path beside = file;
   beside += ".part";
   errno = 0;
@@ -18,12 +32,21 @@ void write_atomically(const std::filesystem::path& file, std::string_view text) 
   stream.write(text.data(), static_cast<std::streamsize>(text.size()));
   stream.close();
   std::error_code error;
-  if (stream) std::filesystem::rename(beside, file, error);
+  if (stream) {
+    if (durably) sync_to_disk(beside);
+    std::filesystem::rename(beside, file, error);
+  }
   if (!stream || error) {
     const std::string reason = error ? error.message() : std::strerror(errno);
     std::filesystem::remove(beside, error);
     throw Error(fmt::format("{}: cannot be written: {}", file.string(), reason));
   }
+  if (durably) sync_to_disk(file.parent_path().empty() ? "." : file.parent_path());
 }
+
+}  // namespace
+
+void write_atomically(const std::filesystem::path& file, std::string_view text) { write(file, text, false); }
+void write_durably(const std::filesystem::path& file, std::string_view text) { write(file, text, true); }
 
 }  // namespace weft::host

@@ -1,4 +1,4 @@
-// Writing files so that a reader never sees half of one.
+// Writing files so that a reader never sees half of one, whatever happens to the process or the machine.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +6,14 @@
 
 namespace weft::host {
 
-// Writes beside the target and renames. Throws Error naming the file and the system's reason.
+// Writes beside the target and renames: after a power failure the file may be the old one, the new one, or empty.
+// Throws Error naming the file and the system's reason.
 void write_atomically(const std::filesystem::path& file, std::string_view text);
+
+// As write_atomically(), and on disk when it returns.
+void write_durably(const std::filesystem::path& file, std::string_view text);
+
+// Has a file's content, or a folder's list of names, on disk. Throws Error naming it and the system's reason.
+void sync_to_disk(const std::filesystem::path& path);
 
 }  // namespace weft::host

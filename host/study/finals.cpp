@@ -6,14 +6,9 @@
 
 namespace weft::host {
 
-Finals::Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder,
-               std::function<double()> elapsed)
-    : trials_(trials),
-      journal_(journal),
-      folder_(folder),
-      elapsed_(std::move(elapsed)),
-      pending_(trials.best(pipeline.final->top)) {
-  for (const FinalResult& result : trials.finals()) {
+Finals::Finals(const Pipeline& pipeline, Search& search, Journal& journal, const StudyFolder& folder)
+    : search_(search), journal_(journal), folder_(folder), pending_(search.trials().best(pipeline.final->top)) {
+  for (const FinalResult& result : search.trials().finals()) {
     if (result.state != TrialState::fail) std::erase(pending_, result.trial);
   }
 }
@@ -25,9 +20,13 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
     while (executor.free_slots() > 0 && !waiting.empty()) {
       const TrialId id = waiting.back();
       waiting.pop_back();
-      Job job{.trial = id, .genotype = trials_.at(id).proposal.genotype, .folder = folder_.final(id)};
-      journal_.append(elapsed_(), "final_start", id, "{}");
-      const std::optional<JobResult> stored = enter_job_folder(*job.folder, id);
+      const Job job{.trial = id,
+                    .genotype = search_.trials().at(id).proposal.genotype,
+                    .folder = folder_.final(id),
+                    .identity = search_.identity(id, Phase::final)};
+      journal_.append(search_.elapsed(), "final_start", id, "{}");
+      journal_.commit();
+      const std::optional<JobResult> stored = enter_job_folder(job);
       if (stored && stored->state != TrialState::fail) {
         finish(*stored);
         continue;
@@ -37,6 +36,7 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
     }
     if (running == 0) break;
     if (const std::optional<JobResult> result = executor.wait(std::chrono::milliseconds(200))) {
+      if (interrupted) break;  // what the signal did to a training is no result of it
       --running;
       finish(*result);
     }
@@ -47,8 +47,10 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
 void Finals::finish(const JobResult& result) {
   const Ending ending{
       .state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
-  journal_.append(elapsed_(), "final", result.trial, ending.to_json().dump());
-  trials_.apply({elapsed_(), "final", result.trial, ending.to_json()});
+  const Json body = ending.to_json();
+  journal_.append(search_.elapsed(), "final", result.trial, Journal::text(body));
+  journal_.commit();
+  search_.trials().apply({search_.elapsed(), "final", result.trial, body});
   if (result.state == TrialState::fail) return;  // `weft resume` goes on from the checkpoint
   std::error_code ignored;
   std::filesystem::remove(folder_.final(result.trial) / "checkpoint.pt", ignored);

@@ -2,21 +2,19 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <vector>
 
 #include "host/execution/executor.hpp"
 #include "host/pipelines/pipeline.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/journal.hpp"
-#include "host/study/trials.hpp"
+#include "host/study/search.hpp"
 
 namespace weft::host {
 
 class Finals {
  public:
-  Finals(const Pipeline& pipeline, Trials& trials, Journal& journal, const StudyFolder& folder,
-         std::function<double()> elapsed);
+  Finals(const Pipeline& pipeline, Search& search, Journal& journal, const StudyFolder& folder);
 
   // The trials whose final training is still to be done, best first.
   const std::vector<TrialId>& pending() const { return pending_; }
@@ -26,10 +24,9 @@ class Finals {
  private:
   void finish(const JobResult& result);
 
-  Trials& trials_;
+  Search& search_;
   Journal& journal_;
   const StudyFolder& folder_;
-  std::function<double()> elapsed_;
   std::vector<TrialId> pending_;
 };
 

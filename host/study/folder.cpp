@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -36,7 +37,7 @@ StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipelin
   if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
   StudyFolder folder(path);
   folder.lock();
-  write_atomically(folder.pipeline(), pipeline);
+  write_durably(folder.pipeline(), pipeline);
   return folder;
 }
 
@@ -79,16 +80,59 @@ void StudyFolder::lock() {
 fs::path StudyFolder::trial(TrialId id) const { return path_ / "trials" / fmt::format("{:06}", id); }
 fs::path StudyFolder::final(TrialId id) const { return path_ / "final" / fmt::format("{:06}", id); }
 
-std::optional<JobResult> enter_job_folder(const fs::path& folder, TrialId trial) {
+namespace {
+
+// Nothing where there is none, or what is there cannot be read: a power failure may leave an empty file.
+Json read_if_whole(const fs::path& file) {
+  std::error_code absent;
+  if (!fs::exists(file, absent)) return {};
+  try {
+    return read_json(file);
+  } catch (const InvalidInput& damaged) {
+    spdlog::warn("{}; it is taken as absent", damaged.what());
+    return {};
+  }
+}
+
+std::optional<JobResult> stored_result(const Job& job) {
+  const Json stored = read_if_whole(*job.folder / "result.json");
+  if (!stored.is_object() || stored.value("job", Json()) != job.identity) return {};
+  try {
+    return JobResult{.trial = job.trial,
+                     .state = trial_state(stored.at("state").get<std::string>()),
+                     .metrics = stored.at("metrics"),
+                     .reason = stored.at("reason")};
+  } catch (const std::exception&) {  // something is missing in it
+    return {};
+  }
+}
+
+}  // namespace
+
+std::optional<JobResult> enter_job_folder(const Job& job) {
+  const fs::path& folder = *job.folder;
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) throw Error(fmt::format("{}: cannot be created: {}", folder.string(), error.message()));
-  if (!fs::exists(folder / "result.json", error)) return {};
-  const Json stored = read_json(folder / "result.json");
-  return JobResult{.trial = trial,
-                   .state = trial_state(stored.at("state").get<std::string>()),
-                   .metrics = stored.at("metrics"),
-                   .reason = stored.at("reason")};
+  if (std::optional<JobResult> result = stored_result(job)) return result;
+  if (job.identity.is_null() || read_if_whole(folder / "job.json") == job.identity) return {};
+  if (!fs::is_empty(folder, error)) {
+    spdlog::warn("{}: holds files of another candidate, or of one that is not known; they are removed",
+                 folder.string());
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) fs::remove_all(entry.path(), error);
+    if (error) throw Error(fmt::format("{}: cannot be emptied: {}", folder.string(), error.message()));
+  }
+  write_atomically(folder / "job.json", job.identity.dump(1) + "\n");
+  return {};
+}
+
+void leave_job_folder(const Job& job, const JobResult& result) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(*job.folder)) {
+    if (entry.is_regular_file()) sync_to_disk(entry.path());
+  }
+  Json stored = {{"state", to_string(result.state)}, {"metrics", result.metrics}, {"reason", result.reason}};
+  if (!job.identity.is_null()) stored["job"] = job.identity;
+  write_durably(*job.folder / "result.json", stored.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace weft::host

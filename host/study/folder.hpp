@@ -40,8 +40,13 @@ class StudyFolder {
   int lock_ = -1;
 };
 
-// Creates the folder of a job. Gives the result that an earlier attempt left in it, where the worker finished and the
-// host died before it could take note. Throws Error if the folder cannot be created.
-std::optional<JobResult> enter_job_folder(const std::filesystem::path& folder, TrialId trial);
+// Creates the folder of a job. Gives the result that an earlier attempt at this very job left in it, where the worker
+// finished and the host died before it could take note. What another job left there (the end of the journal was lost)
+// is removed, and a file that is empty or damaged is as if it were not there. Throws Error if the folder cannot be
+// created.
+std::optional<JobResult> enter_job_folder(const Job& job);
+
+// Keeps a job's result in its folder, on disk with all the job's files, so that it need not be run again.
+void leave_job_folder(const Job& job, const JobResult& result);
 
 }  // namespace weft::host

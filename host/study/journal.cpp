@@ -2,75 +2,165 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fmt/format.h>
+#include <sqlite3.h>
 
+#include <cstdlib>
+#include <system_error>
+
+#include "host/study/files.hpp"
 #include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
 
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr int format_version = 1;
+constexpr int patience = 5000;  // milliseconds to wait for another process's lock
+
+fs::path beside(const fs::path& file, const char* suffix) {
+  fs::path path = file;
+  path += suffix;
+  return path;
+}
+
+// A name for SQLite that says: nobody writes to this file.
+std::string immutable(const fs::path& file) {
+  std::string uri = "file:";
+  for (const char c : fs::absolute(file).string()) uri += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  return uri + "?immutable=1";
+}
+
+// A copy of the journal and what its writer left beside it, which goes with this object.
+class Copy {
+ public:
+  explicit Copy(const fs::path& file) {
+    std::string pattern = (fs::temp_directory_path() / "weft-journal-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr)
+      throw Error(fmt::format("{}: cannot be created: {}", pattern, std::generic_category().message(errno)));
+    folder_ = pattern;
+    fs::copy_file(file, folder_ / "study.db");
+    fs::copy_file(beside(file, "-wal"), folder_ / "study.db-wal");
+    for (const char* name : {"study.db", "study.db-wal"}) fs::permissions(folder_ / name, fs::perms::owner_all);
+  }
+  ~Copy() {
+    std::error_code ignored;
+    fs::remove_all(folder_, ignored);
+  }
+  Copy(const Copy&) = delete;
+  Copy& operator=(const Copy&) = delete;
+
+  fs::path file() const { return folder_ / "study.db"; }
+
+ private:
+  fs::path folder_;
+};
 
 }  // namespace
 
 struct Journal::Database {
   std::string file;
-  SQLite::Database database;
+  std::unique_ptr<Copy> copy;  // before what opens it
+  std::unique_ptr<SQLite::Database> database;
   std::unique_ptr<SQLite::Statement> insert;
+  bool uncommitted = false;
 
-  [[noreturn]] void fail(const char* action, const SQLite::Exception& error) const {
-    const std::string remedy =
-        error.getErrorCode() == 13 /* SQLITE_FULL */ ? "; free some space, then `weft resume`" : "";
+  void open_to_read(const fs::path& path) {
+    try {
+      database = std::make_unique<SQLite::Database>(path.string(), SQLite::OPEN_READONLY, patience);
+      database->execAndGet("SELECT count(*) FROM sqlite_master");
+      return;
+    } catch (const SQLite::Exception& error) {
+      if (error.getErrorCode() != SQLITE_CANTOPEN && error.getErrorCode() != SQLITE_READONLY) throw;
+    }
+    // WAL wants a file beside the journal, which cannot be made here.
+    std::error_code absent;
+    const fs::path wal = beside(path, "-wal");
+    if (fs::exists(wal, absent) && fs::file_size(wal, absent) > 0) {
+      copy = std::make_unique<Copy>(path);
+      database = std::make_unique<SQLite::Database>(copy->file().string(), SQLite::OPEN_READWRITE, patience);
+    } else {
+      database = std::make_unique<SQLite::Database>(immutable(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI);
+    }
+  }
+
+  void open_to_append(const fs::path& path) {
+    database = std::make_unique<SQLite::Database>(path.string(), SQLite::OPEN_READWRITE, patience);
+    database->exec("PRAGMA journal_mode = WAL");
+    database->exec("PRAGMA synchronous = NORMAL");  // what a power failure may cost: docs/study-folder.md
+    insert = std::make_unique<SQLite::Statement>(*database,
+                                                 "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
+  }
+
+  void expect_version() const {
+    const int version = database->execAndGet("PRAGMA user_version").getInt();
+    if (version != format_version) {
+      throw Error(
+          fmt::format("{}: is a journal of version {}, this host reads version {}", file, version, format_version));
+    }
+  }
+
+  [[noreturn]] void fail(const char* action, const SQLite::Exception& error) {
+    if (uncommitted) database->tryExec("ROLLBACK");
+    uncommitted = false;
+    const std::string remedy = error.getErrorCode() == SQLITE_FULL ? "; free some space, then `weft resume`" : "";
     throw Error(fmt::format("{}: {}: {}{}", file, action, error.what(), remedy));
   }
 };
 
-void Journal::create(const std::filesystem::path& file, const Json& opening) {
-  std::filesystem::path beside = file;
-  beside += ".part";
+void Journal::create(const fs::path& file, const Json& opening) {
+  const fs::path unfinished = beside(file, ".part");
   try {
-    SQLite::Database database(beside.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
+    SQLite::Database database(unfinished.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     database.exec(
         "CREATE TABLE events (sequence INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, "
         "trial INTEGER NOT NULL, body TEXT NOT NULL)");
     SQLite::Statement insert(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (0, 'study', -1, ?)");
-    insert.bind(1, opening.dump());
+    insert.bind(1, text(opening));
     insert.exec();
     database.exec(fmt::format("PRAGMA user_version = {}", format_version));
   } catch (const SQLite::Exception& error) {
     throw Error(fmt::format("{}: cannot be created: {}", file.string(), error.what()));
   }
-  std::filesystem::rename(beside, file);
+  fs::rename(unfinished, file);
+  sync_to_disk(file.parent_path().empty() ? "." : file.parent_path());
 }
 
-Journal::Journal(const std::filesystem::path& file, Mode mode) {
+Journal::Journal(const fs::path& file, Mode mode) : database_(std::make_unique<Database>()) {
+  database_->file = file.string();
   try {
-    // WAL needs write access to recover what a killed host left, also for a reader.
-    database_ = std::make_unique<Database>(
-        Database{file.string(), SQLite::Database(file.string(), SQLite::OPEN_READWRITE, 5000), nullptr});
-    SQLite::Database& database = database_->database;
-    const int version = database.execAndGet("PRAGMA user_version").getInt();
-    if (version != format_version) {
-      throw Error(fmt::format("{}: is a journal of version {}, this host reads version {}", file.string(), version,
-                              format_version));
+    if (mode == Mode::read) {
+      database_->open_to_read(file);
+    } else {
+      database_->open_to_append(file);
     }
-    if (mode == Mode::read) return;
-    database.exec("PRAGMA journal_mode = WAL");
-    database.exec(
-        "PRAGMA synchronous = NORMAL");  // a killed process loses nothing; a power failure at most the last events
-    database_->insert = std::make_unique<SQLite::Statement>(
-        database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
+    database_->expect_version();
   } catch (const SQLite::Exception& error) {
     throw Error(fmt::format("{}: cannot be opened: {}", file.string(), error.what()));
+  } catch (const fs::filesystem_error& error) {
+    throw Error(fmt::format("{}: cannot be copied to be read: {}", file.string(), error.what()));
   }
 }
 
-Journal::~Journal() = default;
+Journal::~Journal() {
+  if (!database_ || !database_->uncommitted) return;
+  try {
+    commit();
+  } catch (const Error&) {
+    // What was not committed had no effect yet.
+  }
+}
+
 Journal::Journal(Journal&&) noexcept = default;
+
+std::string Journal::text(const Json& body) { return body.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 void Journal::append(double elapsed, std::string_view kind, std::int64_t trial, const std::string& body) {
   try {
+    if (!database_->uncommitted) database_->database->exec("BEGIN");
+    database_->uncommitted = true;
     SQLite::Statement& insert = *database_->insert;
     insert.reset();
     insert.bind(1, elapsed);
@@ -83,33 +173,67 @@ void Journal::append(double elapsed, std::string_view kind, std::int64_t trial, 
   }
 }
 
-void Journal::begin() {
-  try {
-    database_->database.exec("BEGIN");
-  } catch (const SQLite::Exception& error) {
-    database_->fail("cannot be written", error);
-  }
-}
-
 void Journal::commit() {
+  if (!database_->uncommitted) return;
   try {
-    database_->database.exec("COMMIT");
+    database_->insert->reset();
+    database_->database->exec("COMMIT");
+    database_->uncommitted = false;
   } catch (const SQLite::Exception& error) {
     database_->fail("cannot be written", error);
   }
 }
 
-void Journal::for_each(const std::function<void(const Event&)>& visit) const {
+void Journal::for_each(const Visit& visit, Order order) const {
+  std::int64_t sequence = 0;
   try {
-    SQLite::Statement query(database_->database, "SELECT elapsed, kind, trial, body FROM events ORDER BY sequence");
+    SQLite::Statement query(
+        *database_->database,
+        fmt::format("SELECT sequence, elapsed, kind, trial, body FROM events WHERE kind <> 'report' "
+                    "ORDER BY {}sequence",
+                    order == Order::of_trials ? "trial, " : ""));
     while (query.executeStep()) {
-      visit({query.getColumn(0).getDouble(), query.getColumn(1).getString(), query.getColumn(2).getInt64(),
-             detail::parse_json(query.getColumn(3).getString())});
+      sequence = query.getColumn(0).getInt64();
+      Event event{query.getColumn(1).getDouble(), query.getColumn(2).getString(), query.getColumn(3).getInt64(), {}};
+      try {
+        event.body = detail::parse_json(query.getColumn(4).getString());
+      } catch (const Error& error) {
+        throw DamagedEvent(error.what());
+      }
+      visit(event);
     }
   } catch (const SQLite::Exception& error) {
     database_->fail("cannot be read", error);
+  } catch (const DamagedEvent& error) {
+    throw Error(fmt::format("{}: event {} is damaged: {}", database_->file, sequence, error.what()));
   } catch (const Json::exception& error) {  // a body without what its kind must have
-    throw Error(fmt::format("{}: an event is damaged: {}", database_->file, error.what()));
+    throw Error(fmt::format("{}: event {} is damaged: {}", database_->file, sequence, error.what()));
+  }
+}
+
+double Journal::elapsed() const {
+  try {
+    return database_->database->execAndGet("SELECT elapsed FROM events ORDER BY sequence DESC LIMIT 1").getDouble();
+  } catch (const SQLite::Exception& error) {
+    database_->fail("cannot be read", error);
+  }
+}
+
+std::vector<Json> Journal::bodies(const std::string& kind) const {
+  std::int64_t sequence = 0;
+  try {
+    SQLite::Statement query(*database_->database, "SELECT sequence, body FROM events WHERE kind = ? ORDER BY sequence");
+    query.bind(1, kind);
+    std::vector<Json> bodies;
+    while (query.executeStep()) {
+      sequence = query.getColumn(0).getInt64();
+      bodies.push_back(detail::parse_json(query.getColumn(1).getString()));
+    }
+    return bodies;
+  } catch (const SQLite::Exception& error) {
+    database_->fail("cannot be read", error);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{}: event {} is damaged: {}", database_->file, sequence, error.what()));
   }
 }
 

@@ -19,6 +19,10 @@ namespace {
 
 // So many candidates over a limit, one after the other, mean that the limit cannot be met.
 constexpr std::size_t most_refused_in_a_row = 1000;
+// A uniform draw from n candidates, of which one is not known yet, misses it 10 n times in a row once in 22,000 cases.
+constexpr std::size_t fewest_known_in_a_row = 1000, known_in_a_row_per_candidate = 10;
+// What a kill costs where trials run in the host and have no effect outside of it.
+constexpr std::chrono::milliseconds longest_uncommitted(50);
 constexpr std::chrono::milliseconds tick_interval(200);
 
 // What makes two proposals ask for the same evaluation.
@@ -29,12 +33,23 @@ std::string key_of(const Proposal& proposal) {
   return key;
 }
 
+// Nothing but the candidate decides its result.
+bool is_plain(const Proposal& proposal) { return !proposal.parent && proposal.fidelity == Fidelity{}; }
+
+// Texts that differ in a number alone (a trial's, a process's, an address) tell of the same failure.
+std::string without_digits(std::string text) {
+  std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
+  return text;
+}
+
 }  // namespace
 
 Search::Search(Parts parts, Observer observer)
     : pipeline_(parts.pipeline),
       journal_(parts.journal),
       folder_(parts.folder),
+      study_(std::move(parts.study)),
+      changes_accepted_(parts.changes_accepted),
       observer_(std::move(observer)),
       space_(parts.assembly.space()),
       optimizer_(parts.optimizer),
@@ -55,7 +70,12 @@ double Search::elapsed() const {
 // `body` is only called, and its JSON only made, when there is a journal.
 template <typename Body>
 void Search::record(std::string_view kind, TrialId trial, const Body& body) {
-  if (journal_ != nullptr) journal_->append(elapsed(), kind, trial, body().dump());
+  if (journal_ != nullptr) journal_->append(elapsed(), kind, trial, Journal::text(body()));
+}
+
+void Search::commit() {
+  if (journal_ != nullptr) journal_->commit();
+  committed_ = Clock::now();
 }
 
 // ---- replay ---------------------------------------------------------------------------------------------------
@@ -79,24 +99,31 @@ void Search::replay() {
       proposed.pop_front();
     }
     trials_.apply(event);
-    if (event.kind == "tell") told(trials_.at(event.trial));
+    if (event.kind != "tell") return;
+    const Trial& trial = trials_.at(event.trial);
+    if (!trial.retried) told(trial);
+    rank(trial.id);
+    if (trial.has_result() && !trial.duplicate_of) remember(trial);
   });
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
                             pipeline_.optimizer.manifest->title()));
 
-  elapsed_before_ = trials_.elapsed();
+  elapsed_before_ = journal_->elapsed();
   began_ = Clock::now();
-  for (const Trial& trial : trials_.all()) {
-    if (trial.ended() && !trial.duplicate_of && !trial.refused) {
-      by_genotype_.emplace(key_of(trial.proposal), trial.id);
-      if (trial.hash) by_hash_.emplace(*trial.hash, trial.id);
-    }
-  }
-  with_weights_ = trials_.best(pipeline_.keep_weights());
   for (const Trial& trial : trials_.all()) {
     if (!trial.ended()) admit(trials_.at(trial.id));
   }
+}
+
+void Search::retry_failed() {
+  for (const Trial& trial : trials_.all()) {
+    if (trial.state != TrialState::fail || trial.duplicate_of) continue;
+    record("retry", trial.id, [] { return Json::object(); });
+    trials_.retry(trial.id);
+    admit(trials_.at(trial.id));
+  }
+  commit();
 }
 
 // ---- the loop -------------------------------------------------------------------------------------------------
@@ -104,28 +131,72 @@ void Search::replay() {
 Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interrupted) {
   auto last_tick = Clock::now();
   while (!interrupted) {
-    while (executor.free_slots() > 0 && !interrupted) {
-      if (queue_.empty() && !ask(executor.free_slots())) break;
-      if (queue_.empty()) continue;  // everything asked for was refused or known
+    const bool goes_on = fill(executor);
+    if (running_ == 0 && queue_.empty() && !goes_on) {
+      const std::optional<std::string> why = over();
+      if (!why) {
+        throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up",
+                                pipeline_.optimizer.manifest->title()));
+      }
+      record("end", -1, [&] { return Json{{"why", *why}}; });
+      trials_.apply({elapsed(), "end", -1, {{"why", *why}}});
+      commit();
+      return Outcome::finished;
+    }
+    const auto now = Clock::now();
+    if (!pipeline_.is_inline || now - committed_ >= longest_uncommitted) commit();
+    const std::optional<JobResult> result = executor.wait(goes_on ? std::chrono::milliseconds(0) : tick_interval);
+    if (interrupted) break;  // what the signal did to a trial is no result of it
+    if (result) finish(*result);
+    if (now - last_tick < tick_interval) continue;
+    last_tick = now;
+    stop_overdue(executor);
+    if (observer_.tick) observer_.tick();
+  }
+  commit();
+  return Outcome::interrupted;
+}
+
+// Starts what is admitted, and asks once if there is room for more. Whether more may come of the next call.
+bool Search::fill(Executor& executor) {
+  const auto start_queued = [&] {
+    while (executor.free_slots() > 0 && !queue_.empty()) {
       const TrialId next = queue_.front();
       queue_.pop_front();
       start(executor, next);
     }
-    if (running_ == 0 && queue_.empty()) {
-      if (!budget_left() || optimizer_finished()) {
-        record("end", -1, [] { return Json::object(); });
-        return Outcome::finished;
-      }
-      throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up",
-                              pipeline_.optimizer.manifest->title()));
-    }
-    if (const std::optional<JobResult> result = executor.wait(tick_interval)) finish(*result);
-    if (observer_.tick && Clock::now() - last_tick >= tick_interval) {
-      last_tick = Clock::now();
-      observer_.tick();
-    }
+  };
+  start_queued();
+  // A duplicate that waits for its twin takes the room that its own evaluation would have taken.
+  const std::size_t room = executor.free_slots();
+  if (!queue_.empty() || room <= waiting_count_ || !ask(room - waiting_count_)) return false;
+  start_queued();
+  return true;
+}
+
+// Why nothing more is asked for; nothing while it is.
+std::optional<std::string> Search::over() const {
+  if (!budget_left()) return "budget";
+  if (exhausted()) return "exhausted";
+  if (optimizer_finished()) return "finished";
+  return {};
+}
+
+bool Search::exhausted() const {
+  return trials_.nothing_new_in_a_row() > fewest_known_in_a_row + known_in_a_row_per_candidate * by_genotype_.size();
+}
+
+// A trial that says nothing is not answered "stop": it is stopped.
+void Search::stop_overdue(Executor& executor) const {
+  const Budget& budget = pipeline_.budget;
+  if (!budget.seconds || elapsed() < *budget.seconds + budget.grace) return;
+  for (const SlotStatus& slot : executor.status()) {
+    if (!slot.trial) continue;
+    executor.cancel(*slot.trial,
+                    fmt::format("stalled: the time of the budget was over, and {} s later (/budget/grace) no "
+                                "report had come; it was stopped",
+                                budget.grace));
   }
-  return Outcome::interrupted;
 }
 
 bool Search::time_left() const { return !pipeline_.budget.seconds || elapsed() < *pipeline_.budget.seconds; }
@@ -137,19 +208,17 @@ bool Search::budget_left() const {
 
 // False when there is nothing to ask for until a result is told.
 bool Search::ask(std::size_t capacity) {
-  if (waiting_for_results_ || !budget_left() || optimizer_finished()) return false;
+  if (waiting_for_results_ || over()) return false;
   if (pipeline_.budget.trials) {
     capacity = std::min(capacity, static_cast<std::size_t>(*pipeline_.budget.trials) - trials_.counted());
   }
   std::vector<Proposal> proposals = asked(capacity);
-  if (journal_ != nullptr) journal_->begin();
   record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
   const TrialId first = static_cast<TrialId>(trials_.size());
   for (Proposal& proposal : proposals) {
     record("proposal", static_cast<TrialId>(trials_.size()), [&] { return proposal.to_json(); });
     trials_.propose(std::move(proposal));
   }
-  if (journal_ != nullptr) journal_->commit();
   waiting_for_results_ = proposals.empty();
   for (TrialId id = first; id < static_cast<TrialId>(trials_.size()); ++id) admit(trials_.at(id));
   return !proposals.empty();
@@ -219,25 +288,25 @@ void Search::admit(Trial& trial) {
   const TrialId id = trial.id;
   if (take_known_result(trial)) return;
   if (decodes_) {
-    std::optional<std::string> refusal;
+    std::uint64_t hash = 0;
     try {
-      const std::string candidate = space_.decode_text(trial.proposal.genotype);
-      trial.hash = Candidate::from_json(detail::parse_json(candidate)).hash();
-      std::vector<std::optional<double>>& known = known_[id];
-      for (std::size_t i = 0; i < objectives_.size(); ++i) {
-        known.push_back(pipeline_.objectives[i].manifest->provides("objective.before")
-                            ? objectives_[i].before(candidate)
-                            : std::nullopt);
-      }
-      refusal = over_limit(trial);
+      hash = read_candidate(trial);
     } catch (const std::exception& error) {
       tell(id, {.state = TrialState::fail,
                 .reason = fmt::format("{} cannot decode the proposal of {}: {}", pipeline_.space.manifest->title(),
                                       pipeline_.optimizer.manifest->title(), error.what())});
       return;
     }
-    if (refusal) {
-      if (++refused_in_a_row_ > most_refused_in_a_row) {
+    if (trial.hash && *trial.hash != hash && !changes_accepted_) {
+      throw Error(
+          fmt::format("trial {} is another architecture than when it was begun (hash {:016x}, now {:016x}): {} "
+                      "changed. Reinstall the version that the study was begun with, or go on with "
+                      "`weft resume --accept-changes`",
+                      id, *trial.hash, hash, pipeline_.space.manifest->title()));
+    }
+    trial.hash = hash;
+    if (const std::optional<std::string> refusal = over_limit(trial)) {
+      if (trials_.refused_in_a_row() >= most_refused_in_a_row) {
         throw Error(
             fmt::format("the last {} candidates were all over a limit ({}); raise the limit or make the space smaller "
                         "(`weft check` says what share of it is feasible)",
@@ -248,13 +317,35 @@ void Search::admit(Trial& trial) {
     }
     if (take_known_result(trial)) return;
   }
-  refused_in_a_row_ = 0;
-  if (pipeline_.reuse_duplicates()) {
-    by_genotype_.emplace(key_of(trial.proposal), id);
-    if (trial.hash && !trial.proposal.parent && trial.proposal.fidelity == Fidelity{})
-      by_hash_.emplace(*trial.hash, id);
-  }
+  remember(trial);
   queue_.push_back(id);
+}
+
+// The candidate's hash; the objectives that are known of it before it is evaluated are kept.
+std::uint64_t Search::read_candidate(const Trial& trial) {
+  const std::string candidate = space_.decode_text(trial.proposal.genotype);
+  std::vector<std::optional<double>>& known = known_[trial.id];
+  known.clear();
+  for (std::size_t i = 0; i < objectives_.size(); ++i) {
+    known.push_back(pipeline_.objectives[i].manifest->provides("objective.before") ? objectives_[i].before(candidate)
+                                                                                   : std::nullopt);
+  }
+  return Candidate::from_json(detail::parse_json(candidate)).hash();
+}
+
+// Of trials to come that ask for the same, this one is the original.
+void Search::remember(const Trial& trial) {
+  if (!pipeline_.reuse_duplicates()) return;
+  by_genotype_.emplace(key_of(trial.proposal), trial.id);
+  if (trial.hash && is_plain(trial.proposal)) by_hash_.emplace(*trial.hash, trial.id);
+}
+
+void Search::forget(const Trial& trial) {
+  const auto at = by_genotype_.find(key_of(trial.proposal));
+  if (at != by_genotype_.end() && at->second == trial.id) by_genotype_.erase(at);
+  if (!trial.hash) return;
+  const auto same = by_hash_.find(*trial.hash);
+  if (same != by_hash_.end() && same->second == trial.id) by_hash_.erase(same);
 }
 
 // A candidate that was evaluated before takes that result, or waits for it.
@@ -262,8 +353,7 @@ bool Search::take_known_result(Trial& trial) {
   if (!pipeline_.reuse_duplicates()) return false;
   std::optional<TrialId> original;
   if (const auto at = by_genotype_.find(key_of(trial.proposal)); at != by_genotype_.end()) original = at->second;
-  const bool plain = !trial.proposal.parent && trial.proposal.fidelity == Fidelity{};
-  if (!original && trial.hash && plain) {
+  if (!original && trial.hash && is_plain(trial.proposal)) {
     if (const auto at = by_hash_.find(*trial.hash); at != by_hash_.end()) original = at->second;
   }
   if (!original || *original == trial.id) return false;
@@ -271,6 +361,7 @@ bool Search::take_known_result(Trial& trial) {
   if (!known.ended()) {
     trial.waits_for = original;
     waiting_[*original].push_back(trial.id);
+    ++waiting_count_;
     return true;
   }
   tell(trial.id, {.state = known.state,
@@ -278,7 +369,8 @@ bool Search::take_known_result(Trial& trial) {
                   .objectives = known.objectives,
                   .reward = known.reward,
                   .reason = known.reason,
-                  .duplicate_of = original});
+                  .duplicate_of = original,
+                  .infeasible = known.infeasible});
   return true;
 }
 
@@ -314,7 +406,9 @@ void Search::start(Executor& executor, TrialId id) {
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
     if (trial.proposal.parent) job.parent_folder = folder_->trial(*trial.proposal.parent);
-    if (const std::optional<JobResult> stored = enter_job_folder(*job.folder, id)) {
+    job.identity = identity(id, Phase::search);
+    commit();
+    if (const std::optional<JobResult> stored = enter_job_folder(job)) {
       finish(*stored);
       return;
     }
@@ -322,8 +416,20 @@ void Search::start(Executor& executor, TrialId id) {
   executor.start(job);
 }
 
+Json Search::identity(TrialId id, Phase phase) const {
+  if (study_.empty()) return {};
+  Json proposal = trials_.all().at(static_cast<std::size_t>(id)).proposal.to_json();
+  proposal.erase("notes");
+  return {{"study", study_},
+          {"seed", pipeline_.seed()},
+          {"trial", id},
+          {"phase", phase == Phase::final ? "final" : "search"},
+          {"proposal", std::move(proposal)}};
+}
+
 Verdict Search::report(TrialId trial, const Json& report) {
   record("report", trial, [&] { return report; });
+  if (!pipeline_.is_inline) commit();
   return time_left() ? Verdict::go_on : Verdict::stop;
 }
 
@@ -339,9 +445,15 @@ void Search::finish(const JobResult& result) {
 Ending Search::judge(const Trial& trial, const JobResult& result) const {
   Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason};
   if (result.state == TrialState::pruned && result.reason.empty()) ending.reason = "the time of the budget was over";
-  if (result.state == TrialState::fail)
-    ending.reason = fmt::format("{}: {}", pipeline_.evaluator.manifest->title(), result.reason);
-  if (result.state != TrialState::complete) return ending;
+  if (result.state != TrialState::complete && result.state != TrialState::pruned && result.state != TrialState::fail) {
+    ending.state = TrialState::fail;
+    ending.reason =
+        fmt::format("answered with state {}, in which nothing goes on from here; COMPLETE and PRUNED are known",
+                    weft::to_string(result.state));
+  }
+  if (ending.state == TrialState::fail)
+    ending.reason = fmt::format("{}: {}", pipeline_.evaluator.manifest->title(), ending.reason);
+  if (ending.state != TrialState::complete) return ending;
   const std::string metrics = result.metrics.dump();
   const auto known = known_.find(trial.id);
   for (std::size_t i = 0; i < objectives_.size(); ++i) {
@@ -352,7 +464,7 @@ Ending Search::judge(const Trial& trial, const JobResult& result) const {
       if (!std::isfinite(value)) throw Error(fmt::format("its value is {}", value));
       ending.objectives.push_back(value);
       if (std::optional<std::string> reason = over_limit(i, value)) {
-        return {.state = TrialState::pruned, .metrics = result.metrics, .reason = *reason};
+        return {.state = TrialState::pruned, .metrics = result.metrics, .reason = *reason, .infeasible = true};
       }
     } catch (const std::exception& error) {
       return {.state = TrialState::fail,
@@ -364,33 +476,81 @@ Ending Search::judge(const Trial& trial, const JobResult& result) const {
   return ending;
 }
 
+std::optional<double> Search::reached(const Trial& trial) const {
+  if (trial.metrics.empty()) return {};
+  try {
+    const double value = objectives_.front().after(trial.metrics.dump());
+    return std::isfinite(value) ? std::optional(value) : std::nullopt;
+  } catch (const std::exception&) {  // this metric is not among those it reached
+    return {};
+  }
+}
+
 void Search::tell(TrialId id, const Ending& ending) {
   record("tell", id, [&] { return ending.to_json(); });
   trials_.end(id, ending);
   known_.erase(id);
-  if (folder_ != nullptr && !pipeline_.is_inline && !ending.duplicate_of && !ending.refused) drop_surplus_files(id);
+  const std::vector<TrialId> surplus = rank(id);
+  if (folder_ != nullptr && !pipeline_.is_inline && !ending.duplicate_of && !ending.refused) {
+    commit();
+    drop_files(id, surplus);
+  }
   const Trial& trial = trials_.at(id);
-  told(trial);
+  if (!trial.has_result()) forget(trial);
+  if (!trial.retried) told(trial);
   waiting_for_results_ = false;
   if (observer_.ended) observer_.ended(trial);
-  if (const auto duplicates = waiting_.extract(id)) {
-    for (const TrialId duplicate : duplicates.mapped()) take_known_result(trials_.at(duplicate));
+  serve_duplicates(id);
+  if (!trial.duplicate_of) count_failures(trial);
+}
+
+// Those that wait for a trial take its result, or the first of them is evaluated if it has none.
+void Search::serve_duplicates(TrialId id) {
+  const auto duplicates = waiting_.extract(id);
+  if (!duplicates) return;
+  waiting_count_ -= duplicates.mapped().size();
+  for (const TrialId duplicate : duplicates.mapped()) {
+    trials_.at(duplicate).waits_for.reset();
+    admit(trials_.at(duplicate));
   }
+}
+
+void Search::count_failures(const Trial& trial) {
+  if (trial.state != TrialState::fail) {
+    failures_in_a_row_ = 0;
+    return;
+  }
+  std::string failure = without_digits(trial.reason);
+  failures_in_a_row_ = failure == last_failure_ ? failures_in_a_row_ + 1 : 1;
+  last_failure_ = std::move(failure);
+  if (failures_in_a_row_ < pipeline_.budget.failures) return;
+  throw Error(
+      fmt::format("{} trials in a row failed for the same reason (/budget/failures), the last one, trial {}, so: "
+                  "{}. Mend the cause, then `weft resume --retry-failed`",
+                  failures_in_a_row_, trial.id, trial.reason));
+}
+
+// Puts an ended trial in its place among those whose weights are kept; gives those for whose there is no more room.
+std::vector<TrialId> Search::rank(TrialId id) {
+  const Trial& ended = trials_.at(id);
+  if (ended.state != TrialState::complete || ended.duplicate_of) return {};
+  const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
+  with_weights_.insert(std::upper_bound(with_weights_.begin(), with_weights_.end(), id, better), id);
+  std::vector<TrialId> surplus;
+  while (with_weights_.size() > pipeline_.keep_weights()) {
+    surplus.push_back(with_weights_.back());
+    with_weights_.pop_back();
+  }
+  return surplus;
 }
 
 // Of an ended trial the weights are kept while it is among the best, and the checkpoint if a later trial may go on from
 // it.
-void Search::drop_surplus_files(TrialId id) {
+void Search::drop_files(TrialId id, const std::vector<TrialId>& surplus) const {
   std::error_code ignored;  // they may be gone already
-  const Trial& ended = trials_.at(id);
-  if (!ended.proposal.fidelity.epochs) fs::remove(folder_->trial(id) / "checkpoint.pt", ignored);
-  if (ended.state != TrialState::complete) return;
-  const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
-  with_weights_.insert(std::upper_bound(with_weights_.begin(), with_weights_.end(), id, better), id);
-  while (with_weights_.size() > pipeline_.keep_weights()) {
-    fs::remove(folder_->trial(with_weights_.back()) / "weights.pt", ignored);
-    with_weights_.pop_back();
-  }
+  if (!trials_.all()[static_cast<std::size_t>(id)].proposal.fidelity.epochs)
+    fs::remove(folder_->trial(id) / "checkpoint.pt", ignored);
+  for (const TrialId worse : surplus) fs::remove(folder_->trial(worse) / "weights.pt", ignored);
 }
 
 }  // namespace weft::host

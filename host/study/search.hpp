@@ -33,6 +33,8 @@ class Search {
     Optimizer& optimizer;
     Journal* journal = nullptr;           // null: nothing is recorded
     const StudyFolder* folder = nullptr;  // null: trials keep no files
+    std::string study = {};               // Provenance::study
+    bool changes_accepted = false;        // a candidate may be another than when its trial was begun before
   };
   // What the search shows of itself while it runs. Both may be empty.
   struct Observer {
@@ -44,11 +46,22 @@ class Search {
 
   // Feeds the recorded events to the optimizer. Throws Error when it proposes differently, naming the trial and both.
   void replay();
-  // Until the budget is used up, the optimizer has finished, or `interrupted` becomes true.
+  // After replay(): failed trials wait to be evaluated again. The optimizer, which was told of the failure, is not told
+  // again; it learns of the result when it proposes the same candidate once more.
+  void retry_failed();
+  // Until the budget is used up, the optimizer has finished, nothing new comes of it, or `interrupted` becomes true.
+  // Throws Error when trials keep failing for the same reason, or nothing keeps the limits.
   Outcome run(Executor& executor, const std::atomic<bool>& interrupted);
 
   // Reports of running trials come in here; hand it to the executor.
   Verdict report(TrialId trial, const Json& report);
+
+  // What makes a job this one (Job::identity).
+  Json identity(TrialId trial, Phase phase) const;
+  // The first objective's value of a trial that has metrics but did not complete; nothing if it cannot be told.
+  std::optional<double> reached(const Trial& trial) const;
+  // Whether the first objective prefers `a` to `b`.
+  bool better(double a, double b) const { return a * direction_.front() > b * direction_.front(); }
 
   const Trials& trials() const { return trials_; }
   Trials& trials() { return trials_; }
@@ -58,26 +71,39 @@ class Search {
  private:
   template <typename Body>
   void record(std::string_view kind, TrialId trial, const Body& body);
+  void commit();
   bool budget_left() const;
   bool time_left() const;
+  bool exhausted() const;
+  std::optional<std::string> over() const;
+  bool fill(Executor& executor);
   bool ask(std::size_t capacity);
   std::vector<Proposal> asked(std::size_t capacity);
   void told(const Trial& trial);
   bool optimizer_finished() const;
   void check(const Proposal& proposal, TrialId trial) const;
   void admit(Trial& trial);
+  std::uint64_t read_candidate(const Trial& trial);
+  void remember(const Trial& trial);
+  void forget(const Trial& trial);
   bool take_known_result(Trial& trial);
   std::optional<std::string> over_limit(const Trial& trial) const;
   std::optional<std::string> over_limit(std::size_t objective, double value) const;
   void start(Executor& executor, TrialId id);
+  void stop_overdue(Executor& executor) const;
   void finish(const JobResult& result);
   Ending judge(const Trial& trial, const JobResult& result) const;
   void tell(TrialId id, const Ending& ending);
-  void drop_surplus_files(TrialId id);
+  void serve_duplicates(TrialId id);
+  void count_failures(const Trial& trial);
+  std::vector<TrialId> rank(TrialId id);
+  void drop_files(TrialId id, const std::vector<TrialId>& surplus) const;
 
   const Pipeline& pipeline_;
   Journal* journal_;
   const StudyFolder* folder_;
+  std::string study_;
+  bool changes_accepted_;
   Observer observer_;
   SpaceRef space_;
   Optimizer& optimizer_;
@@ -91,10 +117,13 @@ class Search {
       known_;  // objectives known before evaluation, of queued and running trials
   std::unordered_map<std::string, TrialId> by_genotype_;
   std::unordered_map<std::uint64_t, TrialId> by_hash_;
-  std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a running trial
-  std::vector<TrialId> with_weights_;                          // best first
+  std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a queued or running trial
+  std::size_t waiting_count_ = 0;
+  std::vector<TrialId> with_weights_;  // best first
   std::size_t running_ = 0;
-  std::size_t refused_in_a_row_ = 0;
+  std::string last_failure_;  // its digits left out; of this run of the program
+  std::size_t failures_in_a_row_ = 0;
+  std::chrono::steady_clock::time_point committed_;
   bool waiting_for_results_ = false;  // the last ask returned nothing, and nothing was told since
   std::chrono::steady_clock::time_point began_;
   double elapsed_before_ = 0.0;

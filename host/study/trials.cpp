@@ -6,6 +6,17 @@
 #include <charconv>
 
 namespace weft::host {
+namespace {
+
+std::uint64_t hash_from(const std::string& text) {
+  std::uint64_t hash = 0;
+  const char* end = text.data() + text.size();
+  if (const auto [at, error] = std::from_chars(text.data(), end, hash, 16); error != std::errc() || at != end)
+    throw DamagedEvent(fmt::format("the hash \"{}\" is no hexadecimal number of 64 bits", text));
+  return hash;
+}
+
+}  // namespace
 
 TrialResult Trial::result() const {
   TrialResult result{.trial = id,
@@ -51,6 +62,7 @@ Json Ending::to_json() const {
   if (!reason.empty()) json["reason"] = reason;
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;
   if (refused) json["refused"] = true;
+  if (infeasible) json["infeasible"] = true;
   return json;
 }
 
@@ -64,7 +76,48 @@ Ending Ending::from_json(const Json& json) {
   ending.reason = json.value("reason", "");
   if (json.contains("duplicate_of")) ending.duplicate_of = json.at("duplicate_of").get<TrialId>();
   ending.refused = json.value("refused", false);
+  // Release 1.0 said it in words alone.
+  ending.infeasible = json.value("infeasible", !ending.refused && ending.reason.starts_with("infeasible: "));
   return ending;
+}
+
+void Trial::start(std::optional<std::uint64_t> candidate) {
+  state = TrialState::running;
+  if (candidate) hash = candidate;
+  waits_for.reset();
+  ++attempts;
+}
+
+void Trial::end(const Ending& ending) {
+  state = ending.state;
+  metrics = ending.metrics;
+  objectives = ending.objectives;
+  reward = ending.reward;
+  reason = ending.reason;
+  duplicate_of = ending.duplicate_of;
+  refused = ending.refused;
+  infeasible = ending.infeasible;
+  seconds = ending.seconds;
+  waits_for.reset();
+}
+
+void Trial::retry() {
+  end({.state = TrialState::waiting});
+  retried = true;
+}
+
+void Trial::apply(const Journal::Event& event) {
+  const Json& body = event.body;
+  if (event.kind == "proposal") {
+    id = event.trial;
+    proposal = Proposal::from_json(body);
+  } else if (event.kind == "start") {
+    start(body.contains("hash") ? std::optional(hash_from(body.at("hash"))) : std::nullopt);
+  } else if (event.kind == "tell") {
+    end(Ending::from_json(body));
+  } else if (event.kind == "retry") {
+    retry();
+  }
 }
 
 Trial& Trials::propose(Proposal proposal) {
@@ -76,28 +129,24 @@ Trial& Trials::propose(Proposal proposal) {
 }
 
 void Trials::start(TrialId id, std::optional<std::uint64_t> hash) {
-  Trial& trial = at(id);
-  trial.state = TrialState::running;
-  trial.hash = hash;
-  trial.waits_for.reset();
-  ++trial.attempts;
+  at(id).start(hash);
+  nothing_new_in_a_row_ = refused_in_a_row_ = 0;
 }
 
 void Trials::end(TrialId id, const Ending& ending) {
-  Trial& trial = at(id);
-  trial.state = ending.state;
-  trial.metrics = ending.metrics;
-  trial.objectives = ending.objectives;
-  trial.reward = ending.reward;
-  trial.reason = ending.reason;
-  trial.duplicate_of = ending.duplicate_of;
-  trial.refused = ending.refused;
-  trial.seconds = ending.seconds;
-  trial.waits_for.reset();
+  at(id).end(ending);
   ++ended_;
-  if (ending.refused) ++refused_;
+  if (ending.refused) ++refused_, ++refused_in_a_row_;
+  if (ending.refused || ending.duplicate_of) ++nothing_new_in_a_row_;
   if (ending.state == TrialState::fail) ++failed_;
   if (ending.state == TrialState::complete && (!best_ || ending.reward > at(*best_).reward)) best_ = id;
+}
+
+void Trials::retry(TrialId id) {
+  at(id).retry();
+  --ended_;
+  --failed_;
+  search_over_ = false;
 }
 
 Trial& Trials::at(TrialId id) {
@@ -108,29 +157,37 @@ Trial& Trials::at(TrialId id) {
 }
 
 void Trials::apply(const Journal::Event& event) {
-  elapsed_ = event.elapsed;
   const Json& body = event.body;
-  if (event.kind == "study") {
-    task_ = body.value("task", Json());
-  } else if (event.kind == "proposal") {
-    propose(Proposal::from_json(body));
-  } else if (event.kind == "start") {
-    std::optional<std::uint64_t> hash;
-    if (body.contains("hash")) {
-      const std::string text = body.at("hash");
-      hash.emplace();
-      if (std::from_chars(text.data(), text.data() + text.size(), *hash, 16).ptr != text.data() + text.size())
-        throw Error(fmt::format("the hash of trial {} is \"{}\", which is no hexadecimal number", event.trial, text));
+  const auto known = [&] {
+    if (event.trial < 0 || static_cast<std::size_t>(event.trial) >= trials_.size())
+      throw DamagedEvent(fmt::format("it is about trial {} of {}", event.trial, trials_.size()));
+    return event.trial;
+  };
+  try {
+    if (event.kind == "proposal") {
+      propose(Proposal::from_json(body));
+    } else if (event.kind == "start") {
+      at(known()).apply(event);
+      nothing_new_in_a_row_ = refused_in_a_row_ = 0;
+    } else if (event.kind == "tell") {
+      end(known(), Ending::from_json(body));
+    } else if (event.kind == "retry") {
+      if (at(known()).state != TrialState::fail)
+        throw DamagedEvent(fmt::format("trial {}, which it begins anew, had not failed", event.trial));
+      retry(event.trial);
+    } else if (event.kind == "end") {
+      search_over_ = true;
+      end_reason_ = body.value("why", "");
+    } else if (event.kind == "change") {
+      search_over_ = false;
+      nothing_new_in_a_row_ = refused_in_a_row_ = 0;
+    } else if (event.kind == "final") {
+      const Ending ending = Ending::from_json(body);
+      std::erase_if(finals_, [&](const FinalResult& earlier) { return earlier.trial == known(); });
+      finals_.push_back({known(), ending.state, ending.metrics, ending.reason, ending.seconds});
     }
-    start(event.trial, hash);
-  } else if (event.kind == "tell") {
-    end(event.trial, Ending::from_json(body));
-  } else if (event.kind == "end") {
-    search_over_ = true;
-  } else if (event.kind == "final") {
-    const Ending ending = Ending::from_json(body);
-    std::erase_if(finals_, [&](const FinalResult& earlier) { return earlier.trial == event.trial; });
-    finals_.push_back({event.trial, ending.state, ending.metrics, ending.reason, ending.seconds});
+  } catch (const InvalidInput& error) {  // a state, a genotype that cannot be
+    throw DamagedEvent(error.what());
   }
 }
 

@@ -14,6 +14,8 @@
 
 namespace weft::host {
 
+struct Ending;
+
 struct Trial {
   TrialId id = 0;
   Proposal proposal;
@@ -26,12 +28,24 @@ struct Trial {
   std::vector<double> objectives;
   double reward = 0.0;  // of a complete trial
   std::string reason;
-  bool refused = false;  // over a limit before it was evaluated: cost nothing, counts for nothing
+  bool refused = false;     // over a limit before it was evaluated: cost nothing, counts for nothing
+  bool infeasible = false;  // over a limit once it was evaluated
+  bool retried = false;     // failed before, which is what the optimizer was told
   double seconds = 0.0;
 
   bool ended() const {
     return state == TrialState::complete || state == TrialState::pruned || state == TrialState::fail;
   }
+  // Whether the same candidate, evaluated again, would end the same: neither failed nor cut short.
+  bool has_result() const { return state == TrialState::complete || infeasible; }
+
+  // One event's part in this trial.
+  void start(std::optional<std::uint64_t> hash);
+  void end(const Ending& ending);
+  void retry();
+  // Rebuilds from one event of the journal that is about a trial: "proposal" makes it. Throws DamagedEvent.
+  void apply(const Journal::Event& event);
+
   TrialResult result() const;
   Json to_json() const;
 };
@@ -45,6 +59,7 @@ struct Ending {
   std::string reason;
   std::optional<TrialId> duplicate_of;
   bool refused = false;
+  bool infeasible = false;
   double seconds = 0.0;
 
   Json to_json() const;
@@ -65,8 +80,10 @@ class Trials {
   Trial& propose(Proposal proposal);
   void start(TrialId id, std::optional<std::uint64_t> hash);
   void end(TrialId id, const Ending& ending);
+  // A failed trial waits to be evaluated again.
+  void retry(TrialId id);
 
-  // Rebuilds from one event of the journal.
+  // Rebuilds from one event of the journal. Throws DamagedEvent.
   void apply(const Journal::Event& event);
 
   const std::deque<Trial>& all() const { return trials_; }
@@ -76,23 +93,26 @@ class Trials {
   std::size_t ended() const { return ended_; }
   std::size_t failed() const { return failed_; }
   std::size_t refused() const { return refused_; }
+  // Trials since the last one that was begun: that were known or over a limit, and those over a limit alone.
+  std::size_t nothing_new_in_a_row() const { return nothing_new_in_a_row_; }
+  std::size_t refused_in_a_row() const { return refused_in_a_row_; }
   // The best complete trials, best first, duplicates left out; equal rewards in order of their numbers.
   std::vector<TrialId> best(std::size_t count) const;
   const Trial* best() const { return best_ ? &trials_[static_cast<std::size_t>(*best_)] : nullptr; }
 
   const std::vector<FinalResult>& finals() const { return finals_; }
   bool search_over() const { return search_over_; }
-  double elapsed() const { return elapsed_; }
-  const Json& task() const { return task_; }
+  // Why the search ended: "budget", "finished" or "exhausted"; empty if that was not kept.
+  const std::string& end_reason() const { return end_reason_; }
 
  private:
   std::deque<Trial> trials_;
   std::size_t ended_ = 0, failed_ = 0, refused_ = 0;
+  std::size_t nothing_new_in_a_row_ = 0, refused_in_a_row_ = 0;
   std::optional<TrialId> best_;
   std::vector<FinalResult> finals_;
   bool search_over_ = false;
-  double elapsed_ = 0.0;
-  Json task_;
+  std::string end_reason_;
 };
 
 }  // namespace weft::host

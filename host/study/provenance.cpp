@@ -1,0 +1,141 @@
+#include "host/study/provenance.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <array>
+#include <filesystem>
+#include <random>
+#include <set>
+#include <string_view>
+
+#include "host/plugins/library.hpp"
+#include "host/plugins/schema.hpp"
+
+namespace weft::host {
+namespace {
+
+// May change under a study that goes on: how long it searches, where, and what comes after.
+constexpr std::array<std::string_view, 6> harmless = {"/budget",       "/executor", "/final",
+                                                      "/keep_weights", "/name",     "/description"};
+
+bool is_harmless(std::string_view pointer) {
+  for (const std::string_view place : harmless) {
+    if (pointer.starts_with(place) && (pointer.size() == place.size() || pointer[place.size()] == '/')) return true;
+  }
+  return false;
+}
+
+std::string shown(const Json* value) {
+  if (value == nullptr) return "absent";
+  const std::string text = value->dump(-1, ' ', false, Json::error_handler_t::replace);
+  return text.size() <= 200 ? text : text.substr(0, 197) + "...";
+}
+
+// The places at which two documents differ: the deepest that both could have.
+void compare(const Json* was, const Json* is, const std::string& pointer, std::vector<Difference>& found) {
+  if (was != nullptr && is != nullptr) {
+    if (*was == *is) return;
+    if (was->is_object() && is->is_object()) {
+      std::set<std::string> names;
+      for (const Json* side : {was, is}) {
+        for (const auto& [name, value] : side->items()) names.insert(name);
+      }
+      for (const std::string& name : names) {
+        const auto member = [&](const Json& object) { return object.contains(name) ? &object.at(name) : nullptr; };
+        compare(member(*was), member(*is), pointer + "/" + name, found);
+      }
+      return;
+    }
+  }
+  found.push_back({fmt::format("{} was {}, is {}", pointer, shown(was), shown(is)), is_harmless(pointer)});
+}
+
+std::string library(const Json& plugin) {
+  return fmt::format("{} (SHA-256 {})", plugin.value("version", "?"), plugin.value("sha256", "?").substr(0, 16));
+}
+
+std::string random_name() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
+}
+
+}  // namespace
+
+Json libraries_of(const Pipeline& pipeline) {
+  Json plugins = Json::array();
+  for (const Manifest* manifest : pipeline.manifests()) {
+    plugins.push_back(
+        {{"plugin", manifest->title()}, {"version", manifest->version}, {"sha256", library_sha256(*manifest)}});
+  }
+  return plugins;
+}
+
+Provenance Provenance::begin(const Pipeline& pipeline, const Json& task) {
+  return {random_name(), pipeline.json(), libraries_of(pipeline), task, std::filesystem::current_path().string(),
+          pipeline.told};
+}
+
+Provenance Provenance::read(const Journal& journal) {
+  Provenance read;
+  for (const char* kind : {"study", "change"}) {
+    for (const Json& body : journal.bodies(kind)) {
+      read.study = body.value("study", read.study);
+      read.pipeline = body.value("pipeline", read.pipeline);
+      read.plugins = body.value("plugins", read.plugins);
+      read.task = body.value("task", read.task);
+      read.directory = body.value("directory", read.directory);
+      if (read.told.is_null()) read.told = body.value("told", Json());
+    }
+  }
+  return read;
+}
+
+Json Provenance::to_json() const {
+  Json json = {
+      {"weft", WEFT_VERSION}, {"pipeline", pipeline}, {"plugins", plugins}, {"directory", directory}, {"told", told}};
+  if (!study.empty()) json["study"] = study;
+  if (!task.is_null()) json["task"] = task;
+  return json;
+}
+
+bool Provenance::enter_directory() const {
+  if (directory.empty()) return false;
+  std::error_code error;
+  std::filesystem::current_path(directory, error);
+  if (error) {
+    spdlog::warn("{}: {}; the study was begun there, and its relative paths are now seen from {}", directory,
+                 error.message(), std::filesystem::current_path().string());
+  }
+  return !error;
+}
+
+Json stored_pipeline(const StudyFolder& folder, const Provenance& provenance) {
+  try {
+    return read_json(folder.pipeline());
+  } catch (const InvalidInput& unreadable) {
+    if (provenance.pipeline.is_null()) throw;
+    spdlog::warn("{}; the journal has it, too, and is believed", unreadable.what());
+    return provenance.pipeline;
+  }
+}
+
+std::vector<Difference> differences(const Provenance& was, const Provenance& is) {
+  std::vector<Difference> found;
+  if (!was.pipeline.is_null()) compare(&was.pipeline, &is.pipeline, "", found);
+  if (!was.task.is_null()) {
+    Json now = is.task;
+    if (!was.task.contains("fingerprint")) now.erase("fingerprint");  // release 1.0 took none
+    compare(&was.task, &now, "the data set's ", found);
+  }
+  for (const Json& now : is.plugins) {
+    for (const Json& then : was.plugins) {
+      if (then.at("plugin") != now.at("plugin") || then == now) continue;
+      found.push_back(
+          {fmt::format("{} was {}, is {}", now.at("plugin").get<std::string>(), library(then), library(now)), false});
+    }
+  }
+  return found;
+}
+
+}  // namespace weft::host

@@ -1,0 +1,47 @@
+// What a study is made of: its pipeline, the plugins' libraries, the data. Kept in its journal and compared when it is
+// resumed, so that results of different things are never mixed unnoticed.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "host/pipelines/pipeline.hpp"
+#include "host/study/folder.hpp"
+#include "host/study/journal.hpp"
+#include "weft/json.hpp"
+
+namespace weft::host {
+
+struct Provenance {
+  std::string study;      // random, one per study; empty where release 1.0 began it, which kept none of this but `task`
+  Json pipeline;          // as pipeline.json has it
+  Json plugins;           // [{"plugin": "space chain", "version", "sha256"}, ..]
+  Json task;              // what the data set said of itself
+  std::string directory;  // from which relative paths of the pipeline are seen
+  Json told;              // Pipeline::told as the study began
+
+  // Of a study that begins now, here. Inspects the library of every plugin; throws Refusal.
+  static Provenance begin(const Pipeline& pipeline, const Json& task);
+  // As begun, and as changed since.
+  static Provenance read(const Journal& journal);
+
+  // The body of the events "study" and "change".
+  Json to_json() const;
+  // Makes the study's directory this process's. False, and says so, where it is no more; or where none was kept.
+  bool enter_directory() const;
+};
+
+// pipeline.json as it is; as the journal has it where the file is gone or damaged.
+Json stored_pipeline(const StudyFolder& folder, const Provenance& provenance);
+
+// What two pipelines, lists of plugins or tasks say differently.
+struct Difference {
+  std::string words;  // "/space/args/filters was 8, is 16"
+  bool harmless;      // leaves what was found so far comparable with what will be
+};
+std::vector<Difference> differences(const Provenance& was, const Provenance& is);
+
+// The libraries of all plugins of a pipeline, as in Provenance::plugins. Throws Refusal.
+Json libraries_of(const Pipeline& pipeline);
+
+}  // namespace weft::host
