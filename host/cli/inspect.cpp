@@ -27,11 +27,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Trials read_trials(const Journal& journal) {
+// All that a journal says.
+struct Recorded {
+  explicit Recorded(const StudyFolder& folder) {
+    Journal(folder.journal(), Journal::Mode::read).for_each([&](const Journal::Event& event) {
+      trials.apply(event);
+      provenance.apply(event);
+    });
+  }
+
   Trials trials;
-  journal.for_each([&](const Journal::Event& event) { trials.apply(event); });
-  return trials;
-}
+  Provenance provenance;
+};
 
 // One trial after the other, with no more than one in memory.
 void for_each_trial(const StudyFolder& folder, const std::function<void(const Trial&)>& visit) {
@@ -107,9 +114,7 @@ int trials_command(const fs::path& study, bool json) {
 
 int best_command(const fs::path& study, std::size_t count, bool json, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(fs::absolute(study), false);
-  const Journal journal(folder.journal(), Journal::Mode::read);
-  const Provenance provenance = Provenance::read(journal);
-  const Trials trials = read_trials(journal);
+  const auto [trials, provenance] = Recorded(folder);
   const std::vector<TrialId> best = trials.best(count);
   if (best.empty()) throw Error(fmt::format("{}: no trial is complete yet", study.string()));
   std::unique_ptr<StudySpace> space;
@@ -147,8 +152,7 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
 
 int export_command(const ExportOptions& options, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), false);
-  const Journal journal(folder.journal(), Journal::Mode::read);
-  const Trials trials = read_trials(journal);
+  const auto [trials, provenance] = Recorded(folder);
   const Trial* best = trials.best();
   if (!options.trial && best == nullptr)
     throw Error(fmt::format("{}: no trial is complete yet; name one with --trial", options.study.string()));
@@ -170,7 +174,7 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
     return done;
   }
   const std::optional<fs::path> target = options.output ? std::optional(fs::absolute(*options.output)) : std::nullopt;
-  StudySpace space(Provenance::read(journal), folder, plugin_path);
+  StudySpace space(provenance, folder, plugin_path);
   const Architecture architecture = candidate_of(id, space.assembly(), trials).architecture;
   const DrawingOptions drawing{.whole = options.whole};
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"

@@ -79,16 +79,20 @@ Provenance Provenance::begin(const Pipeline& pipeline, const Json& task) {
 Provenance Provenance::read(const Journal& journal) {
   Provenance read;
   for (const char* kind : {"study", "change"}) {
-    for (const Json& body : journal.bodies(kind)) {
-      read.study = body.value("study", read.study);
-      read.pipeline = body.value("pipeline", read.pipeline);
-      read.plugins = body.value("plugins", read.plugins);
-      read.task = body.value("task", read.task);
-      read.directory = body.value("directory", read.directory);
-      if (read.told.is_null()) read.told = body.value("told", Json());
-    }
+    for (Json& body : journal.bodies(kind)) read.apply({0, kind, -1, std::move(body)});
   }
   return read;
+}
+
+void Provenance::apply(const Journal::Event& event) {
+  if (event.kind != "study" && event.kind != "change") return;
+  const Json& body = event.body;
+  study = body.value("study", study);
+  pipeline = body.value("pipeline", pipeline);
+  plugins = body.value("plugins", plugins);
+  task = body.value("task", task);
+  directory = body.value("directory", directory);
+  if (told.is_null()) told = body.value("told", Json());
 }
 
 Json Provenance::to_json() const {

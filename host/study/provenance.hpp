@@ -22,8 +22,9 @@ struct Provenance {
 
   // Of a study that begins now, here. Inspects the library of every plugin; throws Refusal.
   static Provenance begin(const Pipeline& pipeline, const Json& task);
-  // As begun, and as changed since.
+  // As begun, and as changed since: read() from the journal, apply() from its events one by one.
   static Provenance read(const Journal& journal);
+  void apply(const Journal::Event& event);
 
   // The body of the events "study" and "change".
   Json to_json() const;

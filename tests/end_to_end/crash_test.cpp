@@ -183,7 +183,7 @@ TEST_CASE("resume refuses when a plugin proposes differently") {
   Json stored = Json::parse(read_file(folder / "study/pipeline.json"));
   stored["seed"] = 6;
   write_file(folder / "study/pipeline.json", stored.dump());
-  const Ran resumed = run({"resume", "study"}, folder.path());
+  const Ran resumed = run({"resume", "study", "--accept-changes"}, folder.path());
   REQUIRE(resumed.code == 1);
   REQUIRE(resumed.err.find("optimizer regularized_evolution proposes differently") != std::string::npos);
   REQUIRE(resumed.err.find("Trial 0") != std::string::npos);

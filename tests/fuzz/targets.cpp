@@ -83,7 +83,6 @@ void journal(std::string_view bytes) {
     } else {
       Journal::create(file, Json::object());
       Journal journal(file, Journal::Mode::append);
-      journal.begin();
       std::istringstream lines{std::string(bytes)};
       for (std::string line; std::getline(lines, line);) {
         std::istringstream words(line);

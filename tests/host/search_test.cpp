@@ -5,6 +5,10 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <thread>
 
 #include "host/execution/inline_executor.hpp"
 #include "host/plugins/catalogue.hpp"
@@ -18,6 +22,7 @@ using weft::TrialState;
 using weft::testing::table_pipeline;
 using weft::testing::TemporaryFolder;
 using weft::testing::write_table;
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -165,4 +170,306 @@ TEST_CASE("interrupted, the search stops and says so") {
   const std::atomic<bool> at_once = true;
   CHECK(bench.search.run(bench.executor, at_once) == Search::Outcome::interrupted);
   CHECK(bench.search.trials().size() == 0);
+}
+
+// ---- what an optimizer may do to the loop -----------------------------------------------------------------------
+
+namespace {
+
+// Proposes what it is given, one after the other, and the last for ever; keeps what it is told.
+class Scripted final : public weft::Optimizer {
+ public:
+  explicit Scripted(std::vector<weft::Proposal> proposals, bool ends = false)
+      : proposals_(std::move(proposals)), ends_(ends) {}
+
+  std::vector<weft::Proposal> ask(std::size_t capacity) override {
+    std::vector<weft::Proposal> asked;
+    while (asked.size() < capacity && !finished())
+      asked.push_back(proposals_[std::min(next_++, proposals_.size() - 1)]);
+    return asked;
+  }
+  void tell(const weft::TrialResult& result) override { told.push_back(result); }
+  bool finished() const override { return ends_ && next_ >= proposals_.size(); }
+
+  std::vector<weft::TrialResult> told;
+
+ private:
+  std::vector<weft::Proposal> proposals_;
+  bool ends_;
+  std::size_t next_ = 0;
+};
+
+// Lets the test decide how and when each job ends.
+class Held final : public Executor {
+ public:
+  explicit Held(std::size_t slots) : slots_(slots) {}
+  std::size_t free_slots() const override { return slots_ - running_.size(); }
+  void start(const Job& job) override {
+    started.push_back(job.trial);
+    running_.push_back(job.trial);
+  }
+  std::optional<JobResult> wait(std::chrono::milliseconds) override {
+    ++waits;
+    return running_.empty() ? std::nullopt : answer(*this, running_.front());
+  }
+  std::vector<SlotStatus> status() const override {
+    std::vector<SlotStatus> slots;
+    for (const TrialId trial : running_) slots.push_back({.name = "cpu:1", .trial = trial});
+    return slots;
+  }
+  void cancel(TrialId trial, const std::string& reason) override { cancelled[trial] = reason; }
+  JobResult end(TrialId trial, TrialState state, const std::string& reason = "") {
+    std::erase(running_, trial);
+    JobResult result{.trial = trial, .state = state, .reason = reason};
+    if (state == TrialState::complete) result.metrics = {{"validation_accuracy", 50.0}};
+    return result;
+  }
+
+  std::function<std::optional<JobResult>(Held&, TrialId oldest)> answer = [](Held& held, TrialId trial) {
+    return held.end(trial, TrialState::complete);
+  };
+  std::vector<TrialId> started;
+  std::map<TrialId, std::string> cancelled;
+  int waits = 0;
+
+ private:
+  std::size_t slots_;
+  std::vector<TrialId> running_;
+};
+
+weft::Proposal cell(std::int32_t first, weft::Fidelity fidelity = {}) {
+  return {.genotype = weft::Genotype({first, 3, 3, 3, 3, 3}), .fidelity = fidelity};
+}
+
+// A search of NAS-Bench-201's space by a script, evaluated as the test says.
+struct Script {
+  Script(const Json& description, std::vector<weft::Proposal> proposals, std::size_t slots, Journal* journal = nullptr,
+         bool ends = false)
+      : catalogue(Catalogue::discover({})),
+        pipeline(Pipeline::resolve(description, "test.json", catalogue)),
+        assembly(pipeline, {}, Phase::search),
+        optimizer(std::move(proposals), ends),
+        executor(slots),
+        search({pipeline, assembly, optimizer, journal}) {}
+
+  Catalogue catalogue;
+  Pipeline pipeline;
+  Assembly assembly;
+  Scripted optimizer;
+  Held executor;
+  Search search;
+};
+
+Json without_trials(const fs::path& table, const Json& budget) {
+  Json description = table_pipeline(table, 1);
+  description["budget"] = budget;
+  return description;
+}
+
+}  // namespace
+
+TEST_CASE("duplicates that wait for a running twin take its room, and the workers are served meanwhile") {
+  const TemporaryFolder folder;
+  Script script(table_pipeline(write_table(folder / "table.csv"), 50), {cell(1)}, 4);
+  script.executor.answer = [](Held& held, TrialId trial) -> std::optional<JobResult> {
+    if (held.waits < 20) return {};
+    return held.end(trial, TrialState::complete);
+  };
+  std::size_t most_open = 0;
+  const auto answer = script.executor.answer;
+  script.executor.answer = [&](Held& held, TrialId trial) {
+    most_open = std::max(most_open, script.search.trials().size() - script.search.trials().ended());
+    return answer(held, trial);
+  };
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(most_open == 4);
+  CHECK(script.executor.started.size() == 1);
+  CHECK(script.search.trials().ended() == 50);
+}
+
+TEST_CASE("a search of which nothing new comes ends with that word") {
+  const TemporaryFolder folder;
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 3600}}), {cell(0), cell(1), cell(2)}, 1);
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.search.trials().end_reason() == "exhausted");
+  CHECK(script.executor.started.size() == 3);
+  CHECK(script.search.trials().size() <= 3 + 1000 + 10 * 3 + 1);
+}
+
+TEST_CASE("a search that is resumed is exhausted by the same trial") {
+  const TemporaryFolder folder;
+  const Json description = without_trials(write_table(folder / "table.csv"), {{"seconds", 3600}});
+  Script whole(description, {cell(0), cell(1)}, 1);
+  whole.search.run(whole.executor, never);
+
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  std::atomic<bool> stop = false;
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script first(description, {cell(0), cell(1)}, 1, &journal);
+    first.executor.answer = [&](Held& held, TrialId trial) { return held.end(trial, TrialState::complete); };
+    const auto told = [&] { return first.search.trials().ended() >= 500; };
+    Search search({first.pipeline, first.assembly, first.optimizer, &journal},
+                  {[&](const Trial&) { stop = first.optimizer.told.size() >= 500 || told(); }, {}});
+    REQUIRE(search.run(first.executor, stop) == Search::Outcome::interrupted);
+  }
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  Script second(description, {cell(0), cell(1)}, 1, &journal);
+  second.search.replay();
+  REQUIRE(second.search.trials().ended() >= 500);
+  REQUIRE(second.search.run(second.executor, never) == Search::Outcome::finished);
+  CHECK(second.search.trials().size() == whole.search.trials().size());
+}
+
+TEST_CASE("a failure is no result: a duplicate is evaluated, and so is the first that waited") {
+  const TemporaryFolder folder;
+  Script script(table_pipeline(write_table(folder / "table.csv"), 4), {cell(1)}, 2);
+  script.executor.answer = [](Held& held, TrialId trial) -> std::optional<JobResult> {
+    if (trial == 0) return held.end(trial, TrialState::fail, "the device was busy");
+    return held.end(trial, trial == 1 ? TrialState::pruned : TrialState::complete);
+  };
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.executor.started == std::vector<TrialId>{0, 1, 2});
+  const Trials& trials = script.search.trials();
+  CHECK(trials.all()[1].state == TrialState::pruned);
+  CHECK(trials.all()[2].state == TrialState::complete);
+  CHECK(trials.all()[3].duplicate_of == 2);
+}
+
+TEST_CASE("the same failure again and again ends the study, different ones do not") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 100);
+  description["budget"]["failures"] = 5;
+  std::vector<weft::Proposal> all;
+  for (std::int32_t i = 0; i < 100; ++i)
+    all.push_back({.genotype = weft::Genotype({i % 5, i / 5 % 5, i / 25, 0, 0, 0})});
+  Script same(description, all, 1);
+  same.executor.answer = [](Held& held, TrialId trial) {
+    return held.end(trial, TrialState::fail, fmt::format("process {} found no disk", 100 + trial));
+  };
+  CHECK_THROWS_WITH(same.search.run(same.executor, never), ContainsSubstring("5 trials in a row") &&
+                                                               ContainsSubstring("process 104 found no disk") &&
+                                                               ContainsSubstring("--retry-failed"));
+  CHECK(same.executor.started.size() == 5);
+
+  Script different(description, all, 1);
+  different.executor.answer = [](Held& held, TrialId trial) {
+    return trial % 5 == 4 ? held.end(trial, TrialState::complete) : held.end(trial, TrialState::fail, "no disk");
+  };
+  CHECK(different.search.run(different.executor, never) == Search::Outcome::finished);
+  CHECK(different.search.trials().failed() == 80);
+}
+
+TEST_CASE("failed trials are evaluated again when that is asked for, and their optimizer is not told twice") {
+  const TemporaryFolder folder;
+  const Json description = table_pipeline(write_table(folder / "table.csv"), 4);
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  const std::vector<weft::Proposal> proposals = {cell(0), cell(1), cell(2), cell(3)};
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script script(description, proposals, 1, &journal);
+    script.executor.answer = [](Held& held, TrialId trial) {
+      return held.end(trial, trial % 2 == 1 ? TrialState::fail : TrialState::complete, "the disk was full");
+    };
+    REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  }
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script script(description, proposals, 1, &journal);
+    script.search.replay();
+    script.search.retry_failed();
+    CHECK_FALSE(script.search.trials().search_over());
+    REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+    CHECK(script.executor.started == std::vector<TrialId>{1, 3});
+    CHECK(script.search.trials().failed() == 0);
+    CHECK(script.optimizer.told.size() == 4);
+  }
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  Script script(description, proposals, 1, &journal);
+  script.search.replay();
+  CHECK(script.optimizer.told.size() == 4);
+  CHECK(script.search.trials().ended() == 4);
+  for (const Trial& trial : script.search.trials().all()) CHECK(trial.state == TrialState::complete);
+}
+
+TEST_CASE("a state in which nothing goes on fails its trial") {
+  const TemporaryFolder folder;
+  Script script(table_pipeline(write_table(folder / "table.csv"), 1), {cell(1)}, 1);
+  script.executor.answer = [](Held& held, TrialId trial) { return held.end(trial, TrialState::paused); };
+  script.search.run(script.executor, never);
+  CHECK(script.search.trials().all()[0].state == TrialState::fail);
+  CHECK_THAT(script.search.trials().all()[0].reason, ContainsSubstring("PAUSED"));
+}
+
+TEST_CASE("a silent trial is stopped when the time and the grace are over") {
+  const TemporaryFolder folder;
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.001}, {"grace", 0}}), {cell(1)}, 1);
+  script.executor.answer = [](Held& held, TrialId trial) -> std::optional<JobResult> {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (held.cancelled.empty()) return {};
+    return held.end(trial, TrialState::pruned, held.cancelled[trial]);
+  };
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.search.trials().all()[0].state == TrialState::pruned);
+  CHECK_THAT(script.search.trials().all()[0].reason,
+             ContainsSubstring("stalled") && ContainsSubstring("/budget/grace"));
+}
+
+TEST_CASE("what ends after the stop signal is not judged") {
+  const TemporaryFolder folder;
+  std::atomic<bool> stop = false;
+  Script script(table_pipeline(write_table(folder / "table.csv"), 5), {cell(0), cell(1)}, 1);
+  script.executor.answer = [&](Held& held, TrialId trial) {
+    stop = true;
+    return held.end(trial, TrialState::fail, "signal 15");
+  };
+  CHECK(script.search.run(script.executor, stop) == Search::Outcome::interrupted);
+  CHECK(script.search.trials().ended() == 0);
+}
+
+TEST_CASE("what was evaluated at another fidelity is no twin, in a run and after its replay") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 3);
+  description["objectives"].push_back({{"name", "parameters"}});  // so that graphs are made, and hashed
+  // The same graph by another way: two convolutions, one after the other.
+  const weft::Genotype one({3, 0, 0, 0, 3, 0}), other({0, 3, 0, 0, 0, 3});
+  const std::vector<weft::Proposal> proposals = {
+      {.genotype = one, .fidelity = {.epochs = 1}}, {.genotype = other}, {.genotype = one}};
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  std::atomic<bool> stop = false;
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script script(description, proposals, 1, &journal);
+    Search search({script.pipeline, script.assembly, script.optimizer, &journal},
+                  {[&](const Trial&) { stop = true; }, {}});
+    search.run(script.executor, stop);
+    REQUIRE(search.trials().ended() == 1);
+  }
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  Script script(description, proposals, 1, &journal);
+  script.search.replay();
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.executor.started == std::vector<TrialId>{1});
+  CHECK(script.search.trials().all()[2].duplicate_of == 1);
+}
+
+TEST_CASE("a table's trial costs less than a page of the journal's log") {
+  const TemporaryFolder folder;
+  const Json description = table_pipeline(write_table(folder / "table.csv"), 2000);
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  const auto written = [] {
+    std::ifstream stream("/proc/self/io");
+    for (std::string name, value; stream >> name >> value;) {
+      if (name == "wchar:") return std::stoll(value);
+    }
+    return -1LL;
+  };
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  Bench bench(description, &journal);
+  InlineExecutor executor(bench.assembly, 1,
+                          [&](TrialId trial, const Json& report) { return bench.search.report(trial, report); });
+  const long long before = written();
+  bench.search.run(executor, never);
+  REQUIRE(before >= 0);
+  CHECK((written() - before) / 2000 < 4096);
 }

@@ -1,0 +1,277 @@
+// What a study remembers of itself, and what becomes of it when things change under it.
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "tests/catch.hpp"
+#include "tests/end_to_end/program.hpp"
+
+using namespace weft::testing;
+using weft::Json;
+
+namespace {
+
+// A folder with a table, a pipeline over it that names the table relatively, and a study run there.
+struct TableStudy {
+  explicit TableStudy(int trials, const Json& patch = Json::object(), const std::vector<std::string>& before = {}) {
+    write_table(folder / "table.csv");
+    Json description = table_pipeline("table.csv", trials);
+    description.merge_patch(patch);
+    write_file(folder / "pipeline.json", description.dump());
+    std::vector<std::string> arguments = before;
+    for (const char* word : {"run", "pipeline.json", "--study", "study", "--quiet"}) arguments.emplace_back(word);
+    begun = run(arguments, folder.path());
+  }
+
+  Ran resume(const std::vector<std::string>& options = {}, const std::vector<std::string>& before = {}) const {
+    std::vector<std::string> arguments = before;
+    for (const char* word : {"resume", "study"}) arguments.emplace_back(word);
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    return run(arguments, folder.path());
+  }
+  fs::path study() const { return folder / "study"; }
+
+  const TemporaryFolder folder;
+  Ran begun;
+};
+
+void check_says(const std::string& text, const std::vector<std::string>& parts) {
+  INFO(text);
+  for (const std::string& part : parts) {
+    INFO(part);
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
+
+void edit(const fs::path& file, const Json& patch) {
+  Json json = Json::parse(read_file(file));
+  json.merge_patch(patch);
+  write_file(file, json.dump());
+}
+
+// A command for the evaluator of the same name that answers what `body`, a shell script, says after the request.
+Json command_pipeline(const fs::path& folder, const std::string& body, int trials) {
+  const fs::path script = write_file(folder / "trainer.sh", "#!/bin/sh\nread request\n" + body);
+  fs::permissions(script, fs::perms::owner_all);
+  Json description = table_pipeline("", trials);
+  description["evaluator"] = {{"name", "command"}, {"args", {{"command", {"./trainer.sh"}}}}};
+  description["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
+  return description;
+}
+
+const std::string answers = "echo '{\"event\": \"result\", \"metrics\": {\"validation_accuracy\": 50}}'\n";
+
+}  // namespace
+
+TEST_CASE("a finished study is extended, and equals one that was longer from the start") {
+  const TableStudy extended(25);
+  const TableStudy longer(40);
+  check_says(extended.resume().err, {"over before", "--set /budget/trials"});
+  const Ran ran = extended.resume({"--set", "/budget/trials=40"});
+  REQUIRE(ran.code == 0);
+  check_says(ran.err, {"/budget/trials was 25, is 40"});
+  CHECK(trials_of("study", extended.folder.path()) == trials_of("study", longer.folder.path()));
+  CHECK(Json::parse(read_file(extended.study() / "pipeline.json")).at("budget").at("trials") == 40);
+  CHECK(extended.resume({"--quiet"}).code == 0);
+}
+
+TEST_CASE("a study goes on from another directory with the data it was begun with") {
+  const TableStudy study(20);
+  const TemporaryFolder elsewhere;
+  const Ran resumed =
+      run({"resume", study.study().string(), "--set", "/budget/trials=30", "--quiet"}, elsewhere.path());
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+  const Ran best = run({"best", study.study().string()}, elsewhere.path());
+  CHECK(best.code == 0);
+  check_says(best.out, {"accuracy", "~0|+|"});
+}
+
+TEST_CASE("a pipeline that was edited under a study is refused with both sides, or recorded") {
+  const TableStudy study(20);
+  edit(study.study() / "pipeline.json", {{"optimizer", {{"args", {{"sample_size", 5}}}}}, {"keep_weights", 1}});
+  const Ran refused = study.resume();
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"/optimizer/args/sample_size was 3, is 5", "--accept-changes"});
+  CHECK(refused.err.find("keep_weights") == std::string::npos);
+  edit(study.study() / "pipeline.json", {{"optimizer", {{"args", {{"sample_size", 3}}}}}});
+  const Ran harmless = study.resume();
+  CHECK(harmless.code == 0);
+  check_says(harmless.err, {"changed: /keep_weights was 3, is 1"});
+  // Evaluates otherwise from here on: whoever accepts that has it recorded once.
+  edit(study.study() / "pipeline.json", {{"duplicates", "evaluate"}, {"budget", {{"trials", 24}}}});
+  CHECK(study.resume().code == 2);
+  CHECK(study.resume({"--accept-changes"}).code == 0);
+  CHECK(study.resume().code == 0);
+}
+
+TEST_CASE("a plugin that was replaced is refused with both hashes") {
+  const TemporaryFolder plugins;
+  fs::copy(fs::path(WEFT_TEST_PLUGINS) / "optimizer/regularized_evolution", plugins / "regularized_evolution",
+           fs::copy_options::recursive);
+  const std::vector<std::string> path = {"--plugin-path", plugins.path().string()};
+  const TableStudy study(20, Json::object(), path);
+  REQUIRE(study.begun.code == 0);
+  Json manifest = Json::parse(read_file(plugins / "regularized_evolution/manifest.json"));
+  manifest.erase("sha256");
+  manifest["version"] = "9.9.9";
+  write_file(plugins / "regularized_evolution/manifest.json", manifest.dump());
+  const fs::path library = plugins / "regularized_evolution/regularized_evolution.so";
+  write_file(plugins / "new.so", read_file(library) + "another build");
+  fs::permissions(plugins / "new.so", fs::perms::owner_all);
+  fs::rename(plugins / "new.so", library);
+  const Ran refused = study.resume({"--set", "/budget/trials=30"}, path);
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"optimizer regularized_evolution was", "is 9.9.9 (SHA-256", "--accept-changes"});
+  CHECK(study.resume({"--set", "/budget/trials=30", "--accept-changes"}, path).code == 0);
+  CHECK(study.resume({}, path).code == 0);
+}
+
+TEST_CASE("a worker does not load a plugin that was replaced while the study runs") {
+  const TemporaryFolder plugins, folder;
+  fs::copy(fs::path(WEFT_TEST_PLUGINS) / "evaluator/command", plugins / "command", fs::copy_options::recursive);
+  Json manifest = Json::parse(read_file(plugins / "command/manifest.json"));
+  manifest.erase("sha256");
+  write_file(plugins / "command/manifest.json", manifest.dump());
+  const fs::path library = plugins / "command/command.so";
+  // The trainer replaces the evaluator that started it and kills its worker, as an update in the night would.
+  const std::string body = fmt::format(
+      "cp '{0}' '{0}.new'; echo new >>'{0}.new'; mv '{0}.new' '{0}'\n"
+      "at=$PPID; while grep -qz '^worker$' /proc/$at/cmdline; do worker=$at; at=$(awk '/^PPid/ {{print $2}}' "
+      "/proc/$at/status); done\n"
+      "kill -9 $worker; sleep 60\n",
+      library.string());
+  write_file(folder / "pipeline.json", command_pipeline(folder.path(), body, 5).dump());
+  const Ran ran =
+      run({"--plugin-path", plugins.path().string(), "run", "pipeline.json", "--study", "study"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"evaluator command was replaced while the study runs", "SHA-256"});
+}
+
+TEST_CASE("a result belongs to its study and its candidate, not to its number") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json", command_pipeline(folder.path(), "echo x >> evaluated\n" + answers, 6).dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  REQUIRE(fs::exists(folder / "study/trials/000002/result.json"));
+  const Json before = trials_of("study", folder.path());
+  const auto lose_all_after_the_second_trial = [&] {
+    SQLite::Database database((folder / "study/study.db").string(), SQLite::OPEN_READWRITE);
+    database.exec(
+        "DELETE FROM events WHERE sequence > (SELECT max(sequence) FROM events WHERE kind = 'tell' AND trial = 1)");
+  };
+  const std::string all = read_file(folder / "evaluated");
+  // Everything is still there: nothing is evaluated again.
+  lose_all_after_the_second_trial();
+  const Ran again = run({"resume", "study", "--quiet"}, folder.path());
+  INFO(again.err);
+  REQUIRE(again.code == 0);
+  CHECK(read_file(folder / "evaluated") == all);
+  CHECK(trials_of("study", folder.path()) == before);
+  // One of another candidate, one of another study, one empty, one damaged: as if they were not there.
+  lose_all_after_the_second_trial();
+  const auto result = [&](int trial) { return folder.path() / fmt::format("study/trials/{:06}/result.json", trial); };
+  edit(result(2), {{"job", {{"proposal", {{"genotype", {0, 0, 0, 0, 0, 0}}}}}}});
+  edit(result(3), {{"job", {{"study", "another"}}}});
+  write_file(result(4), "");
+  write_file(result(5), "{\"state\": ");
+  const Ran resumed = run({"resume", "study", "--quiet"}, folder.path());
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+  CHECK(read_file(folder / "evaluated").size() == all.size() + 4 * 2);
+  CHECK(trials_of("study", folder.path()) == before);
+}
+
+TEST_CASE("an empty pipeline.json does not block a resume") {
+  const TableStudy study(10);
+  write_file(study.study() / "pipeline.json", "");
+  const Ran resumed = study.resume({"--set", "/budget/trials=12"});
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+  check_says(resumed.err, {"the journal has it"});
+  CHECK(Json::parse(read_file(study.study() / "pipeline.json")).at("budget").at("trials") == 12);
+}
+
+TEST_CASE("a damaged event is named by file and number") {
+  const TableStudy study(5);
+  {
+    SQLite::Database database((study.study() / "study.db").string(), SQLite::OPEN_READWRITE);
+    database.exec("UPDATE events SET body = '{\"state\": \"COMP' WHERE sequence = 5");
+  }
+  for (const char* command : {"resume", "trials", "best"}) {
+    const Ran ran = run({command, "study"}, study.folder.path());
+    CHECK(ran.code == 1);
+    check_says(ran.err, {"study.db: event 5 is damaged"});
+  }
+}
+
+TEST_CASE("an error in bytes that are no text is kept and does not block a resume") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json",
+             command_pipeline(folder.path(), "printf 'no \\377\\376 text\\n' >&2; exit 3\n", 3).dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
+  CHECK(ran.code == 1);
+  const Json trials = trials_of("study", folder.path());
+  REQUIRE(trials.size() == 3);
+  for (const Json& trial : trials) CHECK(trial.at("reason").get<std::string>().find("text") != std::string::npos);
+  const Ran resumed = run({"resume", "study"}, folder.path());
+  CHECK(resumed.code == 1);
+  check_says(resumed.err, {"no trial completed: 3 failed"});
+}
+
+TEST_CASE("a study is read from a disk that cannot be written, finished or killed") {
+  const TableStudy study(10);
+  REQUIRE(study.begun.code == 0);
+  const TemporaryFolder place;
+  const fs::path mounted = place / "disk";
+  fs::create_directory(mounted);
+  if (geteuid() != 0 || mount("tmpfs", mounted.c_str(), "tmpfs", 0, "size=16m") != 0) {
+    WARN("SKIPPED: needs the right to mount a file system");
+    return;
+  }
+  fs::copy(study.study(), mounted / "finished", fs::copy_options::recursive);
+  fs::copy(study.study(), mounted / "killed", fs::copy_options::recursive);
+  {
+    // As a killed host leaves it: the last events in the log beside the journal.
+    SQLite::Database database((mounted / "killed/study.db").string(), SQLite::OPEN_READWRITE);
+    database.exec(
+        "PRAGMA journal_mode = WAL; INSERT INTO events (elapsed, kind, trial, body) VALUES (1, 'proposal', 10, "
+        "'{\"genotype\": [0, 0, 0, 0, 0, 0]}')");
+    fs::copy(mounted / "killed/study.db", mounted / "db");
+    fs::copy(mounted / "killed/study.db-wal", mounted / "wal");
+  }
+  fs::rename(mounted / "db", mounted / "killed/study.db");
+  fs::rename(mounted / "wal", mounted / "killed/study.db-wal");
+  fs::remove(mounted / "killed/study.db-shm");
+  const bool frozen = mount(nullptr, mounted.c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0;
+  const Json finished = trials_of(mounted / "finished", place.path());
+  const Json killed = trials_of(mounted / "killed", place.path());
+  const Ran best = run({"best", (mounted / "finished").string()}, place.path());
+  umount(mounted.c_str());
+  REQUIRE(frozen);
+  CHECK(finished.size() == 10);
+  CHECK(killed.size() == 11);
+  CHECK(best.code == 0);
+}
+
+TEST_CASE("a study is read without the plugins it ran with") {
+  const TableStudy study(5);
+  edit(study.study() / "pipeline.json", {{"space", {{"name", "not_here"}}}, {"optimizer", {{"name", "not_here"}}}});
+  CHECK(run({"trials", "study"}, study.folder.path()).code == 0);
+  const Ran best = run({"best", "study"}, study.folder.path());
+  CHECK(best.code == 0);
+  check_says(best.out, {"accuracy", "["});
+  check_says(best.err, {"genotypes instead of notations", "not_here"});
+}
+
+TEST_CASE("when the time cuts all trials, what was reached is shown") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(4, {"cpu:1"});
+  description["evaluator"]["args"]["epochs"] = 100000;
+  description["budget"] = {{"seconds", 0.5}};
+  write_file(folder / "pipeline.json", description.dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"no trial completed", "1 cut short", "the best that was reached before the end: accuracy"});
+}
