@@ -266,19 +266,20 @@ TEST_CASE("an interrupted and resumed training ends bit for bit as one that was 
   CHECK_FALSE(same_weights(whole, other));
 }
 
-TEST_CASE("a checkpoint that does not fit is refused") {
+TEST_CASE("a checkpoint that does not fit is refused, and a damaged one is as if it were not there") {
   const TemporaryFolder folder;
   const weft::TrainingData data = waves({{"train", 100}, {"validation", 40}});
   const auto run = [&](const char* update_rule) {
     weft::Network network(small_network(false), weft::Rng(1));
-    weft::train(network, data, recipe({{"epochs", 1}, {"batch_size", 30}, {"update_rule", update_rule}}), weft::Rng(1),
-                {.folder = folder.path});
+    return weft::train(network, data, recipe({{"epochs", 1}, {"batch_size", 30}, {"update_rule", update_rule}}),
+                       weft::Rng(1), {.folder = folder.path});
   };
-  run("sgd");
+  const auto first = without_seconds(run("sgd"));
   CHECK_THAT(message_of([&] { run("adam"); }), ContainsSubstring("of another network or update rule"));
-  std::ofstream(weft::checkpoint_file(folder.path)) << "not a checkpoint";
-  CHECK_THAT(message_of([&] { run("sgd"); }),
-             ContainsSubstring("damaged checkpoint") && ContainsSubstring("remove the file"));
+  for (const char* damaged : {"", "not a checkpoint"}) {
+    std::ofstream(weft::checkpoint_file(folder.path)) << damaged;
+    CHECK(without_seconds(run("sgd")) == first);
+  }
 }
 
 TEST_CASE("a training ends when it is told to, and says why it cannot go on") {

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -138,34 +139,47 @@ void write_checkpoint(const std::filesystem::path& file, const std::map<std::str
   std::filesystem::rename(unfinished, file);
 }
 
-// Fills `state` and returns the curve so far; nothing if there is no checkpoint.
-std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
-                                          const std::map<std::string, at::Tensor>& state) {
+struct Checkpoint {
+  std::map<std::string, at::Tensor> tensors;
+  std::vector<TrainedEpoch> curve;
+};
+
+// Nothing if there is none, or if it is damaged, as a power failure may leave it: the training begins anew.
+std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return {};
-  const std::string remedy = "; remove the file to train from the start";
   try {
     const std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), {});
     const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
-    std::map<std::string, at::Tensor> tensors;
+    Checkpoint checkpoint;
     for (const auto& entry : content.at(0).toGenericDict())
-      tensors[entry.key().toStringRef()] = entry.value().toTensor();
-    for (const auto& [name, tensor] : state) {
-      if (!tensors.contains(name) || tensors.at(name).sizes() != tensor.sizes()) {
-        throw Error(file.string() + ": a checkpoint of another network or update rule (" + name + " differs)" + remedy);
-      }
-    }
-    const at::NoGradGuard no_grad;
-    for (const auto& [name, tensor] : state) tensor.copy_(tensors.at(name));
-    std::vector<TrainedEpoch> curve;
-    for (const Json& epoch : Json::parse(content.at(1).toStringRef())) curve.push_back(TrainedEpoch::from_json(epoch));
-    return curve;
-  } catch (const Error&) {
-    throw;
+      checkpoint.tensors[entry.key().toStringRef()] = entry.value().toTensor();
+    for (const Json& epoch : Json::parse(content.at(1).toStringRef()))
+      checkpoint.curve.push_back(TrainedEpoch::from_json(epoch));
+    return checkpoint;
   } catch (const std::exception& damage) {
     const std::string reason = damage.what();
-    throw Error(file.string() + ": damaged checkpoint (" + reason.substr(0, reason.find('\n')) + ")" + remedy);
+    TORCH_WARN(file.string(), ": damaged checkpoint (", reason.substr(0, reason.find('\n')),
+               "); the training begins anew");
+    return {};
   }
+}
+
+// Fills `state` and returns the curve so far; nothing if there is no checkpoint.
+std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
+                                          const std::map<std::string, at::Tensor>& state) {
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(file);
+  if (!checkpoint) return {};
+  for (const auto& [name, tensor] : state) {
+    const auto at = checkpoint->tensors.find(name);
+    if (at == checkpoint->tensors.end() || at->second.sizes() != tensor.sizes()) {
+      throw Error(file.string() + ": a checkpoint of another network or update rule (" + name +
+                  " differs); remove the file to train from the start");
+    }
+  }
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : state) tensor.copy_(checkpoint->tensors.at(name));
+  return checkpoint->curve;
 }
 
 // ---- what an epoch goes through ----
