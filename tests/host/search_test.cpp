@@ -473,3 +473,33 @@ TEST_CASE("a table's trial costs less than a page of the journal's log") {
   REQUIRE(before >= 0);
   CHECK((written() - before) / 2000 < 4096);
 }
+
+TEST_CASE("a trial that is begun again must be the architecture that it was") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 3);
+  description["objectives"].push_back({{"name", "parameters"}});
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  std::atomic<bool> stop = false;
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script script(description, {cell(3)}, 1, &journal);
+    script.executor.answer = [&](Held&, TrialId) -> std::optional<JobResult> {
+      stop = true;
+      return {};
+    };
+    script.search.run(script.executor, stop);
+  }
+  {
+    Journal journal(folder / "study.db", Journal::Mode::append);
+    Script script(description, {cell(3)}, 1, &journal);
+    CHECK_NOTHROW(script.search.replay());
+    journal.append(1.0, "start", 0, R"({"attempt": 2, "hash": "0123456789abcdef"})");
+  }
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  Script script(description, {cell(3)}, 1, &journal);
+  CHECK_THROWS_WITH(script.search.replay(),
+                    ContainsSubstring("another architecture") && ContainsSubstring("0123456789abcdef"));
+  Script accepting(description, {cell(3)}, 1, &journal);
+  Search search({accepting.pipeline, accepting.assembly, accepting.optimizer, &journal, nullptr, "", true});
+  CHECK_NOTHROW(search.replay());
+}
