@@ -39,6 +39,7 @@ class Conduct {
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
   void prepare(const Json& known_task = {}) {
     task_ = known_task;
+    check_slots();
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(
           pipeline_.slots, hello(Phase::search), pipeline_.evaluator.manifest->title(),
@@ -94,6 +95,12 @@ class Conduct {
   const Trials& trials() const { return search_->trials(); }
 
  private:
+  void check_slots() const {
+    if (!pipeline_.is_inline)
+      LocalExecutor::check_slots(pipeline_.slots.size(), pipeline_.file() + ": /executor/slots");
+    if (pipeline_.final) LocalExecutor::check_slots(pipeline_.final->slots.size(), pipeline_.file() + ": /final/slots");
+  }
+
   // What the search finds must be a genotype of the final networks' space, too.
   void check_final_space() {
     if (!pipeline_.json().value("final", Json::object()).contains("space")) return;

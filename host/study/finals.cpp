@@ -36,7 +36,8 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
       ++running;
     }
     if (running == 0) break;
-    if (const std::optional<JobResult> result = executor.wait(std::chrono::milliseconds(200))) {
+    const std::optional<JobResult> result = executor.wait(std::chrono::milliseconds(200));
+    if (result && !interrupted) {  // else the signal may be what ended it
       --running;
       finish(*result);
     }

@@ -119,7 +119,8 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
       throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up",
                               pipeline_.optimizer.manifest->title()));
     }
-    if (const std::optional<JobResult> result = executor.wait(tick_interval)) finish(*result);
+    const std::optional<JobResult> result = executor.wait(tick_interval);
+    if (result && !interrupted) finish(*result);  // else the signal may be what ended it
     if (observer_.tick && Clock::now() - last_tick >= tick_interval) {
       last_tick = Clock::now();
       observer_.tick();
