@@ -13,6 +13,7 @@
 #include "host/cli/output.hpp"
 #include "host/execution/worker.hpp"
 #include "host/plugins/probe.hpp"
+#include "host/processes/surroundings.hpp"
 #include "weft/error.hpp"
 
 namespace {
@@ -169,20 +170,26 @@ int run(int argc, char** argv) {
   return code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  output();  // before any plugin can write to it
-  auto logger = spdlog::stderr_color_st("weft");
-  logger->set_pattern("%^%l%$: %v");
-  spdlog::set_default_logger(logger);
+int guarded(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const weft::InvalidInput& error) {
     fmt::print(stderr, "{}\n", error.what());
     return unusable_input;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    // That an answer could not be written is said when it is finished.
+    if (!output_failed()) fmt::print(stderr, "{}\n", error.what());
   }
   return failed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  put_surroundings_right();
+  auto logger = spdlog::stderr_color_st("weft");  // on the stream itself: it asks whether that is a terminal
+  logger->set_pattern("%^%l%$: %v");
+  spdlog::set_default_logger(logger);
+  take_output();
+  return finish_output(guarded(argc, argv));
 }

@@ -43,6 +43,7 @@ class Conduct {
   void prepare(const Json& libraries, const Json& known_task = {}) {
     libraries_ = libraries;
     task_ = known_task;
+    check_slots();
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(
           pipeline_.slots, hello(Phase::search), pipeline_.evaluator.manifest->title(),
@@ -109,6 +110,12 @@ class Conduct {
   bool has_searched() const { return has_searched_; }
 
  private:
+  void check_slots() const {
+    if (!pipeline_.is_inline)
+      LocalExecutor::check_slots(pipeline_.slots.size(), pipeline_.file() + ": /executor/slots");
+    if (pipeline_.final) LocalExecutor::check_slots(pipeline_.final->slots.size(), pipeline_.file() + ": /final/slots");
+  }
+
   // What the search finds must be a genotype of the final networks' space, too.
   void check_final_space() {
     if (!pipeline_.json().value("final", Json::object()).contains("space")) return;

@@ -34,11 +34,12 @@ struct JobResult {
   double seconds = 0;  // wall-clock time of this attempt
 };
 
-// What a slot is doing, for the progress display.
+// What a slot is doing, for the progress display and for who watches over the time.
 struct SlotStatus {
-  std::string name;              // "cpu:1"
-  std::optional<TrialId> trial;  // nothing: idle
-  std::string note;              // "epoch 2, validation_accuracy 83.1"
+  std::string name;                               // "cpu:1"
+  std::optional<TrialId> trial = {};              // nothing: idle
+  std::string note = {};                          // "epoch 2, validation_accuracy 83.1"
+  std::chrono::steady_clock::time_point heard{};  // when the trial last gave a sign of life, its start included
 };
 
 class Executor {
@@ -52,6 +53,12 @@ class Executor {
   virtual void start(const Job& job) = 0;
   // The next job that ended; nothing after `timeout`, or earlier when a signal arrived.
   virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
+  // Ends a job that does not end by itself: wait() then returns it as PRUNED, with this reason, unless it had just come
+  // to an end of its own. Where a job cannot be ended from outside, nothing happens.
+  virtual void cancel(TrialId trial, const std::string& reason) {
+    static_cast<void>(trial);
+    static_cast<void>(reason);
+  }
   virtual std::vector<SlotStatus> status() const = 0;
   // Stops a running job: the next wait() gives it as PRUNED, for this reason. Where a job cannot be stopped, nothing.
   virtual void cancel(TrialId /*trial*/, const std::string& /*reason*/) {}

@@ -2,6 +2,8 @@
 
 #include <exception>
 
+#include "host/processes/message.hpp"
+
 namespace weft::host {
 
 JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::uint64_t seed,
@@ -47,7 +49,7 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
     result.metrics = std::move(evaluation.metrics);
   } catch (const std::exception& error) {
     result.state = TrialState::fail;
-    result.reason = error.what();
+    result.reason = valid_utf8(error.what());
   } catch (...) {
     result.state = TrialState::fail;
     result.reason = "the evaluator threw an exception of a foreign kind across the boundary";

@@ -1,12 +1,15 @@
 #include "host/execution/isolated_optimizer.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include "host/plugins/refusal.hpp"
+#include "host/processes/message.hpp"
 
 namespace weft::host {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 // The process is gone; how it went.
@@ -21,7 +24,7 @@ IsolatedOptimizer::IsolatedOptimizer(Json hello, std::string title, const std::a
 
 std::vector<Proposal> IsolatedOptimizer::ask(std::size_t capacity) {
   const Json job = {{"job", "ask"}, {"capacity", capacity}};
-  const Json answer = call(job);
+  const Json answer = call(job, "proposals", Json::value_t::array);
   history_.push_back(job);
   std::vector<Proposal> proposals;
   for (const Json& proposal : answer.at("proposals")) proposals.push_back(Proposal::from_json(proposal));
@@ -30,22 +33,25 @@ std::vector<Proposal> IsolatedOptimizer::ask(std::size_t capacity) {
 
 void IsolatedOptimizer::tell(const TrialResult& result) {
   const Json job = {{"job", "tell"}, {"result", result.to_json()}};
-  call(job);
+  call(job, "event", Json::value_t::string);
   history_.push_back(job);
 }
 
-bool IsolatedOptimizer::finished() const { return call({{"job", "finished"}}).at("finished"); }
+bool IsolatedOptimizer::finished() const {
+  return call({{"job", "finished"}}, "finished", Json::value_t::boolean).at("finished");
+}
 
-// The answer, from as many processes as it takes.
-Json IsolatedOptimizer::call(const Json& job) const {
+// The answer, which has this member, from as many processes as it takes.
+Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t type) const {
   for (;;) {
     try {
       if (!child_) {
         child_ = std::make_unique<Child>(Child::Options{{"worker"}, {{"WEFT_THREADS", "1"}, {"OMP_NUM_THREADS", "1"}}});
-        child_->channel().send(hello_);
+        child_->send(hello_);
         for (const Json& earlier : history_) exchange(earlier);
       }
       Json answer = exchange(job);
+      if (answer.value(member, Json()).type() != type) condemn(fmt::format("an answer without \"{}\"", member));
       crashes_in_a_row_ = 0;
       return answer;
     } catch (const Crash& crash) {
@@ -63,23 +69,24 @@ Json IsolatedOptimizer::call(const Json& job) const {
 }
 
 Json IsolatedOptimizer::exchange(const Json& job) const {
-  Channel& channel = child_->channel();
-  channel.send(job);
+  child_->send(job);
   for (;;) {
-    while (const std::optional<Json> message = channel.next_buffered()) {
-      const std::string event = message->at("event");
-      if (event == "log") {
-        take_log(*message);
-      } else if (event == "error") {
-        throw_error(*message);
-      } else {
-        return *message;
-      }
-    }
-    pollfd polled{channel.descriptor(), POLLIN, 0};
-    if (poll(&polled, 1, 200) > 0 && !channel.read_available()) throw Crash{child_->bury()};
+    const std::optional<Json> message = child_->receive(Child::Clock::now() + 200ms);
     if (interrupted_) throw Error(fmt::format("{} was interrupted", job.at("job").get<std::string>()));
+    if (!message && child_->over()) throw Crash{child_->bury()};
+    if (!message) continue;
+    if (const std::string fault = fault_of(*message); !fault.empty()) condemn(fault);
+    const std::string event = message->at("event");
+    if (event == "error") throw_error(*message);
+    if (event == "answer") return *message;
+    if (event != "log") condemn(fmt::format("\"{}\" answers no call of an optimizer", event));
+    take_log(*message);
   }
+}
+
+void IsolatedOptimizer::condemn(const std::string& fault) const {
+  child_->condemn("broke the protocol: " + fault);
+  throw Crash{child_->bury()};
 }
 
 }  // namespace weft::host

@@ -1,7 +1,7 @@
 // An optimizer in a process of its own (`--isolate all`): what it does to its process, it does not do to the host.
 //
-// When it crashes, a new process is started and brought to where the old one was: the calls so far are repeated. The
-// third crash in a row ends the study, which stays resumable.
+// When it crashes, or breaks the protocol, a new process is started and brought to where the old one was: the calls so
+// far are repeated. The third crash in a row ends the study, which stays resumable.
 #pragma once
 
 #include <atomic>
@@ -27,8 +27,9 @@ class IsolatedOptimizer final : public Optimizer {
  private:
   static constexpr int quarantine_after = 3;
 
-  Json call(const Json& job) const;
+  Json call(const Json& job, const char* member, Json::value_t type) const;
   Json exchange(const Json& job) const;
+  [[noreturn]] void condemn(const std::string& fault) const;
 
   Json hello_;
   std::string title_;

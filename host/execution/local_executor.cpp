@@ -1,20 +1,28 @@
 #include "host/execution/local_executor.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "host/plugins/refusal.hpp"
 #include "host/processes/child.hpp"
+#include "host/processes/message.hpp"
+#include "host/processes/surroundings.hpp"
 
 namespace weft::host {
 
 using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
 
 namespace {
+
+// So much later does the host itself hear, at the most, of a signal to all processes that killed a worker.
+constexpr auto doubt = 250ms;
+// For the journal, the data, libraries and whatever a plugin opens.
+constexpr std::size_t other_descriptors = 128;
 
 // A slot as the worker's environment: "cpu:2" or "cuda:1". A worker sees only its own card.
 std::map<std::string, std::string> environment_of(const std::string& slot) {
@@ -38,40 +46,60 @@ std::string in_words(const Json& report) {
 
 struct LocalExecutor::Worker {
   std::string slot;
-  std::unique_ptr<Child> process;  // null: not running
-  std::optional<TrialId> trial;
-  Clock::time_point started;
-  std::string note;
+  std::unique_ptr<Child> process = {};  // null: not running
+  std::optional<TrialId> trial = {};    // until its result was handed over
+  std::optional<std::filesystem::path> folder = {};
+  Clock::time_point started = {}, heard = {};
+  Json report = {};                     // the last one
+  std::optional<JobResult> ended = {};  // how the trial ended
+  Clock::time_point due = {};           // when that is handed over
+
+  bool busy() const { return trial && !ended; }
 };
+
+void LocalExecutor::check_slots(std::size_t count, const std::string& place) {
+  const std::size_t limit = raise_descriptor_limit();
+  const std::size_t fit = (std::max(limit, other_descriptors) - other_descriptors) / Child::descriptors;
+  if (count <= fit) return;
+  throw InvalidInput(fmt::format(
+      "{} has {} slots; must not exceed {}, as this process may open {} descriptors and each worker takes {}; "
+      "give fewer slots, or raise the limit (ulimit -Hn)",
+      place, count, fit, limit, Child::descriptors));
+}
 
 LocalExecutor::LocalExecutor(std::vector<std::string> slots, Json hello, std::string evaluator, OnReport on_report)
     : hello_(std::move(hello)), evaluator_(std::move(evaluator)), on_report_(std::move(on_report)) {
-  for (std::string& slot : slots) {
-    workers_.push_back(std::make_unique<Worker>());
-    workers_.back()->slot = std::move(slot);
+  for (std::string& slot : slots) workers_.push_back(std::make_unique<Worker>(Worker{.slot = std::move(slot)}));
+}
+
+LocalExecutor::~LocalExecutor() {
+  for (const auto& worker : workers_) {
+    if (worker->process) worker->process->kill();  // all of them, before the first is waited for
   }
 }
 
-LocalExecutor::~LocalExecutor() = default;
-
 void LocalExecutor::launch(Worker& worker) {
   worker.process = std::make_unique<Child>(Child::Options{{"worker"}, environment_of(worker.slot)});
-  worker.process->channel().send(hello_);
+  worker.process->send(hello_);
 }
 
 Json LocalExecutor::describe() {
   Worker& worker = *workers_.front();
   if (!worker.process) launch(worker);
-  worker.process->channel().send({{"job", "describe"}});
-  while (std::optional<Json> message = worker.process->channel().receive()) {
-    const std::string event = message->at("event");
-    if (event == "described") {
+  worker.process->send({{"job", "describe"}});
+  while (!worker.process->over()) {
+    const std::optional<Json> message = worker.process->receive(Clock::now() + 1h);
+    if (!message) continue;
+    if (const std::string fault = fault_of(*message); !fault.empty()) {
+      worker.process->condemn("broke the protocol: " + fault);
+    } else if (message->at("event") == "described") {
       return message->at("task");
-    } else if (event == "error") {
+    } else if (message->at("event") == "error") {
       worker.process.reset();
       throw_error(*message);
+    } else {
+      handle(worker, *message);
     }
-    handle(worker, *message);
   }
   throw Error(bury(worker).reason);
 }
@@ -79,7 +107,7 @@ Json LocalExecutor::describe() {
 void LocalExecutor::set_task(const Json& task) {
   hello_["task"] = task;
   for (const auto& worker : workers_) {
-    if (worker->process) worker->process->channel().send({{"task", task}});
+    if (worker->process) worker->process->send({{"task", task}});
   }
 }
 
@@ -97,10 +125,13 @@ void LocalExecutor::start(const Job& job) {
   }
   for (const auto& worker : workers_) {
     if (worker->trial) continue;
+    notice_death(*worker);
     if (!worker->process) launch(*worker);
+    worker->process->take_output();  // what it printed since its last trial belongs to none
     worker->trial = job.trial;
-    worker->started = Clock::now();
-    worker->note.clear();
+    worker->folder = job.folder;
+    worker->started = worker->heard = Clock::now();
+    worker->report = Json();
     Json message = {{"job", "trial"},
                     {"trial", job.trial},
                     {"genotype", job.genotype.to_json()},
@@ -109,85 +140,137 @@ void LocalExecutor::start(const Job& job) {
     if (job.folder) message["folder"] = job.folder->string();
     if (job.parent_folder) message["parent_folder"] = job.parent_folder->string();
     if (!job.identity.is_null()) message["identity"] = job.identity;
-    worker->process->channel().send(message);  // if it is gone, wait() finds out
+    worker->process->send(message);  // if it is gone, wait() finds out
     return;
   }
   throw std::logic_error("start() without a free slot");
 }
 
+// A worker that died since it was last looked at fails no trial that it has not begun.
+void LocalExecutor::notice_death(Worker& worker) {
+  if (!worker.process) return;
+  Child* const alone[] = {worker.process.get()};
+  Child::await(alone, {});
+  if (worker.process->over()) attend(worker);
+}
+
 std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) {
   const Clock::time_point deadline = Clock::now() + timeout;
   for (;;) {
-    std::vector<pollfd> polled;
-    std::vector<Worker*> order;
-    for (const auto& worker : workers_) {
-      if (!worker->process) continue;
-      Channel& channel = worker->process->channel();
-      if (std::optional<Json> message = channel.next_buffered()) {
-        if (std::optional<JobResult> result = handle(*worker, *message)) return result;
-        polled.clear();
-        break;
-      }
-      polled.push_back({channel.descriptor(), POLLIN, 0});
-      order.push_back(worker.get());
+    bool idle = true;
+    // Each has its turn, so that one which talks without end does not keep the others waiting.
+    for (std::size_t i = 0; i < workers_.size(); ++i) {
+      Worker& worker = *workers_[next_];
+      next_ = (next_ + 1) % workers_.size();
+      if (attend(worker)) idle = false;
+      if (!worker.ended || worker.due > Clock::now()) continue;
+      worker.trial.reset();
+      return std::exchange(worker.ended, std::nullopt);
     }
-    if (polled.empty() && !order.empty()) continue;  // a message was handled: look at all buffers again
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    const int ready = poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, left.count())));
-    if (ready <= 0) return {};  // time is up, or a signal came
-    for (std::size_t i = 0; i < polled.size(); ++i) {
-      if (polled[i].revents == 0 || order[i]->process->channel().read_available()) continue;
-      const bool was_busy = order[i]->trial.has_value();
-      JobResult result = bury(*order[i]);
-      if (was_busy) return result;
-      spdlog::warn("an idle worker died: {}", result.reason);
-    }
+    if (Clock::now() >= deadline) return {};
+    if (idle && !rest(deadline)) return {};
   }
 }
 
-std::optional<JobResult> LocalExecutor::handle(Worker& worker, const Json& message) {
+// Until there is something to do. False when a signal came first.
+bool LocalExecutor::rest(Clock::time_point until) const {
+  std::vector<Child*> children;
+  for (const auto& worker : workers_) {
+    if (worker->process) children.push_back(worker->process.get());
+    if (worker->ended) until = std::min(until, worker->due);
+  }
+  return Child::await(children, until);
+}
+
+// One message, or a death. Whether there was one.
+bool LocalExecutor::attend(Worker& worker) {
+  if (!worker.process) return false;
+  if (const std::optional<Json> message = worker.process->next()) {
+    std::string fault = fault_of(*message);
+    const std::string event = fault.empty() ? message->at("event").get<std::string>() : "";
+    if (!worker.busy() && (event == "report" || event == "result")) fault = "\"" + event + "\" belongs to no trial";
+    if (fault.empty()) {
+      worker.heard = Clock::now();
+      handle(worker, *message);
+    } else {
+      worker.process->condemn("broke the protocol: " + fault);
+    }
+    return true;
+  }
+  if (!worker.process->over()) return false;
+  if (worker.busy()) {
+    end(worker, bury(worker));
+    worker.due += doubt;
+  } else {
+    spdlog::warn("an idle worker died: {}", bury(worker).reason);
+  }
+  return true;
+}
+
+void LocalExecutor::handle(Worker& worker, const Json& message) {
   const std::string event = message.at("event");
   if (event == "log") {
     take_log(message);
   } else if (event == "report") {
-    const Json& report = message.at("report");
-    worker.note = in_words(report);
-    worker.process->channel().send({{"verdict", static_cast<int>(on_report_(*worker.trial, report))}});
+    worker.report = message.at("report");
+    worker.process->send({{"verdict", static_cast<int>(on_report_(*worker.trial, worker.report))}});
   } else if (event == "error") {
     // The worker could not set itself up: every further trial would fail the same way.
     const std::string text = message.at("text");
     worker.process.reset();
     throw Error(text);
   } else if (event == "result") {
-    JobResult result{.trial = *worker.trial,
-                     .state = trial_state(message.at("state").get<std::string>()),
-                     .metrics = message.at("metrics"),
-                     .reason = message.at("reason"),
-                     .seconds = std::chrono::duration<double>(Clock::now() - worker.started).count()};
-    worker.trial.reset();
     crashes_in_a_row_ = 0;
-    return result;
+    end(worker, {.state = trial_state(message.at("state").get<std::string>()),
+                 .metrics = message.at("metrics"),
+                 .reason = message.at("reason")});
   }
-  return {};
 }
 
-// A dead worker: says how it died.
+void LocalExecutor::end(Worker& worker, JobResult result) {
+  worker.due = Clock::now();
+  result.trial = *worker.trial;
+  result.seconds = std::chrono::duration<double>(worker.due - worker.started).count();
+  worker.ended = std::move(result);
+  if (worker.process) keep_output(worker);
+}
+
+void LocalExecutor::keep_output(Worker& worker) {
+  const std::string text = worker.process->take_output();
+  if (text.empty() || !worker.folder) return;
+  const std::filesystem::path file = *worker.folder / "output.txt";
+  if (!(std::ofstream(file, std::ios::binary) << text << std::flush))
+    spdlog::warn("{}: cannot be written; a worker's output is lost", file.string());
+}
+
+// A worker that is over: says how it went.
 JobResult LocalExecutor::bury(Worker& worker) {
   const std::string how = worker.process->bury();
-  if (worker.trial) crashes_in_a_row_ = worker.process->crashed() ? crashes_in_a_row_ + 1 : 0;
-  JobResult result{.trial = worker.trial.value_or(-1),
-                   .state = TrialState::fail,
-                   .reason = fmt::format("the worker of slot {} {}", worker.slot, how),
-                   .seconds = std::chrono::duration<double>(Clock::now() - worker.started).count()};
-  if (worker.process->crashed()) last_crash_ = result.reason;
-  worker.trial.reset();
+  const bool crashed = worker.process->crashed();
+  if (worker.busy()) crashes_in_a_row_ = crashed ? crashes_in_a_row_ + 1 : 0;
+  JobResult result{.state = TrialState::fail, .reason = fmt::format("the worker of slot {} {}", worker.slot, how)};
+  if (crashed) last_crash_ = result.reason;
+  if (worker.busy()) keep_output(worker);
   worker.process.reset();
   return result;
 }
 
+void LocalExecutor::cancel(TrialId trial, const std::string& reason) {
+  for (const auto& worker : workers_) {
+    if (worker->trial != trial || worker->ended) continue;
+    worker->process->kill();
+    end(*worker, {.state = TrialState::pruned, .reason = reason});
+    worker->process.reset();
+    return;
+  }
+}
+
 std::vector<SlotStatus> LocalExecutor::status() const {
   std::vector<SlotStatus> status;
-  for (const auto& worker : workers_) status.push_back({worker->slot, worker->trial, worker->note});
+  for (const auto& worker : workers_) {
+    status.push_back(
+        {worker->slot, worker->trial, worker->report.is_null() ? "" : in_words(worker->report), worker->heard});
+  }
   return status;
 }
 

@@ -5,20 +5,22 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
-#include <csignal>
-#include <fstream>
+#include <cstdio>
+#include <iostream>
 #include <memory>
 
 #include "host/execution/assembly.hpp"
 #include "host/execution/inline_executor.hpp"
 #include "host/plugins/catalogue.hpp"
 #include "host/processes/channel.hpp"
+#include "host/processes/child.hpp"
+#include "host/processes/signals.hpp"
 #include "host/study/folder.hpp"
 
 namespace weft::host {
 namespace {
 
-// The worker's log goes to the host.
+// The worker's log goes to the host, from whichever thread.
 class ChannelSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit ChannelSink(Channel& channel) : channel_(channel) {}
@@ -119,6 +121,7 @@ class Worker {
     if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
     job.identity = message.value("identity", Json());
     EvaluatorRef evaluator = assembly().evaluator();
+    ignore_stop_signals();  // a plugin may have undone it
     const JobResult result =
         InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
           channel_.send({{"event", "report"}, {"report", report}});
@@ -128,6 +131,8 @@ class Worker {
         });
     // On disk before it is told: if the host dies in between, the trial is not trained again.
     if (job.folder && result.state == TrialState::complete) leave_job_folder(job, result);
+    std::cout.flush();
+    std::fflush(nullptr);  // what was printed belongs to this trial
     malloc_trim(0);
     channel_.send({{"event", "result"},
                    {"state", to_string(result.state)},
@@ -151,9 +156,9 @@ int run_worker() {
   // without the other is slower than none.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
-  // Ctrl-C reaches the whole process group; what becomes of the workers is the host's decision.
-  std::signal(SIGINT, SIG_IGN);
-  Channel channel(3);
+  ignore_stop_signals();
+  std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);  // what was printed before a crash is known
+  Channel channel(Child::channel_descriptor);
   auto logger = std::make_shared<spdlog::logger>("worker", std::make_shared<ChannelSink>(channel));
   logger->set_level(spdlog::level::debug);
   spdlog::set_default_logger(logger);

@@ -1,7 +1,6 @@
 #include "host/plugins/probe.hpp"
 
 #include <fmt/format.h>
-#include <poll.h>
 #include <sys/prctl.h>
 
 #include <chrono>
@@ -71,24 +70,17 @@ Refusal no_word(const Manifest& manifest, const std::string& how) {
 void probe(const Manifest& manifest) {
   const std::chrono::milliseconds limit = probe_time();
   Child child({{"probe-plugin", fs::absolute(manifest.file).string()}, {}, /*core_dump=*/false});
-  pollfd polled{child.channel().descriptor(), POLLIN, 0};
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  for (;;) {
-    if (const std::optional<Json> word = child.channel().next_buffered()) return heed(*word);
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    const int ready = left.count() > 0 ? poll(&polled, 1, static_cast<int>(left.count())) : 0;
-    if (ready < 0) continue;  // a signal came
-    if (ready == 0) {
-      throw Refusal(
-          Code::probe_hung, manifest.library().string(),
-          fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
-          "a library that can be opened",
-          "mend what the plugin does while it is loaded (static initialisers); on a busy machine give it more "
-          "time: WEFT_PROBE_SECONDS=120");
-    }
-    if (!child.channel().read_available()) throw no_word(manifest, child.bury());
+  while (!child.over()) {
+    if (const std::optional<Json> word = child.receive(deadline)) return heed(*word);
+    if (std::chrono::steady_clock::now() < deadline) continue;
+    throw Refusal(Code::probe_hung, manifest.library().string(),
+                  fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
+                  "a library that can be opened",
+                  "mend what the plugin does while it is loaded (static initialisers); on a busy machine give it more "
+                  "time: WEFT_PROBE_SECONDS=120");
   }
+  throw no_word(manifest, child.bury());
 }
 
 void probe_once(const Manifest& manifest, const std::string& sha256) {

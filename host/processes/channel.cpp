@@ -1,35 +1,63 @@
 #include "host/processes/channel.hpp"
 
-#include <spdlog/spdlog.h>
+#include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <utility>
 
+#include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
 
-Channel::Channel(Channel&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)), buffer_(std::move(other.buffer_)) {}
+namespace {
 
-Channel& Channel::operator=(Channel&& other) noexcept {
-  std::swap(descriptor_, other.descriptor_);
-  std::swap(buffer_, other.buffer_);
-  return *this;
+// A plugin's text may hold invalid UTF-8; the message must get through all the same.
+std::string line_of(const Json& message) { return message.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"; }
+
+// What crossed a plugin's boundary is wrapped a few times.
+constexpr int deepest = detail::deepest_nesting + 16;
+
+// Reading is no matter of depth, but all that is done with the result is.
+bool too_deep(std::string_view line) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quoted && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && (c == '[' || c == '{')) {
+      if (++depth > deepest) return true;
+    } else if (!quoted && (c == ']' || c == '}')) {
+      --depth;
+    }
+  }
+  return false;
 }
 
-Channel::~Channel() {
-  if (descriptor_ >= 0) close(descriptor_);
+Json parsed(std::string_view line) {
+  if (too_deep(line)) throw Error(fmt::format("JSON nested deeper than {} levels", deepest));
+  try {
+    return Json::parse(line);
+  } catch (const Json::exception& error) {
+    throw Error(fmt::format("a line that is no JSON: {}", error.what()));
+  }
 }
+
+}  // namespace
+
+Channel::Channel(int descriptor) : descriptor_(descriptor) { fcntl(descriptor, F_SETFD, FD_CLOEXEC); }
 
 bool Channel::send(const Json& message) {
-  // A plugin's text may hold invalid UTF-8; the message must get through all the same.
-  const std::string line = message.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const std::string line = line_of(message);
+  const std::lock_guard lock(sending_);
   for (std::size_t sent = 0; sent < line.size();) {
-    const ssize_t count = ::send(descriptor_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
+    const ssize_t count = ::send(descriptor_.get(), line.data() + sent, line.size() - sent, MSG_NOSIGNAL);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
     sent += static_cast<std::size_t>(count);
@@ -37,41 +65,60 @@ bool Channel::send(const Json& message) {
   return true;
 }
 
-bool Channel::read_available() {
+void Channel::post(const Json& message) {
+  unsent_ += line_of(message);
+  deliver();
+}
+
+void Channel::deliver() {
+  while (!unsent_.empty()) {
+    const ssize_t count = ::send(descriptor_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return;
+    if (count < 0) return unsent_.clear();  // nobody is there to read it
+    unsent_.erase(0, static_cast<std::size_t>(count));
+  }
+}
+
+Channel::Arrival Channel::read(int flags) {
   std::array<char, 65536> piece;
   ssize_t count = -1;
   do {
-    count = ::recv(descriptor_, piece.data(), piece.size(), 0);
+    count = ::recv(descriptor_.get(), piece.data(), piece.size(), flags);
   } while (count < 0 && errno == EINTR);
-  if (count <= 0) return false;
+  if (count < 0 && errno == EAGAIN) return Arrival::none;
+  if (count <= 0) return Arrival::end;
   buffer_.append(piece.data(), static_cast<std::size_t>(count));
-  return true;
+  return Arrival::some;
+}
+
+Channel::Arrival Channel::read_available() { return read(MSG_DONTWAIT); }
+
+bool Channel::holds_message() {
+  scanned_ = std::min(buffer_.find('\n', scanned_), buffer_.size());
+  return scanned_ < buffer_.size() || buffer_.size() - begin_ > detail::most_text;
 }
 
 std::optional<Json> Channel::next_buffered() {
-  const std::size_t end = buffer_.find('\n');
-  if (end == std::string::npos) return {};
-  Json message = Json::parse(buffer_.begin(), buffer_.begin() + static_cast<std::ptrdiff_t>(end));
-  buffer_.erase(0, end + 1);
+  if (!holds_message()) return {};
+  if (scanned_ - begin_ > detail::most_text)
+    throw Error(fmt::format("a line of more than {} MiB", detail::most_text >> 20));
+  const std::string_view line = std::string_view(buffer_).substr(begin_, scanned_ - begin_);
+  Json message = parsed(line);
+  begin_ = ++scanned_;
+  // Not at every message: of a flood of small ones each would move all that follow it.
+  if (begin_ == buffer_.size() || begin_ > buffer_.size() / 2) {
+    buffer_.erase(0, begin_);
+    begin_ = scanned_ = 0;
+  }
   return message;
 }
 
 std::optional<Json> Channel::receive() {
   for (;;) {
     if (std::optional<Json> message = next_buffered()) return message;
-    if (!read_available()) return {};
+    if (read(0) == Arrival::end) return {};
   }
-}
-
-void take_log(const Json& message) {
-  spdlog::log(static_cast<spdlog::level::level_enum>(message.at("level").get<int>()), "{}",
-              message.at("text").get<std::string>());
-}
-
-void throw_error(const Json& message) {
-  const std::string text = message.at("text");
-  if (message.at("invalid").get<bool>()) throw InvalidInput(text);
-  throw Error(text);
 }
 
 }  // namespace weft::host

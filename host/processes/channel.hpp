@@ -9,40 +9,49 @@
 // "text"}, {"event": "answer", ..}.
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <string>
 
+#include "host/processes/descriptor.hpp"
 #include "weft/json.hpp"
 
 namespace weft::host {
 
-// Owns the file descriptor.
 class Channel {
  public:
-  Channel() = default;
-  explicit Channel(int descriptor) : descriptor_(descriptor) {}
-  Channel(Channel&& other) noexcept;
-  Channel& operator=(Channel&& other) noexcept;
-  ~Channel();
+  // Takes the descriptor, which no program that is started from here inherits.
+  explicit Channel(int descriptor);
 
-  int descriptor() const { return descriptor_; }
+  int descriptor() const { return descriptor_.get(); }
 
-  // False when the other side is gone.
+  // For a worker, which has nobody else to attend to.
+  // Waits until the message is sent, whole: any thread may call it. False when the other side is gone.
   bool send(const Json& message);
   // Waits for one message; nothing when the other side is gone.
   std::optional<Json> receive();
-  // Reads what has arrived; false when the other side is gone. Call when the descriptor is readable.
-  bool read_available();
-  // The next complete message that was read, if any.
+
+  // For the host, which must not wait for one worker.
+  // Sends what can be sent at once, and keeps the rest for deliver().
+  void post(const Json& message);
+  void deliver();
+  bool has_unsent() const { return !unsent_.empty(); }
+  enum class Arrival { some, none, end };
+  Arrival read_available();
+  // Whether next_buffered() has something to give, or to say.
+  bool holds_message();
+  // The next message that has arrived whole, if any. Throws Error for a line that is no JSON, or one without end.
   std::optional<Json> next_buffered();
 
  private:
-  int descriptor_ = -1;
-  std::string buffer_;
-};
+  Arrival read(int flags);
 
-// What a worker says besides its answers: a "log" goes into this process's, an "error" is thrown as it was there.
-void take_log(const Json& message);
-[[noreturn]] void throw_error(const Json& message);
+  Descriptor descriptor_;
+  std::mutex sending_;
+  std::string unsent_;
+  std::string buffer_;
+  std::size_t begin_ = 0;    // of what has not been handed out
+  std::size_t scanned_ = 0;  // no line ends before
+};
 
 }  // namespace weft::host

@@ -9,6 +9,29 @@ namespace weft::host {
 
 inline constexpr std::array<int, 3> stop_signals = {SIGINT, SIGTERM, SIGHUP};
 
+// They reach the whole process group; what becomes of the others in it is the host's decision.
+inline void ignore_stop_signals() {
+  for (const int signal : stop_signals) std::signal(signal, SIG_IGN);
+}
+
+// No signal comes to this thread, from its creation to its end.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+  const sigset_t& before() const { return before_; }
+
+ private:
+  sigset_t before_{};
+};
+
 // What the stop signals do, from its creation to its end.
 class SignalsKept {
  public:

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "weft/abi.h"
 
@@ -62,11 +64,16 @@ struct Passing {
 
 [[maybe_unused]] void crash() { std::raise(SIGSEGV); }
 
-[[maybe_unused]] void crash_once() {
+// Whether this is the first call of all processes.
+[[maybe_unused]] bool first_time() {
   const char* mark = std::getenv("WEFT_TEST_MARK");
-  if (mark == nullptr || std::ifstream(mark)) return;
+  if (mark == nullptr || std::ifstream(mark)) return false;
   std::ofstream(mark) << "crashed\n";
-  crash();
+  return true;
+}
+
+[[maybe_unused]] void crash_once() {
+  if (first_time()) crash();
 }
 
 void pass(void* context, const weft_genotype* genotype) {
@@ -194,18 +201,75 @@ const weft_optimizer_1 table = {table_size,
 
 // ---- an evaluator, for what happens in workers ----------------------------------------------------------------------
 
-weft_status create_evaluator(const weft_context*, void** instance, const weft_writer*) {
-  static int anything;
-  *instance = &anything;
+struct Log {
+  void* host;
+  void (*write)(void* host, int32_t level, weft_text message);
+};
+
+weft_status create_evaluator(const weft_context* context, void** instance, const weft_writer*) {
+  static Log log;
+  log = {context->host, context->log};
+  *instance = &log;
   return WEFT_OK;
 }
 
-weft_status evaluate(void*, const weft_request*, const weft_reporter* reporter, const weft_writer* metrics,
-                     const weft_writer*) {
+// What belongs to the host, in a worker: its channel, and its child's end.
+constexpr int channel = 3;
+[[maybe_unused]] void write_to_channel(const std::string& bytes) {
+  for (std::size_t at = 0; at < bytes.size();) {
+    const ssize_t count = write(channel, bytes.data() + at, bytes.size() - at);
+    if (count <= 0) return;
+    at += static_cast<std::size_t>(count);
+  }
+}
+
+// Does what the fault says, once.
+[[maybe_unused]] void misbehave() {
+  if (!first_time()) return;
+#if defined(FAULT_channel_closed)
+  close(channel);
+  for (;;) pause();
+#elif defined(FAULT_channel_garbage)
+  write_to_channel("{\"event\": \xff]\n");
+  for (;;) pause();
+#elif defined(FAULT_channel_members)
+  write_to_channel("{\"event\": \"result\", \"state\": 7}\n");
+  for (;;) pause();
+#elif defined(FAULT_channel_flood)
+  for (const std::string piece(1 << 20, 'x');;) write_to_channel(piece);
+#elif defined(FAULT_output_flood)
+  for (int i = 0; i < 32; ++i) std::printf("%s\n", std::string(1 << 20, 'x').c_str());
+  std::printf("and the end of it");
+#elif defined(FAULT_fork_lives_on)
+  if (fork() == 0) {  // holds all descriptors of the worker
+    std::ofstream(std::getenv("WEFT_TEST_MARK")) << getpid() << std::endl;
+    for (;;) pause();
+  }
+  std::raise(SIGKILL);
+#endif
+}
+
+weft_status evaluate([[maybe_unused]] void* self, const weft_request*, const weft_reporter* reporter,
+                     const weft_writer* metrics, const weft_writer*) {
+  misbehave();
 #if defined(FAULT_report_no_object)
   reporter->report(reporter->context, {"[7]", 3});
 #elif defined(FAULT_report_without_epoch)
   reporter->report(reporter->context, {R"({"epoch": "first"})", 18});
+#elif defined(FAULT_logs_from_threads)
+  const Log log = *static_cast<Log*>(self);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      const std::string words(300'000, 'w');  // more than a socket takes at once
+      for (int line = 0; line < 20; ++line) log.write(log.host, 0, text(words));
+    });
+  }
+  for (int epoch = 1; epoch <= 300; ++epoch) {
+    const std::string report = R"({"epoch": )" + std::to_string(epoch) + "}";
+    reporter->report(reporter->context, text(report));
+  }
+  for (std::thread& thread : threads) thread.join();
 #endif
 #if defined(FAULT_evaluate_crashes)
   crash();

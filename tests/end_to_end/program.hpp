@@ -1,8 +1,12 @@
 // Runs the built program as a user does, on pipelines and data that the test makes.
 #pragma once
 
+#include <unistd.h>
+
 #include <boost/process.hpp>
+#include <boost/process/extend.hpp>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -70,11 +74,16 @@ inline Ran run(const std::vector<std::string>& arguments, const fs::path& folder
   return ran;
 }
 
-inline boost::process::child start(const std::vector<std::string>& arguments, const fs::path& folder) {
-  return boost::process::child(program, arguments, boost::process::std_out > boost::process::null,
-                               boost::process::std_err > (folder / "stderr.txt").string(),
-                               boost::process::std_in < boost::process::null,
-                               boost::process::start_dir = folder.string());
+// The stop signals do what they do in a terminal, however the tests were started, and it leads a process group of its
+// own. `ignored` is a signal that it is told to ignore, as nohup does with SIGHUP.
+inline boost::process::child start(const std::vector<std::string>& arguments, const fs::path& folder, int ignored = 0) {
+  return boost::process::child(
+      program, arguments, boost::process::std_out > boost::process::null,
+      boost::process::std_err > (folder / "stderr.txt").string(), boost::process::std_in < boost::process::null,
+      boost::process::start_dir = folder.string(), boost::process::extend::on_exec_setup = [ignored](auto&) {
+        setpgid(0, 0);
+        for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, signal == ignored ? SIG_IGN : SIG_DFL);
+      });
 }
 
 // Waits until `reached`, or until the program has ended by itself. How long either takes is the machine's business.
@@ -157,10 +166,35 @@ inline std::vector<int> children_of(int parent) {
   return {std::istream_iterator<int>(stream), {}};
 }
 
+// False for one that has ended and waits to be asked for its status.
 inline bool is_alive(int process) {
   const std::string status = read_file("/proc/" + std::to_string(process) + "/stat");
   const std::size_t name_end = status.rfind(')');
   return name_end != std::string::npos && status.size() > name_end + 2 && status[name_end + 2] != 'Z';
 }
+
+// True once it is gone: killing is not instant.
+inline bool ends(int process) {
+  for (int i = 0; i < 1000 && is_alive(process); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return !is_alive(process);
+}
+
+// A pipeline whose trials a shell script runs, in workers. `$r` is the request, of which no more is needed.
+inline Json command_pipeline(const fs::path& folder, const std::string& script, int trials,
+                             const std::vector<std::string>& slots = {"cpu:1"}) {
+  const fs::path file = write_file(folder / "trial.sh", "#!/bin/sh\nread -r r\n" + script + "\n");
+  fs::permissions(file, fs::perms::owner_all);
+  return {{"pipeline", 1},
+          {"name", "command"},
+          {"seed", 1},
+          {"task", {{"input", {3, 8, 8}}, {"classes", 2}}},
+          {"space", {{"name", "chain"}, {"args", {{"depth_limit", 3}}}}},
+          {"optimizer", {{"name", "random_search"}}},
+          {"evaluator", {{"name", "command"}, {"args", {{"command", {file.string()}}}}}},
+          {"objectives", Json::array({{{"name", "accuracy"}}})},
+          {"executor", {{"name", "local"}, {"slots", slots}}},
+          {"budget", {{"trials", trials}}}};
+}
+inline const std::string command_result = R"(echo '{"event": "result", "metrics": {"validation_accuracy": 50}}')";
 
 }  // namespace weft::testing

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <thread>
 
 #include "program.hpp"
 #include "weft/plugin.hpp"
@@ -28,6 +28,7 @@ using weft::TrialState;
 using weft::Verdict;
 using Clock = Program::Clock;
 
+constexpr auto doubt = 250ms;
 constexpr auto grace = 10s;  // from the result, or the end of its output, to the end of the program
 
 std::string environment(const char* name, const char* otherwise) {
@@ -84,6 +85,7 @@ command::Descriptor open_errors(const std::optional<fs::path>& folder) {
   const std::string file = folder ? (*folder / "stderr.txt").string() : "memory";
   command::Descriptor errors(folder ? open(file.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
                                     : memfd_create("stderr", MFD_CLOEXEC));
+  if (!folder) fcntl(errors.get(), F_SETFL, O_APPEND);
   if (!errors.is_open()) throw weft::Error(file + " cannot be opened for writing: " + std::strerror(errno));
   return errors;
 }
@@ -215,6 +217,8 @@ class Conversation {
       fail("had no result after " + Json(*seconds_).dump() + " s, the limit of /seconds, and was killed");
     }
     const std::optional<int> status = program_.wait(std::min(limit_, Clock::now() + grace));
+    // A signal to all processes may have ended it, of which the host is about to hear: then nothing has failed.
+    std::this_thread::sleep_for(doubt);
     fail(!status                ? "closed its standard output without a result, and was killed"
          : WIFSIGNALED(*status) ? "was killed by signal " + std::to_string(WTERMSIG(*status)) + " (" +
                                       strsignal(WTERMSIG(*status)) + ") before its result"

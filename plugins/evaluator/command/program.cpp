@@ -2,18 +2,14 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstring>
-#include <thread>
 
 #include "weft/error.hpp"
 
@@ -25,120 +21,9 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr std::size_t last_words_size = 1500;  // bytes
-constexpr auto tick = 100ms;  // a program that ended, its output held open by another, is noticed by then
-
-std::string problem(int error) { return std::strerror(error); }
-
-struct Pipe {
-  Descriptor read, write;
-};
-
-Pipe make_pipe() {
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) throw weft::Error("cannot create a pipe: " + problem(errno));
-  return {Descriptor(ends[0]), Descriptor(ends[1])};
-}
-
-// What execve takes. Borrows the texts.
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  pointers.reserve(texts.size() + 1);
-  for (const std::string& text : texts) pointers.push_back(const_cast<char*>(text.c_str()));
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
-// Everything that the child needs, made before it is forked.
-struct Prepared {
-  const char* file;
-  char* const* arguments;
-  char* const* environment;
-  const char* working_directory;  // null: stay
-  int input, output, errors;      // what become its descriptors 0, 1 and 2
-  int failure;                    // where it writes why it could not start
-  int descriptor_limit;
-  pid_t parent;
-};
-
-// What the child writes to Prepared::failure.
-struct Failure {
-  enum Step { descriptors, directory, execution } step;
-  int error;
-};
-
-void inherit_no_signals() {
-  struct sigaction standard {};
-  standard.sa_handler = SIG_DFL;
-  for (int signal = 1; signal < NSIG; ++signal) sigaction(signal, &standard, nullptr);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-}
-
-// They close on exec and not at once, since the one for failures is among them.
-void inherit_no_descriptors(int limit) {
-  if (close_range(3, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
-  for (int descriptor = 3; descriptor < limit; ++descriptor)
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
-}
-
-// The child, between fork and exec: a thread of the parent may hold any lock, so calls that are safe in a signal
-// handler and nothing else.
-[[noreturn]] void become(const Prepared& prepared) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != prepared.parent) _exit(1);  // it died before the line above
-  setpgid(0, 0);
-  inherit_no_signals();
-  Failure failure{Failure::descriptors, 0};
-  if (dup2(prepared.input, STDIN_FILENO) >= 0 && dup2(prepared.output, STDOUT_FILENO) >= 0 &&
-      dup2(prepared.errors, STDERR_FILENO) >= 0) {
-    inherit_no_descriptors(prepared.descriptor_limit);
-    failure.step = Failure::directory;
-    if (prepared.working_directory == nullptr || chdir(prepared.working_directory) == 0) {
-      failure.step = Failure::execution;
-      execve(prepared.file, prepared.arguments, prepared.environment);
-    }
-  }
-  failure.error = errno;
-  [[maybe_unused]] const ssize_t told = write(prepared.failure, &failure, sizeof(failure));
-  _exit(1);
-}
-
-// No handler of this process runs in the child before it has dropped them.
-pid_t fork_and_become(const Prepared& prepared) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  const pid_t process = fork();
-  const int error = errno;
-  if (process == 0) become(prepared);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (process < 0) throw weft::Error("cannot start a process: " + problem(error));
-  return process;
-}
-
-// Why the child could not start, if so; returns when it runs the program.
-std::optional<Failure> await_execution(int descriptor) {
-  Failure failure{};
-  ssize_t count = -1;
-  do {
-    count = read(descriptor, &failure, sizeof(failure));
-  } while (count < 0 && errno == EINTR);
-  if (count != sizeof(failure)) return {};
-  return failure;
-}
-
-std::string to_text(const Failure& failure, const Launch& launch) {
-  if (failure.step == Failure::descriptors) return "cannot give a program its descriptors: " + problem(failure.error);
-  if (failure.step == Failure::directory) {
-    return "/working_directory " + launch.working_directory.string() + " cannot be entered: " + problem(failure.error);
-  }
-  std::string text = launch.file + " cannot be run: " + problem(failure.error);
-  if (failure.error == ENOEXEC || failure.error == ENOENT) {
-    text += "; a script begins with the line #!/path/of/its/interpreter, or is named after its interpreter in /command";
-  }
-  return text;
-}
+constexpr auto tick = 100ms;                   // how often the file of its standard error is looked at
+constexpr off_t most_errors = 4 << 20;         // bytes of it, before it is cut to the end
+constexpr off_t kept_errors = 1 << 20;
 
 // write(2) without the signal that a pipe without reader sends.
 ssize_t write_without_signal(int descriptor, const char* data, std::size_t size) {
@@ -171,11 +56,6 @@ bool is_executable(const fs::path& file) {
 
 }  // namespace
 
-void Descriptor::reset() {
-  if (number_ >= 0) close(number_);
-  number_ = -1;
-}
-
 std::optional<std::string> find_executable(const std::string& name, const std::string& path) {
   if (name.find('/') != std::string::npos) {
     const fs::path file = fs::absolute(name);
@@ -191,54 +71,31 @@ std::optional<std::string> find_executable(const std::string& name, const std::s
 }
 
 Program::Program(const Launch& launch, Descriptor errors)
-    : errors_(std::move(errors)), errors_begin_(size_of(errors_)) {
-  Pipe input = make_pipe();
-  Pipe output = make_pipe();
-  Pipe failure = make_pipe();
-  const std::vector<char*> arguments = pointers(launch.arguments);
-  const std::vector<char*> environment = pointers(launch.environment);
-  process_ = fork_and_become(
-      {.file = launch.file.c_str(),
-       .arguments = arguments.data(),
-       .environment = environment.data(),
-       .working_directory = launch.working_directory.empty() ? nullptr : launch.working_directory.c_str(),
-       .input = input.read.get(),
-       .output = output.write.get(),
-       .errors = errors_.get(),
-       .failure = failure.write.get(),
-       .descriptor_limit = static_cast<int>(std::min<long>(sysconf(_SC_OPEN_MAX), 65536)),
-       .parent = getpid()});
-  failure.write.reset();
-  if (const std::optional<Failure> failed = await_execution(failure.read.get())) {
-    waitpid(process_, nullptr, 0);
-    throw weft::Error(to_text(*failed, launch));
-  }
-  input_ = std::move(input.write);
-  output_ = std::move(output.read);
-  for (const Descriptor* end : {&input_, &output_}) fcntl(end->get(), F_SETFL, O_NONBLOCK);
-}
-
-Program::~Program() {
-  if (process_ < 0) return;
-  kill(-process_, SIGKILL);
-  while (waitpid(process_, nullptr, 0) < 0 && errno == EINTR) continue;
+    : errors_(std::move(errors)),
+      errors_begin_(size_of(errors_)),
+      input_(make_pipe()),
+      output_(make_pipe()),
+      keeper_(launch, input_.read.get(), output_.write.get(), errors_.get()) {
+  input_.read.reset();
+  output_.write.reset();
+  for (const Descriptor* end : {&input_.write, &output_.read}) fcntl(end->get(), F_SETFL, O_NONBLOCK);
 }
 
 void Program::write_line(const std::string& line) {
-  if (!input_.is_open()) return;
+  if (!input_.write.is_open()) return;
   unsent_ += line + "\n";
   send();
 }
 
 void Program::close_input() {
-  input_.reset();
+  input_.write.reset();
   unsent_.clear();
 }
 
 std::optional<std::string> Program::read_line(Clock::time_point until) {
   for (;;) {
     if (std::optional<std::string> line = take_line()) return line;
-    if (!output_.is_open() || Clock::now() >= until) return {};
+    if (!output_.read.is_open() || Clock::now() >= until) return {};
     exchange(until);
   }
 }
@@ -246,7 +103,7 @@ std::optional<std::string> Program::read_line(Clock::time_point until) {
 // A last line may lack its end.
 std::optional<std::string> Program::take_line() {
   const std::size_t end = std::min(unread_.find('\n'), unread_.size());
-  const bool whole = end < unread_.size() || end > longest_line || (!output_.is_open() && end > 0);
+  const bool whole = end < unread_.size() || end > longest_line || (!output_.read.is_open() && end > 0);
   if (!whole) return {};
   std::string line = unread_.substr(0, end);
   unread_.erase(0, end + 1);
@@ -255,17 +112,20 @@ std::optional<std::string> Program::take_line() {
 
 // Moves what can be moved, waiting for it a tick at most.
 void Program::exchange(Clock::time_point until) {
-  const bool ended = has_ended();  // asked first: what it wrote before its end is in the pipe by now
-  pollfd polled[] = {{unsent_.empty() ? -1 : input_.get(), POLLOUT, 0}, {output_.get(), POLLIN, 0}};
+  if (size_of(errors_) > most_errors) shorten_errors();
+  const bool ended = keeper_.has_ended();  // asked first: what it wrote before its end is in the pipe by now
+  pollfd polled[] = {{unsent_.empty() ? -1 : input_.write.get(), POLLOUT, 0},
+                     {output_.read.get(), POLLIN, 0},
+                     {keeper_.ending(), POLLIN, 0}};
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(std::min<Clock::duration>(until - Clock::now(), tick));
   poll(polled, std::size(polled), ended ? 0 : static_cast<int>(std::max<std::int64_t>(0, left.count())));
   if (polled[0].revents != 0) send();
-  if (!receive() && ended) output_.reset();  // a process that it started may hold the pipe open for ever
+  if (!receive() && ended) output_.read.reset();  // what cannot be killed may hold the pipe open for ever
 }
 
 void Program::send() {
   while (!unsent_.empty()) {
-    const ssize_t count = write_without_signal(input_.get(), unsent_.data(), unsent_.size());
+    const ssize_t count = write_without_signal(input_.write.get(), unsent_.data(), unsent_.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return;
     if (count < 0) return close_input();  // it does not listen
@@ -278,28 +138,34 @@ bool Program::receive() {
   std::array<char, 65536> piece;
   ssize_t count = -1;
   do {
-    count = read(output_.get(), piece.data(), piece.size());
+    count = read(output_.read.get(), piece.data(), piece.size());
   } while (count < 0 && errno == EINTR);
   if (count > 0) unread_.append(piece.data(), static_cast<std::size_t>(count));
-  if (count == 0) output_.reset();
+  if (count == 0) output_.read.reset();
   return count > 0;
 }
 
-bool Program::has_ended() const {
-  siginfo_t state{};
-  return waitid(P_PID, static_cast<id_t>(process_), &state, WEXITED | WNOHANG | WNOWAIT) != 0 || state.si_pid != 0;
+std::optional<int> Program::wait(Clock::time_point until) {
+  while (!keeper_.has_ended()) {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(std::min<Clock::duration>(until - Clock::now(), tick));
+    if (left.count() <= 0) return {};
+    pollfd polled{keeper_.ending(), POLLIN, 0};
+    poll(&polled, 1, static_cast<int>(left.count()));
+  }
+  return keeper_.end();
 }
 
-std::optional<int> Program::wait(Clock::time_point until) {
-  while (!has_ended()) {
-    if (Clock::now() >= until) return {};
-    std::this_thread::sleep_for(1ms);
-  }
-  kill(-process_, SIGKILL);  // before waitpid, while the number is certainly its own
-  int status = 0;
-  while (waitpid(process_, &status, 0) < 0 && errno == EINTR) continue;
-  process_ = -1;
-  return status;
+// What the program appends meanwhile comes to lie somewhere near the end.
+void Program::shorten_errors() {
+  std::string text(static_cast<std::size_t>(kept_errors), '\0');
+  const off_t left_out = size_of(errors_) - kept_errors;
+  const ssize_t count = pread(errors_.get(), text.data(), text.size(), left_out);
+  if (count <= 0 || ftruncate(errors_.get(), 0) != 0) return;
+  text.resize(static_cast<std::size_t>(count));
+  text.insert(0, "[" + std::to_string(left_out) + " bytes before this were not kept]\n");
+  [[maybe_unused]] const ssize_t written = write(errors_.get(), text.data(), text.size());
+  errors_begin_ = 0;
 }
 
 std::string Program::last_words() const {
