@@ -60,8 +60,6 @@ class Executor {
     static_cast<void>(reason);
   }
   virtual std::vector<SlotStatus> status() const = 0;
-  // Stops a running job: the next wait() gives it as PRUNED, for this reason. Where a job cannot be stopped, nothing.
-  virtual void cancel(TrialId /*trial*/, const std::string& /*reason*/) {}
 };
 
 }  // namespace weft::host

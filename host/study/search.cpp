@@ -186,15 +186,18 @@ bool Search::exhausted() const {
   return trials_.nothing_new_in_a_row() > fewest_known_in_a_row + known_in_a_row_per_candidate * by_genotype_.size();
 }
 
-// A trial that says nothing is not answered "stop": it is stopped.
+// A trial that says nothing is not answered "stop": it is stopped. One that was answered has as long to come to its
+// end.
 void Search::stop_overdue(Executor& executor) const {
   const Budget& budget = pipeline_.budget;
-  if (!budget.seconds || elapsed() < *budget.seconds + budget.grace) return;
+  if (!budget.seconds || time_left()) return;
+  const double over_since = elapsed() - *budget.seconds;
   for (const SlotStatus& slot : executor.status()) {
-    if (!slot.trial) continue;
+    const double silent = std::chrono::duration<double>(Clock::now() - slot.heard).count();
+    if (!slot.trial || std::min(over_since, silent) < budget.grace) continue;
     executor.cancel(*slot.trial,
-                    fmt::format("stalled: the time of the budget was over, and {} s later (/budget/grace) no "
-                                "report had come; it was stopped",
+                    fmt::format("stalled: the time of the budget was over, and it said nothing for {} s more "
+                                "(/budget/grace); it was stopped",
                                 budget.grace));
   }
 }
