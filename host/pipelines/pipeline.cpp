@@ -78,10 +78,10 @@ Pipeline Pipeline::load(const std::string& name_or_file, const Overrides& overri
   if (overrides.profile) apply_profile(json, *overrides.profile, file.string());
   for (const std::string& setting : overrides.settings) apply_setting(json, setting);
   if (overrides.seed) json["seed"] = *overrides.seed;
-  return resolve(std::move(json), file.string(), catalogue);
+  return resolve(std::move(json), file.string(), catalogue, Defaults::current);
 }
 
-Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue) {
+Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue, Defaults defaults) {
   const Json schema = read_json(Installation::locate().schemas / "pipeline.json");
   validate(json, schema, file);
   fill_defaults(json, schema);
@@ -91,6 +91,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   Pipeline pipeline;
   pipeline.json_ = std::move(json);
   pipeline.file_ = file;
+  pipeline.defaults_ = defaults;
   if (pipeline.json_.contains("dataset")) pipeline.dataset = pipeline.use("dataset", "/dataset", catalogue);
   pipeline.space = pipeline.use("space", "/space", catalogue);
   pipeline.optimizer = pipeline.use("optimizer", "/optimizer", catalogue);
@@ -133,7 +134,7 @@ Use Pipeline::use(const std::string& kind, const std::string& pointer, const Cat
 Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
   Json& args = json_[Json::json_pointer(pointer)]["args"];
   if (args.is_null()) args = Json::object();
-  fill_defaults(args, manifest.parameters());
+  fill_defaults(args, manifest.parameters(), defaults_);
   validate(args, manifest.parameters(), file_, pointer + "/args");
   return {&manifest, args};
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/plugins/catalogue.hpp"
+#include "host/plugins/schema.hpp"
 #include "weft/json.hpp"
 
 namespace weft::host {
@@ -46,8 +47,9 @@ class Pipeline {
   // `name_or_file` is a file, or the name of one that is installed ("quickstart"). Throws InvalidInput naming file,
   // JSON pointer, rule and remedy.
   static Pipeline load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue);
-  // A resolved pipeline again, as stored with a study.
-  static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue);
+  // A resolved pipeline again, as stored with a study: an argument that it does not have is newer than the study.
+  static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue,
+                          Defaults defaults = Defaults::stored);
 
   const Json& json() const { return json_; }  // resolved: profile applied, defaults filled in
   const std::string& file() const { return file_; }
@@ -75,6 +77,7 @@ class Pipeline {
 
   Json json_;
   std::string file_;
+  Defaults defaults_ = Defaults::stored;
 };
 
 }  // namespace weft::host
