@@ -107,8 +107,9 @@ TEST_CASE("splits without stratification are what studies of release 1.0 had") {
 }
 
 TEST_CASE("splits: a class that one of them lacks is named, once a study and in its phase") {
-  Json configuration = {{"train", {12, 1, 12}}, {"test", {1, 1, 0}},      {"validation", 3},
-                        {"stratified", true},   {"names", {"cat", "dog", "owl"}}, {"findings", {"a finding"}}};
+  Json configuration = {
+      {"train", {12, 1, 12}},           {"test", {1, 1, 0}},        {"validation", 3}, {"stratified", true},
+      {"names", {"cat", "dog", "owl"}}, {"findings", {"a finding"}}};
   const weft::testing::Instance search = make(configuration), last = make(configuration, 1, "final");
   CHECK(search.log().empty());
   description_of(search);

@@ -7,7 +7,8 @@
 #include <bit>
 #include <cstdint>
 
-// clang-format off: sha2.h needs <sys/types.h> before it.
+// sha2.h needs <sys/types.h> before it.
+// clang-format off
 #include <sha2.h>
 // clang-format on
 

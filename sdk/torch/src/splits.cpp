@@ -46,9 +46,8 @@ std::vector<std::int64_t> shares(const std::vector<std::int64_t>& sizes, std::in
   for (const std::int64_t size : sizes) share.push_back(count * size / all);
   std::vector<std::size_t> by_remainder(sizes.size());
   std::iota(by_remainder.begin(), by_remainder.end(), std::size_t{0});
-  std::stable_sort(by_remainder.begin(), by_remainder.end(), [&](std::size_t a, std::size_t b) {
-    return count * sizes[a] % all > count * sizes[b] % all;
-  });
+  std::stable_sort(by_remainder.begin(), by_remainder.end(),
+                   [&](std::size_t a, std::size_t b) { return count * sizes[a] % all > count * sizes[b] % all; });
   std::int64_t left = count - std::accumulate(share.begin(), share.end(), std::int64_t{0});
   for (auto at = by_remainder.begin(); left > 0; ++at, --left) ++share[*at];
   return share;
