@@ -2,7 +2,8 @@
 #include <cstdio>
 #include <utility>
 
-// clang-format off: jpeglib.h needs <cstdio> before it.
+// jpeglib.h needs <cstdio> before it, jerror.h needs jpeglib.h.
+// clang-format off
 #include <jpeglib.h>
 #include <jerror.h>
 // clang-format on
@@ -40,7 +41,7 @@ struct Errors : jpeg_error_mgr {
     } else if (self->msg_code == JWRN_HIT_MARKER) {
       (self->ended ? self->missing : self->damaged) = true;
     } else if (self->msg_code == JWRN_HUFF_BAD_CODE || self->msg_code == JWRN_MUST_RESYNC ||
-               self->msg_code == JWRN_ARITH_BAD_CODE || self->msg_code == JWRN_BOGUS_PROGRESSION) {
+               self->msg_code == JWRN_BOGUS_PROGRESSION) {
       self->damaged = true;
     }
   }

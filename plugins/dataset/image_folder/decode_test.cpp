@@ -30,12 +30,10 @@ class Decoded {
   explicit Decoded(const Bytes& file, int channels = 3, int resolution = 1, const std::string& name = "file") {
     for (const char* path : {"train/a/0", "train/a/1", "train/b/0", "train/b/1"}) write(path, some_png);
     write("test/a/" + name, file);
-    instance_.emplace(weft::testing::Plugin::open("dataset", "image_folder"),
-                      weft::Json{{"folder", folder_.string()},
-                                 {"resolution", resolution},
-                                 {"channels", channels},
-                                 {"validation", 1}},
-                      weft::testing::Surroundings{.study = {{"phase", "final"}}});
+    instance_.emplace(
+        weft::testing::Plugin::open("dataset", "image_folder"),
+        weft::Json{{"folder", folder_.string()}, {"resolution", resolution}, {"channels", channels}, {"validation", 1}},
+        weft::testing::Surroundings{.study = {{"phase", "final"}}});
   }
   ~Decoded() { fs::remove_all(folder_); }
 
@@ -154,8 +152,8 @@ TEST_CASE("image_folder: pictures are turned upright as Exif says") {
     CHECK(corners(Decoded(jpeg(quadrants(exif_segment(exif(orientation)))), 1, 16)) == expected);
     CHECK(corners(Decoded(jpeg(quadrants(exif_segment(exif(orientation, true)))), 1, 16)) == expected);
     const Bytes rows = bytes({10, 20, 30, 40});
-    const Decoded from_png(
-        png({.width = 2, .height = 2, .rows = rows, .before = chunk("eXIf", exif(orientation))}), 1, 2);
+    const Decoded from_png(png({.width = 2, .height = 2, .rows = rows, .before = chunk("eXIf", exif(orientation))}), 1,
+                           2);
     CHECK(from_png.at(0, 0) == Values{expected[0]});
     CHECK(from_png.at(0, 1) == Values{expected[1]});
     CHECK(from_png.at(1, 0) == Values{expected[2]});
@@ -205,8 +203,7 @@ TEST_CASE("image_folder: an image is scaled as LibTorch's antialiased bilinear i
     Bytes rows;
     for (int i = 0; i < side * side; ++i) rows += static_cast<char>((i * 89 + i * i) % 251);
     const Decoded decoded(png({.width = side, .height = side, .rows = rows}), 1, resolution);
-    const at::Tensor original =
-        at::from_blob(rows.data(), {1, 1, side, side}, at::kByte).to(at::kFloat);
+    const at::Tensor original = at::from_blob(rows.data(), {1, 1, side, side}, at::kByte).to(at::kFloat);
     const at::Tensor expected = at::_upsample_bilinear2d_aa(original, {resolution, resolution}, false)[0];
     INFO(side << " to " << resolution);
     CHECK((decoded.image().to(at::kFloat) - expected).abs().max().item<double>() < 0.52);

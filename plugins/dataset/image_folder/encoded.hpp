@@ -41,14 +41,17 @@ inline Bytes zlib(const Bytes& data) {
     high = (high + low) % 65521;
   }
   const auto size = static_cast<std::uint32_t>(data.size());
-  const auto little = [](std::uint32_t value) { return bytes({static_cast<int>(value & 0xFF), static_cast<int>(value >> 8)}); };
+  const auto little = [](std::uint32_t value) {
+    return bytes({static_cast<int>(value & 0xFF), static_cast<int>(value >> 8)});
+  };
   return bytes({0x78, 0x01, 0x01}) + little(size) + little(~size & 0xFFFF) + data + big_endian(high << 16 | low, 4);
 }
 
 struct Png {
-  int width = 1, height = 1, depth = 8, colour = 0;  // colour: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha
-  Bytes rows;                                        // without filter bytes, all of equal length
-  Bytes before = {};                                 // chunks between header and image
+  int width = 1, height = 1, depth = 8,
+      colour = 0;     // colour: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGB and alpha
+  Bytes rows;         // without filter bytes, all of equal length
+  Bytes before = {};  // chunks between header and image
 };
 
 inline Bytes png(const Png& image) {

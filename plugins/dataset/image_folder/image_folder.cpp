@@ -80,8 +80,8 @@ class Reader {
     files.class_names = classes_;
     files.findings = left_out_.in_words();
     if (damaged_ > 0 && !final_)
-      files.findings.push_back(std::to_string(damaged_) + " JPEG files hold damaged data, of which the rest was read (" +
-                               first_damaged_ + ")");
+      files.findings.push_back(std::to_string(damaged_) +
+                               " JPEG files hold damaged data, of which the rest was read (" + first_damaged_ + ")");
     return files;
   }
 

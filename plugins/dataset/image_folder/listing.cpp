@@ -96,7 +96,7 @@ std::vector<std::string> class_names(const fs::path& folder, LeftOut& left_out) 
     } else if (is_folder(path)) {
       names.push_back(path.filename().string());
     } else {
-      left_out.outside(path);
+      left_out.outside();
     }
   }
   return names;

@@ -13,7 +13,7 @@
 class LeftOut {
  public:
   void hidden() { ++hidden_; }
-  void outside(const std::filesystem::path&) { ++outside_; }
+  void outside() { ++outside_; }
   void nested(const std::filesystem::path& folder);
   void foreign(const std::string& format) { ++foreign_[format]; }
   void no_image(const std::filesystem::path& file);

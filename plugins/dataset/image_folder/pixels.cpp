@@ -105,7 +105,8 @@ Pixels upright(Pixels pixels, int orientation) {
   const bool swapped = orientation >= 5;
   const bool rows_reversed = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   const bool columns_reversed = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  Pixels turned = blank(swapped ? pixels.width : pixels.height, swapped ? pixels.height : pixels.width, pixels.channels);
+  Pixels turned =
+      blank(swapped ? pixels.width : pixels.height, swapped ? pixels.height : pixels.width, pixels.channels);
   for (std::int64_t y = 0; y < turned.height; ++y) {
     for (std::int64_t x = 0; x < turned.width; ++x) {
       const std::int64_t row = swapped ? x : y, column = swapped ? y : x;
