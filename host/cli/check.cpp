@@ -77,8 +77,7 @@ int verdict(const Pipeline& pipeline, const Sampled& sampled) {
     return unusable_input;
   };
   if (sampled.samples == 0) return done;
-  if (sampled.feasible == 0)
-    return none("keeps the limits of /objectives; raise a limit or make the space smaller");
+  if (sampled.feasible == 0) return none("keeps the limits of /objectives; raise a limit or make the space smaller");
   if (sampled.unevaluated.count == sampled.samples)
     return none(fmt::format("can be evaluated; {}", sampled.unevaluated.first));
   return done;
@@ -138,8 +137,7 @@ int print_check(const Pipeline& pipeline, const Json& task, const Sampled& sampl
     return verdict(pipeline, sampled);
   }
   fmt::print(output(), "{}: {}\n", pipeline.file(), pipeline.name());
-  if (pipeline.dataset)
-    fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, task.dump());
+  if (pipeline.dataset) fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, task.dump());
   for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
     fmt::print(output(), "  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
   fmt::print(output(), "  runs       {}\n",
@@ -151,8 +149,8 @@ int print_check(const Pipeline& pipeline, const Json& task, const Sampled& sampl
     fmt::print(output(), "  final      {} of {} cannot be built as final networks, the first {}\n",
                sampled.unbuilt.count, samples, sampled.unbuilt.first);
   if (sampled.unevaluated.count > 0)
-    fmt::print(output(), "  unknown    {} of {} cannot be evaluated, the first {}\n", sampled.unevaluated.count, samples,
-               sampled.unevaluated.first);
+    fmt::print(output(), "  unknown    {} of {} cannot be evaluated, the first {}\n", sampled.unevaluated.count,
+               samples, sampled.unevaluated.first);
   return verdict(pipeline, sampled);
 }
 

@@ -20,9 +20,9 @@ struct Shortfall {
 
 struct Sampled {
   std::size_t samples = 0;
-  std::size_t feasible = 0;         // keep all limits
-  Json ranges = Json::object();     // objective -> {"lowest", "highest"}, as far as known before an evaluation
-  Shortfall unbuilt, unevaluated;   // as final networks; by an evaluator that runs in the host
+  std::size_t feasible = 0;        // keep all limits
+  Json ranges = Json::object();    // objective -> {"lowest", "highest"}, as far as known before an evaluation
+  Shortfall unbuilt, unevaluated;  // as final networks; by an evaluator that runs in the host
 };
 
 // `final` builds the networks of the final training; null where they are those of the search.

@@ -53,8 +53,8 @@ class Conduct {
     prepare_final();
     assembly_->objectives();
     if (isolate_all_) {
-      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_), pipeline_.optimizer.manifest->title(),
-                                                          interrupted());
+      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_),
+                                                          pipeline_.optimizer.manifest->title(), interrupted());
       isolated->finished();  // creates it, so that bad input shows now
       optimizer_ = std::move(isolated);
     } else {

@@ -156,8 +156,7 @@ TEST_CASE("check counts candidates that a table does not have, and refuses a tab
 
 TEST_CASE("a table with no row for any sampled candidate does not pass the check") {
   const TemporaryFolder folder;
-  write_file(folder / "one.csv",
-             "architecture,accuracy\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1\n");
+  write_file(folder / "one.csv", "architecture,accuracy\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,1\n");
   const Json pipeline = table_pipeline(folder / "one.csv", 5);
   const Ran ran = run({"check", write_file(folder / "pipeline.json", pipeline.dump()).string()}, folder.path());
   CHECK(ran.code == 2);

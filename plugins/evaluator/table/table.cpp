@@ -29,9 +29,9 @@ std::filesystem::path find_file(const std::string& given) {
   const char* data = std::getenv("WEFT_DATA");
   if (!std::filesystem::exists(file) && file.is_relative() && data != nullptr && std::filesystem::exists(data / file))
     return data / file;
-  weft::require_file(file, file.is_absolute()  ? std::string("Set /file to a table")
-                           : data != nullptr ? "Nor is it in $WEFT_DATA, " + std::string(data)
-                                             : "Set /file to a table, or WEFT_DATA to the folder of the data");
+  weft::require_file(file, file.is_absolute() ? std::string("Set /file to a table")
+                           : data != nullptr  ? "Nor is it in $WEFT_DATA, " + std::string(data)
+                                              : "Set /file to a table, or WEFT_DATA to the folder of the data");
   return file;
 }
 
