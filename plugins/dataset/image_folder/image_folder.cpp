@@ -80,8 +80,9 @@ class Reader {
     files.class_names = classes_;
     files.findings = left_out_.in_words();
     if (damaged_ > 0 && !final_)
-      files.findings.push_back(std::to_string(damaged_) +
-                               " JPEG files hold damaged data, of which the rest was read (" + first_damaged_ + ")");
+      files.findings.push_back("damaged data in " + std::to_string(damaged_) +
+                               (damaged_ == 1 ? " JPEG file" : " JPEG files") + ", of which the rest was read (" +
+                               first_damaged_ + ")");
     return files;
   }
 
@@ -99,15 +100,13 @@ class Reader {
   }
 
   void check_each_class(const std::vector<ImageFile>& images) const {
-    for (std::size_t label = 0; label < classes_.size(); ++label) {
-      const bool any = std::any_of(images.begin(), images.end(), [&](const ImageFile& image) {
-        return image.label == static_cast<std::int64_t>(label);
-      });
-      if (any) continue;
-      throw weft::InvalidInput((folder_ / "train" / classes_[label]).string() +
-                               ": has no image; every class needs at least one PNG or JPEG file. "
-                               "Add images or remove the class");
-    }
+    std::vector<bool> found(classes_.size());
+    for (const ImageFile& image : images) found[static_cast<std::size_t>(image.label)] = true;
+    const auto without = std::find(found.begin(), found.end(), false);
+    if (without == found.end()) return;
+    throw weft::InvalidInput(
+        (folder_ / "train" / classes_[static_cast<std::size_t>(without - found.begin())]).string() +
+        ": has no image; every class needs at least one PNG or JPEG file. Add images or remove the class");
   }
 
   void note_other_folders() {

@@ -170,6 +170,19 @@ TEST_CASE("image_folder skips what is hidden and what it cannot read, and says s
   CHECK(instance.log() == expected);
 }
 
+TEST_CASE("image_folder reads what it can of a damaged JPEG, and says so") {
+  const Folder folder;
+  folder.add_both_classes("train");
+  std::string damaged = encoded::jpeg({.columns = 10, .blocks = std::vector<std::vector<int>>(100, {200})});
+  damaged.replace(damaged.size() - 20, 3, "\xfe\xfe\xfe");  // four ones begin no code
+  folder.add("train/grey/9.jpg", damaged);
+  const weft::testing::Instance instance = load(folder);
+  description_of(instance);
+  REQUIRE(instance.log().size() == 2);
+  CHECK(instance.log().front() == "damaged data in 1 JPEG file, of which the rest was read (" +
+                                      (folder.path / "train/grey/9.jpg").string() + ")");
+}
+
 TEST_CASE("image_folder: a folder val, validation or valid is the validation split") {
   const Folder folder;
   folder.add_both_classes("train");

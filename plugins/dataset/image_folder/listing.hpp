@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "weft/torch/dataset.hpp"
-
 // What of the folders is not read, or not where it is expected.
 class LeftOut {
  public:
