@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "host/cli/check.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/interrupt.hpp"
 #include "host/cli/output.hpp"
@@ -46,7 +47,7 @@ class Conduct {
     check_slots();
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(
-          pipeline_.slots, hello(Phase::search), pipeline_.evaluator.manifest->title(),
+          pipeline_.slots, hello(Phase::search, task_), pipeline_.evaluator.manifest->title(),
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
       task_ = local->describe();
       local->set_task(task_);
@@ -54,11 +55,11 @@ class Conduct {
     }
     assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search, libraries_);
     assembly_->space();
-    check_final_space();
+    prepare_final();
     assembly_->objectives();
     if (isolate_all_) {
-      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search), pipeline_.optimizer.manifest->title(),
-                                                          interrupted());
+      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_),
+                                                          pipeline_.optimizer.manifest->title(), interrupted());
       isolated->finished();  // creates it, so that bad input shows now
       optimizer_ = std::move(isolated);
     } else {
@@ -73,6 +74,8 @@ class Conduct {
 
   const Json& task() const { return task_; }
   Assembly& assembly() { return *assembly_; }
+  // Null where the final networks are those of the search.
+  Assembly* final_assembly() { return final_assembly_.get(); }
 
   struct Study {
     Journal* journal = nullptr;           // null: nothing is kept
@@ -116,20 +119,20 @@ class Conduct {
     if (pipeline_.final) LocalExecutor::check_slots(pipeline_.final->slots.size(), pipeline_.file() + ": /final/slots");
   }
 
-  // What the search finds must be a genotype of the final networks' space, too.
-  void check_final_space() {
-    if (!pipeline_.json().value("final", Json::object()).contains("space")) return;
-    Assembly final = assembly_->in(Phase::final);
-    Rng rng = Rng(pipeline_.seed()).derive("final space");
-    const Genotype genotype = assembly_->space().sample(rng);
-    try {
-      final.space().decode_text(genotype);
-    } catch (const InvalidInput& error) {
-      throw InvalidInput(fmt::format(
-          "{}: /final/space/args do not build a network from a genotype of /space; change only what leaves its "
-          "decisions as they are. {}: {}",
-          pipeline_.file(), genotype.key(), error.what()));
+  // The final training's data, evaluator and networks: whatever they lack is found out before the search, too.
+  void prepare_final() {
+    if (!pipeline_.final) return;
+    final_task_ = task_;
+    if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
+      assembly_->in(Phase::final).evaluator();
+    } else if (pipeline_.is_inline) {  // else a worker of the search has looked
+      final_task_ = LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
+                                  pipeline_.final->evaluator.manifest->title(), {})
+                        .describe();
     }
+    if (!pipeline_.json().at("final").contains("space")) return;
+    final_assembly_ = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
+    check_final_space(pipeline_, *assembly_, *final_assembly_);
   }
 
   // False when Ctrl-C came first.
@@ -142,13 +145,13 @@ class Conduct {
     }
   }
 
-  Json hello(Phase phase) const {
+  Json hello(Phase phase, const Json& task) const {
     Json folders = Json::array();
     for (const fs::path& folder : plugin_path_) folders.push_back(folder.string());
     Json message = {{"pipeline", pipeline_.json()}, {"file", pipeline_.file()},
                     {"plugin_path", folders},       {"phase", phase == Phase::final ? "final" : "search"},
                     {"told", pipeline_.told},       {"libraries", libraries_}};
-    if (!task_.is_null()) message["task"] = task_;
+    if (!task.is_null()) message["task"] = task;
     return message;
   }
 
@@ -156,7 +159,7 @@ class Conduct {
   std::vector<std::string> final_slots(std::size_t count) const {
     if (!pipeline_.final->slots.empty()) return pipeline_.final->slots;
     const bool on_cards = !pipeline_.slots.empty() && pipeline_.slots.front().rfind("cuda", 0) == 0;
-    if (on_cards || count > 1) return pipeline_.slots;
+    if (on_cards || (count > 1 && !pipeline_.slots.empty())) return pipeline_.slots;
     return {fmt::format("cpu:{}", std::max(1U, std::thread::hardware_concurrency()))};
   }
 
@@ -171,10 +174,10 @@ class Conduct {
     std::unique_ptr<Assembly> assembly;
     std::unique_ptr<Executor> executor;
     if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
-      assembly = std::make_unique<Assembly>(pipeline_, task_, Phase::final, libraries_);
+      assembly = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
       executor = std::make_unique<InlineExecutor>(*assembly, pipeline_.seed(), on_report);
     } else {
-      executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final),
+      executor = std::make_unique<LocalExecutor>(final_slots(finals.pending().size()), hello(Phase::final, final_task_),
                                                  pipeline_.final->evaluator.manifest->title(), on_report);
     }
     return finals.run(*executor, interrupted());
@@ -251,8 +254,8 @@ class Conduct {
   bool isolate_all_;
   bool has_searched_ = false;
   Json libraries_;
-  Json task_;
-  std::unique_ptr<Assembly> assembly_;
+  Json task_, final_task_;
+  std::unique_ptr<Assembly> assembly_, final_assembly_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Search> search_;
   std::unique_ptr<Executor> executor_;  // last: its workers go first
@@ -370,59 +373,8 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
   const Pipeline pipeline = load(options, catalogue);
   Conduct conduct(pipeline, plugin_path, true);
   conduct.prepare(libraries_of(pipeline));
-  SpaceRef space = conduct.assembly().space();
-  const std::vector<ObjectiveRef> objectives = conduct.assembly().objectives();
-  Rng rng = Rng(pipeline.seed()).derive("check");
-  std::size_t feasible = 0;
-  std::vector<double> lowest(objectives.size(), INFINITY), highest(objectives.size(), -INFINITY);
-  for (std::size_t i = 0; i < samples; ++i) {
-    const std::string candidate = space.decode_text(space.sample(rng));
-    bool fits = true;
-    for (std::size_t at = 0; at < objectives.size(); ++at) {
-      if (!pipeline.objectives[at].manifest->provides("objective.before")) continue;
-      const std::optional<double> value = objectives[at].before(candidate);
-      if (!value) continue;
-      lowest[at] = std::min(lowest[at], *value);
-      highest[at] = std::max(highest[at], *value);
-      const double sign = objectives[at].direction() == Direction::maximize ? 1.0 : -1.0;
-      if (pipeline.objectives[at].limit && *value * sign < *pipeline.objectives[at].limit * sign) fits = false;
-    }
-    if (fits) ++feasible;
-  }
-  const double share = samples > 0 ? static_cast<double>(feasible) / static_cast<double>(samples) : 0.0;
-  Json ranges = Json::object();
-  for (std::size_t at = 0; at < objectives.size(); ++at) {
-    if (lowest[at] <= highest[at])
-      ranges[pipeline.objectives[at].manifest->name] = {{"lowest", lowest[at]}, {"highest", highest[at]}};
-  }
-  if (options.json) {
-    fmt::print(output(), "{}\n",
-               Json{{"pipeline", pipeline.json()},
-                    {"task", conduct.task()},
-                    {"samples", samples},
-                    {"feasible", share},
-                    {"ranges", ranges}}
-                   .dump(2));
-    return done;
-  }
-  fmt::print(output(), "{}: {}\n", pipeline.file(), pipeline.name());
-  if (pipeline.dataset)
-    fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, conduct.task().dump());
-  for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
-    fmt::print(output(), "  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
-  fmt::print(output(), "  runs       {}\n",
-             pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
-  for (const auto& [name, range] : ranges.items())
-    fmt::print(output(), "  {:<10} {} to {}\n", name, range.at("lowest").dump(), range.at("highest").dump());
-  fmt::print(output(), "  feasible   {:.0f} % of {} sampled candidates keep all limits\n", 100.0 * share, samples);
-  if (samples > 0 && feasible == 0) {
-    fmt::print(
-        stderr,
-        "{}: none of {} sampled candidates keeps the limits of /objectives; raise a limit or make the space smaller\n",
-        pipeline.file(), samples);
-    return unusable_input;
-  }
-  return done;
+  const Sampled sampled = sample_space(pipeline, conduct.assembly(), conduct.final_assembly(), samples);
+  return print_check(pipeline, conduct.task(), sampled, options.json);
 }
 
 }  // namespace weft::host

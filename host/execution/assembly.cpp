@@ -133,7 +133,8 @@ Json Assembly::task() {
   detail::StringWriter out;
   detail::StringWriter error;
   detail::check(table->describe(handle.instance, out, error), error);
-  return detail::parse_json(out.text());
+  task_ = detail::parse_json(out.text());
+  return task_;
 }
 
 }  // namespace weft::host

@@ -91,9 +91,12 @@ class Worker {
   void describe() {
     const Json task = assembly().task();
     task_ = task;
-    assembly_.reset();
     assembly().evaluator();
-    if (pipeline_->final && phase_ == Phase::search) assembly().in(Phase::final).evaluator();
+    if (pipeline_->final && phase_ == Phase::search) {
+      Assembly last(*pipeline_, task_, Phase::final, libraries_);
+      last.task();  // says what is to be said of the test split
+      last.evaluator();
+    }
     channel_.send({{"event", "described"}, {"task", task}});
   }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/plugins/catalogue.hpp"
+#include "host/plugins/schema.hpp"
 #include "weft/json.hpp"
 
 namespace weft::host {
@@ -48,8 +49,9 @@ class Pipeline {
   // `name_or_file` is a file, or the name of one that is installed ("quickstart"). Throws InvalidInput naming file,
   // JSON pointer, rule and remedy.
   static Pipeline load(const std::string& name_or_file, const Overrides& overrides, const Catalogue& catalogue);
-  // A resolved pipeline again, as stored with a study.
-  static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue);
+  // A resolved pipeline again, as stored with a study: an argument that it does not have is newer than the study.
+  static Pipeline resolve(Json json, const std::string& file, const Catalogue& catalogue,
+                          Defaults defaults = Defaults::stored);
   // Of a stored pipeline its space alone, which must be installed: enough to say what a genotype is.
   static Pipeline resolve_space(Json json, const std::string& file, const Catalogue& catalogue);
   // Replaces single values, as --set does: "/budget/trials=100".
@@ -87,6 +89,7 @@ class Pipeline {
 
   Json json_;
   std::string file_;
+  Defaults defaults_ = Defaults::stored;
 };
 
 }  // namespace weft::host

@@ -203,11 +203,13 @@ void validate(const Json& document, const Json& schema, const std::string& file,
   throw InvalidInput(fmt::format("{}", fmt::join(messages, "\n")));
 }
 
-void fill_defaults(Json& document, const Json& schema) {
+void fill_defaults(Json& document, const Json& schema, Defaults defaults) {
   if (!document.is_object() || !schema.contains("properties")) return;
   for (const auto& [name, property] : schema.at("properties").items()) {
-    if (!document.contains(name) && property.contains("default")) document[name] = property.at("default");
-    if (document.contains(name)) fill_defaults(document[name], property);
+    const bool older = defaults == Defaults::stored && property.contains("before");
+    const char* source = older ? "before" : "default";
+    if (!document.contains(name) && property.contains(source)) document[name] = property.at(source);
+    if (document.contains(name)) fill_defaults(document[name], property, defaults);
   }
 }
 

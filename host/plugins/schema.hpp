@@ -18,8 +18,12 @@ Json read_json(const std::filesystem::path& file);
 // "FILE: POINTER is VALUE; RULE", with `at` as the pointer of the document itself.
 void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at = "");
 
-// Fills absent members of `document` from the defaults of the schema's properties, recursively.
-void fill_defaults(Json& document, const Json& schema);
+// What an absent member becomes: `default`; in a document that was complete when it was stored, `before`, if its
+// property has that: what happened when there was no such member yet.
+enum class Defaults { current, stored };
+
+// Fills absent members of `document` from the schema's properties, recursively.
+void fill_defaults(Json& document, const Json& schema, Defaults defaults = Defaults::current);
 
 // The known names closest to a mistyped one, best first; those within a third of its length.
 std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known);

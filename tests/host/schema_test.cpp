@@ -62,6 +62,18 @@ TEST_CASE("defaults are filled in, also in nested objects, and never over what i
   CHECK_FALSE(given.contains("nested"));
 }
 
+TEST_CASE("a stored document takes what happened before a parameter existed, a new one its default") {
+  const Json newer = Json::parse(R"({"properties": {"nested": {"properties": {
+      "fair": {"default": true, "before": false}, "rate": {"default": 0.5}}}}})");
+  Json stored = {{"nested", Json::object()}}, current = stored, given = {{"nested", {{"fair", true}}}};
+  fill_defaults(stored, newer, Defaults::stored);
+  fill_defaults(current, newer);
+  fill_defaults(given, newer, Defaults::stored);
+  CHECK(stored == Json{{"nested", {{"fair", false}, {"rate", 0.5}}}});
+  CHECK(current == Json{{"nested", {{"fair", true}, {"rate", 0.5}}}});
+  CHECK(given == Json{{"nested", {{"fair", true}, {"rate", 0.5}}}});
+}
+
 TEST_CASE("nearest names") {
   const std::vector<std::string> known = {"regularized_evolution", "random_search", "reinforce"};
   CHECK(nearest("regularised_evolution", known).front() == "regularized_evolution");

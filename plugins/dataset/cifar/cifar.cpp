@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/splits.hpp"
@@ -21,13 +22,10 @@ constexpr std::int64_t image_bytes = 3 * 32 * 32;
 
 // [records, label bytes + 3072]
 at::Tensor read_records(const std::filesystem::path& file, std::int64_t label_bytes) {
+  weft::require_file(file,
+                     "Unpack the binary version of CIFAR-10 or CIFAR-100 and set `folder` to where its .bin files lie, "
+                     "and `train_files` and `test_files` to their names");
   std::ifstream stream(file, std::ios::binary);
-  if (!stream || !std::filesystem::is_regular_file(file)) {
-    throw weft::InvalidInput(
-        file.string() +
-        ": no such file, or not readable. Unpack the binary version of CIFAR-10 or CIFAR-100 and "
-        "set `folder` to where its .bin files lie, and `train_files` and `test_files` to their names");
-  }
   const auto size = static_cast<std::int64_t>(std::filesystem::file_size(file));
   const std::int64_t record = label_bytes + image_bytes;
   if (size == 0 || size % record != 0) {
@@ -46,14 +44,15 @@ at::Tensor read_records(const std::filesystem::path& file, std::int64_t label_by
 }
 
 weft::Split read_split(const weft::Context& context, const char* list) {
-  const std::filesystem::path folder = context.get<std::string>("folder");
+  const std::filesystem::path folder = weft::data_path(context.get<std::string>("folder"));
   const auto label = context.get<std::string>("label");
   const std::int64_t label_bytes = label == "single" ? 1 : 2;
   std::vector<at::Tensor> images, labels;
   for (const auto& name : context.get<std::vector<std::string>>(list)) {
-    const at::Tensor records = read_records(folder / name, label_bytes);
+    const std::filesystem::path file = folder / weft::data_path(name);
+    const at::Tensor records = read_records(file, label_bytes);
     labels.push_back(records.select(1, label == "fine" ? 1 : 0).to(at::kLong));
-    weft::check_labels(labels.back(), context.get<std::int64_t>("classes"), (folder / name).string());
+    weft::check_labels(labels.back(), context.get<std::int64_t>("classes"), file.string());
     images.push_back(records.narrow(1, label_bytes, image_bytes).reshape({-1, 3, 32, 32}));
   }
   return {at::cat(images), at::cat(labels)};

@@ -72,7 +72,7 @@ TEST_CASE("cifar says what is wrong with its files") {
   const Files files;
   files.write("a.bin", record("\x07"));
   const auto refused = [&](const std::string& text) { CHECK_THROWS_WITH(files.load(), ContainsSubstring(text)); };
-  refused("b.bin: no such file");
+  refused("b.bin does not exist. Unpack the binary version");
   files.write("b.bin", record("\x07").substr(0, 3000));
   refused("b.bin: has 3000 bytes; must be a multiple of a record's 3073");
   files.write("b.bin", "");

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/splits.hpp"
@@ -21,11 +22,9 @@
 namespace {
 
 std::vector<std::uint8_t> read_bytes(const std::filesystem::path& file) {
-  if (!std::filesystem::is_regular_file(file)) {
-    throw weft::InvalidInput(file.string() +
-                             ": no such file. For Fashion-MNIST install Debian's package dataset-fashion-mnist; "
-                             "else set `folder` and the file names to where the data lies");
-  }
+  weft::require_file(file,
+                     "For Fashion-MNIST install Debian's package dataset-fashion-mnist; "
+                     "else set `folder` and the file names to where the data lies");
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> stream(gzopen(file.c_str(), "rb"), gzclose);
   if (!stream) throw weft::InvalidInput(file.string() + ": cannot be opened for reading; check its permissions");
   std::vector<std::uint8_t> bytes;
@@ -81,9 +80,9 @@ at::Tensor read_idx(const std::filesystem::path& file, std::size_t dimensions) {
 }
 
 weft::Split read_split(const weft::Context& context, const char* images_name, const char* labels_name) {
-  const std::filesystem::path folder = context.get<std::string>("folder");
-  const std::filesystem::path images_file = folder / context.get<std::string>(images_name);
-  const std::filesystem::path labels_file = folder / context.get<std::string>(labels_name);
+  const std::filesystem::path folder = weft::data_path(context.get<std::string>("folder"));
+  const std::filesystem::path images_file = folder / weft::data_path(context.get<std::string>(images_name));
+  const std::filesystem::path labels_file = folder / weft::data_path(context.get<std::string>(labels_name));
   weft::Split split{read_idx(images_file, 3).unsqueeze(1), read_idx(labels_file, 1).to(at::kLong)};
   if (split.images.size(0) != split.labels.size(0)) {
     throw weft::InvalidInput(images_file.string() + " has " + std::to_string(split.images.size(0)) + " images, " +

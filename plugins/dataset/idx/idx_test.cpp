@@ -132,7 +132,7 @@ TEST_CASE("idx says what is wrong with its files") {
   const auto refused = [&](const std::string& text) { CHECK_THROWS_WITH(files.load(), ContainsSubstring(text)); };
   SECTION("absent") {
     fs::remove(files.path / "train-labels");
-    refused("train-labels: no such file. For Fashion-MNIST install Debian's package dataset-fashion-mnist");
+    refused("train-labels does not exist. For Fashion-MNIST install Debian's package dataset-fashion-mnist");
   }
   SECTION("truncated") {
     files.write("train-images", files.images.substr(0, 70));

@@ -1,14 +1,26 @@
-// PNG and JPEG files to pixels.
+// The bytes of PNG and JPEG files to pixels.
 #pragma once
 
-#include <ATen/core/Tensor.h>
+#include <string>
+#include <string_view>
 
-#include <filesystem>
+#include "pixels.hpp"
 
-// uint8, [height, width, channels]; channels is 1 (grey) or 3 (colour), converted to if need be. The file's name ends
-// in .png, .jpg or .jpeg, in small letters or capitals. Throws weft::InvalidInput naming the file if it cannot be
-// decoded.
-at::Tensor decode_image(const std::filesystem::path& file, int channels);
+// What the first bytes of a file (16 are enough) say it is: "PNG", "JPEG", another format's name such as "WebP", or ""
+// where they are of no known image.
+std::string image_format(std::string_view bytes);
 
-// Whether the name ends as decode_image needs it.
-bool is_image_file(const std::filesystem::path& file);
+struct Decoded {
+  Pixels pixels;         // 1 (grey) or 3 (colour) channels, upright
+  bool damaged = false;  // parts of the data could not be read, and something stands in their place
+  std::string failure;   // why there are no pixels; empty: there are
+};
+
+Decoded decode_png(std::string_view bytes, int channels);
+Decoded decode_jpeg(std::string_view bytes, int channels);
+
+// By content. Without pixels if it is neither, or truncated.
+Decoded decode_image(std::string_view bytes, int channels);
+
+// More would not fit into memory beside its like; the header of a damaged file states anything.
+inline constexpr std::int64_t most_pixels = std::int64_t{1} << 28;

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "plugins/dataset/image_folder/encoded.hpp"
 #include "tests/catch.hpp"
 #include "weft/plugin.hpp"
 #include "weft/testing/dataset_contract.hpp"
@@ -16,6 +18,7 @@ namespace fs = std::filesystem;
 using namespace std::string_view_literals;
 using weft::Json;
 using weft::testing::dataset_contract::dataset_of;
+using weft::testing::dataset_contract::description_of;
 
 // 2 x 2 pixels: red, green; blue, white.
 constexpr std::string_view png =
@@ -47,7 +50,7 @@ struct Folder {
   }
 };
 
-weft::testing::Instance load(const Folder& folder, const Json& changes, const char* phase = "search") {
+weft::testing::Instance load(const Folder& folder, const Json& changes = Json::object(), const char* phase = "search") {
   Json args = {{"folder", folder.path.string()}, {"resolution", 2}, {"validation", 2}};
   for (const auto& [name, value] : changes.items()) args[name] = value;
   return {weft::testing::Plugin::open("dataset", "image_folder"), args, {.study = {{"phase", phase}}}};
@@ -78,7 +81,10 @@ TEST_CASE("image_folder decodes PNG and JPEG and numbers classes by name") {
 
 TEST_CASE("image_folder says what is wrong with a folder") {
   const Folder folder;
-  CHECK_THROWS_WITH(load(folder, {}), ContainsSubstring("train: has 0 folders; at least 2 are needed"));
+  CHECK_THROWS_WITH(load(folder, {}), ContainsSubstring("train does not exist. `folder` must hold train/<class>/"));
+  fs::create_directories(folder.path / "train/alone");
+  CHECK_THROWS_WITH(load(folder, {}), ContainsSubstring("train: has 1 folders; at least 2 are needed"));
+  fs::remove(folder.path / "train/alone");
   folder.add_both_classes("train");
   SECTION("a class without images") {
     fs::create_directories(folder.path / "train/nothing");
@@ -110,4 +116,102 @@ TEST_CASE("image_folder says what is wrong with a folder") {
     const weft::testing::Instance instance = load(folder, {}, "final");
     CHECK_THROWS_WITH(dataset_of(instance).test(), ContainsSubstring("no test split"));
   }
+  SECTION("two validation splits") {
+    folder.add_both_classes("val");
+    folder.add_both_classes("valid");
+    CHECK_THROWS_WITH(load(folder, {}), ContainsSubstring("which of them is the validation split?"));
+  }
+}
+
+TEST_CASE("image_folder names all unreadable files at once, ten of them by name") {
+  const Folder folder;
+  folder.add_both_classes("train");
+  folder.add_both_classes("val");
+  folder.add("val/grey/empty.png", "");
+  fs::create_symlink("nowhere", folder.path / "train/grey/broken.png");
+  CHECK_THROWS_WITH(load(folder), ContainsSubstring("2 of 14 images cannot be read; repair or remove them") &&
+                                      ContainsSubstring("train/grey/broken.png does not exist") &&
+                                      ContainsSubstring("val/grey/empty.png: cannot be decoded (it is empty)"));
+  for (int i = 10; i < 20; ++i) folder.add("train/colourful/" + std::to_string(i) + ".png", "no image");
+  CHECK_THROWS_WITH(load(folder), ContainsSubstring("12 of 24 images") && ContainsSubstring("19.png: cannot") &&
+                                      ContainsSubstring("and 2 more") && !ContainsSubstring("empty.png"));
+}
+
+TEST_CASE("image_folder skips what is hidden and what it cannot read, and says so once") {
+  const Folder folder;
+  folder.add_both_classes("train");
+  for (const char* hidden : {"train/.ipynb_checkpoints/0.png", "train/grey/._0.jpg", "train/grey/.DS_Store",
+                             "train/grey/Thumbs.db", "train/__MACOSX/grey/._0.jpg"})
+    folder.add(hidden, png);
+  folder.add("train/grey/a.webp", "RIFF\x10\0\0\0WEBPVP8 "sv);
+  folder.add("train/grey/b.jpg", "RIFF\x10\0\0\0WEBPVP8 "sv);
+  folder.add("train/grey/c.gif", "GIF89a");
+  folder.add("train/grey/d.bmp", "BM\x10\0\0\0\0\0\0\0"sv);
+  folder.add("train/grey/e.tif", "II*\0"sv);
+  folder.add("train/grey/notes.txt", "a note");
+  folder.add("train/labels.csv", "");
+  folder.add("train/grey/2019/spring/0.jpg", jpeg);
+  folder.add("extra/grey/0.jpg", jpeg);
+  fs::create_directory_symlink("..", folder.path / "train/grey/2019/back");  // must not be followed for ever
+  const weft::testing::Instance instance = load(folder);
+  CHECK(dataset_of(instance).task().classes == 2);
+  CHECK(dataset_of(instance).class_names() == std::vector<std::string>{"colourful", "grey"});
+  CHECK(dataset_of(instance).train().size() + dataset_of(instance).validation().size() == 7);
+  CHECK(instance.log().empty());
+  description_of(instance);
+  const std::vector<std::string> expected = {
+      "skipped: 5 hidden files or folders, 1 BMP image (not read; convert to PNG or JPEG), "
+      "1 GIF image (not read; convert to PNG or JPEG), 1 TIFF image (not read; convert to PNG or JPEG), "
+      "2 WebP images (not read; convert to PNG or JPEG), 1 file of no known image format (" +
+          (folder.path / "train/grey/notes.txt").string() + "), 1 file beside the folders of classes, " +
+          "folders that are no split: " + (folder.path / "extra").string(),
+      "read with their class: 3 folders within classes (" + (folder.path / "train/grey/2019").string() + ")",
+      "2 of 7 training examples are held out for validation, stratified: of each class its share"};
+  CHECK(instance.log() == expected);
+}
+
+TEST_CASE("image_folder reads what it can of a damaged JPEG, and says so") {
+  const Folder folder;
+  folder.add_both_classes("train");
+  std::string damaged = encoded::jpeg({.columns = 10, .blocks = std::vector<std::vector<int>>(100, {200})});
+  damaged.replace(damaged.size() - 20, 3, "\xfe\xfe\xfe");  // four ones begin no code
+  folder.add("train/grey/9.jpg", damaged);
+  const weft::testing::Instance instance = load(folder);
+  description_of(instance);
+  REQUIRE(instance.log().size() == 2);
+  CHECK(instance.log().front() == "damaged data in 1 JPEG file, of which the rest was read (" +
+                                      (folder.path / "train/grey/9.jpg").string() + ")");
+}
+
+TEST_CASE("image_folder: a folder val, validation or valid is the validation split") {
+  const Folder folder;
+  folder.add_both_classes("train");
+  const std::string name = GENERATE("val", "validation", "valid");
+  folder.add(name + "/grey/0.png", jpeg);
+  folder.add("test/colourful/0.png", png);
+  const weft::testing::Instance instance = load(folder, {{"validation", 1000}});
+  const weft::Dataset& data = dataset_of(instance);
+  CHECK(data.train().size() == 6);
+  REQUIRE(data.validation().size() == 1);
+  CHECK(data.validation().images[0].eq(200).all().item<bool>());
+  CHECK(data.validation().labels.equal(at::tensor({1}, at::kLong)));
+  description_of(instance);
+  CHECK(instance.log() == std::vector<std::string>{"the validation split has no example of class 0 (colourful)"});
+  const weft::testing::Instance last = load(folder, {}, "final");
+  description_of(last);
+  CHECK(last.log() == std::vector<std::string>{"the test split has no example of class 1 (grey)"});
+}
+
+TEST_CASE("image_folder keeps the contract of data sets") {
+  const Folder folder;
+  int value = 0;
+  for (const char* split : {"train", "test"}) {
+    for (const char* name : {"dark", "light"}) {
+      for (int i = 0; i < 8; ++i)
+        folder.add(std::string(split) + "/" + name + "/" + std::to_string(i),
+                   encoded::png({.width = 2, .height = 1, .rows = encoded::bytes({value++, 7})}));
+    }
+  }
+  weft::testing::check_dataset(weft::testing::Plugin::open("dataset", "image_folder"),
+                               {{"folder", folder.path.string()}, {"resolution", 1}, {"validation", 4}});
 }

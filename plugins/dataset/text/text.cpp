@@ -22,21 +22,18 @@
 #include <utility>
 #include <vector>
 
+#include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
 
 using Tokens = std::vector<std::string>;
-using Vocabulary = std::unordered_map<std::string, std::int64_t>;
 
 constexpr const char* unknown = "<unk>";
 
 std::string read_file(const std::filesystem::path& file, const char* parameter) {
+  weft::require_file(file, "Set /" + std::string(parameter) + " to a file of plain text");
   std::ifstream stream(file, std::ios::binary);
-  if (!stream || !std::filesystem::is_regular_file(file)) {
-    throw weft::InvalidInput(file.string() + ": no such file, or not readable; set /" + parameter +
-                             " to a file of plain text");
-  }
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
@@ -82,7 +79,7 @@ Tokens characters(const std::string& text, const std::string& file) {
 }
 
 // All tokens of `tokens`, or the `limit` - 1 most frequent and <unk>; ties in the order of their bytes.
-Vocabulary vocabulary_of(const Tokens& tokens, std::int64_t limit) {
+Tokens vocabulary_of(const Tokens& tokens, std::int64_t limit) {
   std::map<std::string, std::int64_t> counts = {{unknown, 0}};
   for (const std::string& token : tokens) ++counts[token];
   std::vector<std::pair<std::string, std::int64_t>> ranked(counts.begin(), counts.end());
@@ -94,12 +91,18 @@ Vocabulary vocabulary_of(const Tokens& tokens, std::int64_t limit) {
     if (found >= end) std::iter_swap(found, end - 1);
     ranked.erase(end, ranked.end());
   }
-  Vocabulary vocabulary;
-  for (const auto& [token, count] : ranked) vocabulary.emplace(token, static_cast<std::int64_t>(vocabulary.size()));
+  Tokens vocabulary;
+  for (const auto& [token, count] : ranked) vocabulary.push_back(token);
   return vocabulary;
 }
 
-at::Tensor numbers(const Tokens& tokens, const Vocabulary& vocabulary) {
+std::unordered_map<std::string, std::int64_t> numbered(const Tokens& vocabulary) {
+  std::unordered_map<std::string, std::int64_t> numbers;
+  for (const std::string& token : vocabulary) numbers.emplace(token, static_cast<std::int64_t>(numbers.size()));
+  return numbers;
+}
+
+at::Tensor numbers(const Tokens& tokens, const std::unordered_map<std::string, std::int64_t>& vocabulary) {
   at::Tensor stream = at::empty({static_cast<std::int64_t>(tokens.size())}, at::kLong);
   std::int64_t* number = stream.data_ptr<std::int64_t>();
   const std::int64_t otherwise = vocabulary.at(unknown);
@@ -125,10 +128,11 @@ class Text final : public weft::TextDataset {
       return end;
     };
     const Tokens test = split("test_file"), validation = split("validation_file");
-    const Vocabulary vocabulary = vocabulary_of(train, context.get<std::int64_t>("vocabulary_limit"));
+    vocabulary_ = vocabulary_of(train, context.get<std::int64_t>("vocabulary_limit"));
+    const std::unordered_map<std::string, std::int64_t> vocabulary = numbered(vocabulary_);
     const auto limit = context.get<std::size_t>("train_limit");
     if (limit > 0 && limit < train.size()) train.resize(limit);
-    classes_ = static_cast<std::int64_t>(vocabulary.size());
+    classes_ = static_cast<std::int64_t>(vocabulary_.size());
     train_ = numbers(train, vocabulary);
     validation_ = numbers(validation, vocabulary);
     if (final_phase_) test_ = numbers(test, vocabulary);
@@ -150,17 +154,19 @@ class Text final : public weft::TextDataset {
       throw weft::Error("the test split is not available in a search; it is for the final evaluation alone");
     return test_;
   }
+  std::vector<std::string> vocabulary() const override { return vocabulary_; }
 
  private:
   static Tokens read(const weft::Context& context, const char* parameter) {
-    const auto file = context.get<std::string>(parameter);
+    const std::filesystem::path file = weft::data_path(context.get<std::string>(parameter));
     const std::string text = read_file(file, parameter);
-    return context.get<std::string>("level") == "word" ? words(text) : characters(text, file);
+    return context.get<std::string>("level") == "word" ? words(text) : characters(text, file.string());
   }
 
   std::int64_t positions_;
   bool final_phase_;
   std::int64_t classes_ = 0;
+  Tokens vocabulary_;
   at::Tensor train_, validation_, test_;
 };
 

@@ -89,9 +89,9 @@ TEST_CASE("text refuses what it cannot read") {
   const Files files;
   const std::string train = files.write("train", "one two three\n");
   CHECK_THROWS_WITH(load({{"train_file", (files.folder / "none").string()}}),
-                    ContainsSubstring("none: no such file, or not readable; set /train_file"));
+                    ContainsSubstring("none does not exist. Set /train_file to a file of plain text"));
   CHECK_THROWS_WITH(load({{"train_file", train}, {"validation_file", "/nowhere"}}),
-                    ContainsSubstring("/nowhere: no such file") && ContainsSubstring("/validation_file"));
+                    ContainsSubstring("/nowhere does not exist") && ContainsSubstring("/validation_file"));
   CHECK_THROWS_WITH(load({{"train_file", train}, {"validation_file", train}, {"test_file", train}, {"positions", 4}}),
                     ContainsSubstring("the training text has 4 tokens, which is shorter than one sequence") &&
                         ContainsSubstring("/positions, 4"));

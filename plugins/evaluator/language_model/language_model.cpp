@@ -44,6 +44,7 @@ class LanguageModel final : public weft::Evaluator {
     // Members of a recipe that are about images.
     arguments_.update({{"crop_padding", 0}, {"flip", false}, {"cutout", 0}});
     // Of every trial: better found out before the first.
+    if (final_) text_.test();
     weft::check(weft::Recipe::from_json(arguments_), training_data({}), device_);
   }
 

@@ -18,26 +18,25 @@
 #include <vector>
 
 #include "csv.hpp"
+#include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
 
 // The file as it is given or, if that does not exist and is relative, below $WEFT_DATA.
-std::filesystem::path find_file(const std::filesystem::path& given) {
-  if (std::filesystem::exists(given)) return given;
+std::filesystem::path find_file(const std::string& given) {
+  const std::filesystem::path file = weft::data_path(given);
   const char* data = std::getenv("WEFT_DATA");
-  if (given.is_relative() && data != nullptr && std::filesystem::exists(data / given)) return data / given;
-  throw weft::InvalidInput("/file " + given.string() + " does not exist" +
-                           (given.is_absolute() ? std::string("; give the path of a table")
-                            : data != nullptr   ? " here or in $WEFT_DATA, " + std::string(data)
-                                                : " here; set WEFT_DATA to the folder of the data"));
+  if (!std::filesystem::exists(file) && file.is_relative() && data != nullptr && std::filesystem::exists(data / file))
+    return data / file;
+  weft::require_file(file, file.is_absolute() ? std::string("Set /file to a table")
+                           : data != nullptr  ? "Nor is it in $WEFT_DATA, " + std::string(data)
+                                              : "Set /file to a table, or WEFT_DATA to the folder of the data");
+  return file;
 }
 
 std::string contents(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(file)) {
-    throw weft::InvalidInput("/file " + file.string() + " cannot be read");
-  }
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
@@ -64,6 +63,7 @@ class Table final : public weft::Evaluator {
     }
     if (rows_.empty()) throw weft::InvalidInput(path_ + " has no rows");
     values_.shrink_to_fit();
+    compare_with_space(context.log());
   }
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
@@ -160,6 +160,35 @@ class Table final : public weft::Evaluator {
     if (!rows_.emplace(notation, rows_.size()).second) {
       throw weft::InvalidInput(place + ": the architecture " + notation + " occurs for the second time");
     }
+  }
+
+  // What is wrong with a row's notation; empty: the space writes it so itself, and finds it.
+  std::string oddity(const std::string& notation) const {
+    try {
+      const std::string own = space_.notation(space_.parse(notation));
+      return own == notation ? "" : "the space writes it as " + own;
+    } catch (const weft::Error& error) {
+      return error.what();
+    }
+  }
+
+  // Rows that are no architectures of the space are never found.
+  void compare_with_space(const weft::Log& log) const {
+    std::size_t odd = 0, first = rows_.size();
+    std::string example;
+    for (const auto& [notation, row] : rows_) {
+      const std::string found = oddity(notation);
+      if (found.empty()) continue;
+      ++odd;
+      if (row > first) continue;
+      first = row;
+      example = notation + " (" + found + ")";
+    }
+    if (odd == 0) return;
+    const std::string what = std::to_string(odd) + " of " + std::to_string(rows_.size()) + " rows of " + path_ +
+                             " are no architectures of the space as it writes them, the first " + example;
+    if (odd == rows_.size()) throw weft::InvalidInput(what + ". Is it a table of this space, and /key its column?");
+    log.warning(what);
   }
 
   const Metrics& metrics_at(const weft::Fidelity& fidelity) const {

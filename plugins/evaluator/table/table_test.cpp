@@ -156,13 +156,15 @@ TEST_CASE("table: a relative file is looked for below WEFT_DATA") {
   const char* before = std::getenv("WEFT_DATA");
   const std::string restored = before != nullptr ? before : "";
   unsetenv("WEFT_DATA");
-  CHECK_THAT(bench.refusal({{"file", "only_there.csv"}}), ContainsSubstring("does not exist here; set WEFT_DATA"));
+  CHECK_THAT(
+      bench.refusal({{"file", "only_there.csv"}}),
+      ContainsSubstring("does not exist, seen from /") && ContainsSubstring("or WEFT_DATA to the folder of the data"));
   setenv("WEFT_DATA", bench.folder().c_str(), 1);
   CHECK(
       metrics_of(bench.open({{"file", "only_there.csv"}}), std::vector<std::int32_t>(6, 0)).at("validation_accuracy") ==
       7.0);
   CHECK_THAT(bench.refusal({{"file", "nowhere.csv"}}), ContainsSubstring(bench.folder().string()));
-  CHECK_THAT(bench.refusal({{"file", bench.folder().string()}}), ContainsSubstring("cannot be read"));
+  CHECK_THAT(bench.refusal({{"file", bench.folder().string()}}), ContainsSubstring("is a folder, not a file"));
   before != nullptr ? setenv("WEFT_DATA", restored.c_str(), 1) : unsetenv("WEFT_DATA");
 }
 
@@ -184,6 +186,18 @@ TEST_CASE("table: NAS-Bench-201") {
       EvaluatorRef(table.handle())
           .evaluate({.genotype = genotype}, weft_reporter{sizeof(weft_reporter), nullptr, nullptr});
   CHECK(evaluation.metrics == Json{{"validation_accuracy", 82.834}, {"test_accuracy", 93.66}});
+}
+
+TEST_CASE("table: rows that are none of the space's are counted, and refused where that is all of them") {
+  const Bench some("architecture,valid\n\"0,0,0,0,0,0\",1\n\"5,0,0,0,0,0\",2\n\"0, 0,0,0,0,1\",3\nnonsense,4\n");
+  const Instance table = some.open();
+  REQUIRE(table.log().size() == 1);
+  CHECK_THAT(table.log().front(),
+             ContainsSubstring("3 of 4 rows of " + some.file()) && ContainsSubstring("the first 5,0,0,0,0,0 ("));
+  CHECK_THAT(Bench("architecture,valid\nx,1\ny,2\n").refusal(),
+             ContainsSubstring("2 of 2 rows of ") && ContainsSubstring("the first x (") &&
+                 ContainsSubstring("Is it a table of this space, and /key its column?"));
+  CHECK(Bench(whole_space()).open().log().empty());
 }
 
 // The search on a table is to run at 20,000 trials/s, all of its parts together.

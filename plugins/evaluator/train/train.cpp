@@ -28,6 +28,7 @@ class Train final : public weft::Evaluator {
         device_(weft::claim_device()) {
     for (const char* name : {"use_validation", "data_fraction", "best_of_last"}) arguments_.erase(name);
     // Of every trial: better found out before the first.
+    if (final_) dataset_.test();
     weft::check(weft::Recipe::from_json(arguments_), training_data({}).train.size(), device_);
   }
 

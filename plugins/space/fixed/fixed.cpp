@@ -2,21 +2,21 @@
 //
 // It has no decisions; its only genotype is the empty one.
 
-#include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
 
+#include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
 
 constexpr std::string_view name = "fixed";
 
-weft::Architecture read_file(const std::string& path) {
+weft::Architecture read_file(const std::string& given) {
+  const std::string path = weft::data_path(given).string();
+  weft::require_file(path, "Set /file to an architecture.json");
   std::ifstream file(path);
-  if (!file) throw weft::InvalidInput("/file: " + path + " cannot be read: " + std::strerror(errno));
   try {
     return weft::Architecture::from_json(weft::Json::parse(file));
   } catch (const weft::Json::exception& error) {

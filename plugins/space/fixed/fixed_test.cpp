@@ -64,7 +64,7 @@ TEST_CASE("fixed: what does not fit is refused with its reason") {
   CHECK_THROWS_WITH(open_space({{"architecture", architecture}, {"file", "a.json"}}),
                     ContainsSubstring("either /architecture or /file"));
   CHECK_THROWS_WITH(open_space({{"file", "no such file.json"}}),
-                    ContainsSubstring("no such file.json cannot be read: No such file"));
+                    ContainsSubstring("no such file.json does not exist, seen from /"));
   CHECK_THROWS_WITH(open_space({{"architecture", {{"architecture", 2}}}}),
                     ContainsSubstring("/architecture: architecture must be 1"));
   const File broken("{\"archi");

@@ -13,6 +13,7 @@
 #include "weft/abi.h"
 #include "weft/context.hpp"
 #include "weft/detail/boundary.hpp"
+#include "weft/torch/fingerprint.hpp"
 
 namespace weft {
 
@@ -36,7 +37,22 @@ class Dataset {
   // Per channel, of pixels scaled to [0, 1]; of the training split.
   virtual std::vector<double> mean() const = 0;
   virtual std::vector<double> standard_deviation() const = 0;
+  // In the order of their numbers; empty where classes have no names.
+  virtual std::vector<std::string> class_names() const { return {}; }
+  // Called once a study: says in the host's log what a user should know of the data, such as files that were left out.
+  virtual void announce() const {}
 };
+
+// Of what training and comparing read: the same in a search and in the final phase.
+inline std::string fingerprint(const Dataset& data) {
+  const std::vector<std::string> names = data.class_names();
+  std::vector<at::Tensor> tensors;
+  for (const Split* split : {&data.train(), &data.validation()}) {
+    tensors.push_back(split->images.permute({0, 2, 3, 1}));  // as they lie in memory
+    tensors.push_back(split->labels);
+  }
+  return fingerprint(names, tensors);
+}
 
 // The torch tier's own table: hands out the C++ object. Both sides were built with the same LibTorch and SDK (checked
 // by the host from the tags), so the object may cross as it is.
@@ -58,6 +74,8 @@ struct DatasetTables {
           const Dataset& data = self<T>(instance);
           Json description = data.task().to_json();
           description["splits"] = {{"train", data.train().size()}, {"validation", data.validation().size()}};
+          description["fingerprint"] = fingerprint(data);
+          data.announce();
           write(out, description.dump());
         });
       }};

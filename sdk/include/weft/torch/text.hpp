@@ -7,8 +7,11 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <array>
 #include <cstdint>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "weft/torch/batches.hpp"
 #include "weft/torch/dataset.hpp"
@@ -27,7 +30,16 @@ class TextDataset {
   virtual const at::Tensor& validation() const = 0;
   // Throws Error in the search phase: a search never sees the test split.
   virtual const at::Tensor& test() const = 0;
+  // The tokens in the order of their numbers; may be empty.
+  virtual std::vector<std::string> vocabulary() const { return {}; }
 };
+
+// As of a data set of images.
+inline std::string fingerprint(const TextDataset& data) {
+  const std::vector<std::string> tokens = data.vocabulary();
+  const std::array<at::Tensor, 2> texts = {data.train(), data.validation()};
+  return fingerprint(tokens, texts);
+}
 
 #define WEFT_TEXT_1 "weft.torch.text/1"
 struct TextTable {
@@ -47,6 +59,7 @@ struct TextTables {
           const TextDataset& data = self<T>(instance);
           Json description = data.task().to_json();
           description["splits"] = {{"train", data.train().numel()}, {"validation", data.validation().numel()}};
+          description["fingerprint"] = fingerprint(data);
           write(out, description.dump());
         });
       }};

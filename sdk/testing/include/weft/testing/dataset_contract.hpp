@@ -39,17 +39,30 @@ inline const TextDataset& text_of(const Instance& instance) {
   return *table->get(instance.handle().instance);
 }
 
-// What the host is told of the data set is what it holds.
-inline void check_description(const Instance& instance, const Task& task, std::int64_t train, std::int64_t validation) {
+// What the data set tells the host of itself, for which it also says in the log what a user should know.
+inline Json description_of(const Instance& instance) {
   const auto* described = static_cast<const weft_task_1*>(instance.handle().component->find_interface(WEFT_TASK_1));
   REQUIRE(described != nullptr);
   detail::StringWriter out;
   detail::StringWriter error;
   detail::check(described->describe(instance.handle().instance, out, error), error);
-  const Json description = Json::parse(out.text());
+  return Json::parse(out.text());
+}
+
+// What the host is told of the data set is what it holds.
+inline void check_description(const Instance& instance, const Task& task, std::int64_t train, std::int64_t validation) {
+  const Json description = description_of(instance);
   REQUIRE(Task::from_json(description).to_json() == task.to_json());
   REQUIRE(description.at("splits").at("train") == train);
   REQUIRE(description.at("splits").at("validation") == validation);
+}
+
+// A resumed study compares fingerprints.
+inline void check_fingerprint(const Instance& search, const Instance& final) {
+  const auto fingerprint = description_of(search).at("fingerprint").get<std::string>();
+  REQUIRE(fingerprint.size() == 64);
+  INFO("the same data must have the same fingerprint, in either phase");
+  REQUIRE(description_of(final).at("fingerprint") == fingerprint);
 }
 
 inline void check_tokens(const at::Tensor& tokens, const Task& task, const char* name) {
@@ -79,6 +92,7 @@ inline void check_text(const Plugin& plugin, const Json& args) {
   INFO("the same splits in either phase");
   REQUIRE(at::equal(final_text.train(), text.train()));
   REQUIRE(at::equal(final_text.validation(), text.validation()));
+  check_fingerprint(instance, final_instance);
   check_tokens(final_text.test(), task, "test");
 }
 
@@ -153,6 +167,7 @@ inline void check_dataset(const Plugin& plugin, const Json& args = Json::object(
   INFO("the same seed must give the same splits, in either phase");
   REQUIRE(equal(final_data.train(), data.train()));
   REQUIRE(equal(final_data.validation(), data.validation()));
+  check_fingerprint(instance, final_instance);
   check_split(final_data.test(), task, "test");
   check_disjoint(data.train(), final_data.test(), check);
   check_disjoint(data.validation(), final_data.test(), check);

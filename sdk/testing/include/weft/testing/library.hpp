@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "weft/abi.h"
 #include "weft/detail/boundary.hpp"
@@ -68,6 +69,7 @@ struct Surroundings {
   Json study = Json::object();
   Rng rng{1};
   std::map<std::string, weft_handle> collaborators = {};
+  std::vector<std::string> log = {};  // what the instance says, one line each
 };
 
 // An instance of a component; destroyed with this object.
@@ -83,6 +85,9 @@ class Instance {
     context.study = detail::text(study_text);
     context.rng = surroundings_->rng.state();
     context.host = surroundings_.get();
+    context.log = [](void* host, std::int32_t, weft_text message) {
+      static_cast<Surroundings*>(host)->log.emplace_back(detail::view(message));
+    };
     context.collaborator = [](void* host, weft_text role, weft_handle* found, const weft_writer* error) {
       return detail::guard(error, [&] {
         const auto& known = static_cast<Surroundings*>(host)->collaborators;
@@ -106,6 +111,7 @@ class Instance {
   Instance& operator=(Instance&&) = delete;
 
   weft_handle handle() const { return {component_, instance_}; }
+  const std::vector<std::string>& log() const { return surroundings_->log; }
 
  private:
   const weft_component* component_;
