@@ -14,6 +14,7 @@
 #include "host/execution/inline_executor.hpp"
 #include "host/execution/isolated_optimizer.hpp"
 #include "host/execution/local_executor.hpp"
+#include "host/pipelines/slots.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/report/export.hpp"
 #include "host/study/finals.hpp"
@@ -38,6 +39,7 @@ class Conduct {
 
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
   void prepare(const Json& known_task = {}) {
+    check_slots(pipeline_, Machine::look());
     task_ = known_task;
     if (!pipeline_.is_inline) {
       auto local = std::make_unique<LocalExecutor>(

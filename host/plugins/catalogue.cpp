@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "host/pipelines/utf8.hpp"
 #include "host/plugins/schema.hpp"
 
 namespace weft::host {
@@ -19,9 +20,11 @@ Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
   const Json schema = read_json(installation.schemas / "plugin.json");
   Catalogue catalogue;
   catalogue.folders_ = extra;
+  for (const fs::path& folder : extra) check_utf8(folder.string(), "--plugin-path", "rename the folder");
   if (const char* variable = std::getenv("WEFT_PLUGIN_PATH"); variable != nullptr && getauxval(AT_SECURE) == 0) {
     std::istringstream stream(variable);
     for (std::string folder; std::getline(stream, folder, ':');) {
+      check_utf8(folder, "WEFT_PLUGIN_PATH: the folder", "rename it");
       if (!folder.empty()) catalogue.folders_.emplace_back(folder);
     }
   }

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <sys/resource.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
 #include <unistd.h>
@@ -60,6 +61,15 @@ weft::Architecture small_network(bool random_layers) {
   at = builder.add("global_avg_pool", {}, {layer(at, 16, 2)});
   at = builder.add("linear", {{"features", 4}}, {at});
   return std::move(builder).build(at);
+}
+
+// Each example becomes an image with so many pixels around it.
+weft::Architecture enlarging(std::int64_t padding) {
+  weft::ArchitectureBuilder builder;
+  const auto input = builder.input(weft::Shape::image(1, 8, 8));
+  const auto large = builder.add("pad", {{"padding", {padding, padding, padding, padding}}}, {input});
+  const auto pooled = builder.add("global_avg_pool", {}, {large});
+  return std::move(builder).build(builder.add("linear", {{"features", 4}}, {pooled}));
 }
 
 bool same_weights(const weft::Network& one, const weft::Network& other) {
@@ -298,6 +308,27 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
     CHECK_THAT(message_of([&] { weft::train(network, data, exploding, weft::Rng(1)); }),
                ContainsSubstring("loss is not finite in epoch 3"));
   }
+  SECTION("the loss is not finite, but not for the learning rate") {
+    weft::TrainingData infinite = data;
+    infinite.normalisation.standard_deviation = {0.0};
+    CHECK_THAT(message_of([&] { weft::train(network, infinite, recipe(Json::object()), weft::Rng(1)); }),
+               ContainsSubstring("the normalised examples are not finite") && !ContainsSubstring("lr"));
+  }
+  SECTION("batch norm has one value") {
+    weft::ArchitectureBuilder builder;
+    const auto pooled = builder.add("global_avg_pool", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto norm = builder.add("batch_norm", {}, {builder.add("linear", {{"features", 4}}, {pooled})}, "norm");
+    const auto architecture = std::move(builder).build(norm);
+    weft::Network narrow(architecture, weft::Rng(1));
+    const auto message = [&](int batch_size) {
+      return message_of([&] {
+        weft::train(narrow, data, recipe({{"epochs", 1}, {"batch_size", batch_size}}), weft::Rng(1));
+      });
+    };
+    CHECK_THAT(message(1), ContainsSubstring("node norm: batch norm of one value per channel") &&
+                               ContainsSubstring("batch_size above 1") && !ContainsSubstring("lr"));
+    CHECK(message(3) == "no error");  // 160 examples: the last batch would hold one
+  }
   SECTION("a batch is larger than the data") {
     CHECK(message_of([&] {
             weft::train(network, data, recipe({{"batch_size", 161}}), weft::Rng(1));
@@ -317,15 +348,61 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
   }
 #ifndef WEFT_ADDRESS_SANITIZED  // which ends the process instead
   SECTION("memory does not suffice") {
-    at::globalContext().setUserEnabledMkldnn(false);  // which refuses such extents before it asks for memory
-    weft::ArchitectureBuilder builder;
-    const auto input = builder.input(weft::Shape::image(1, 8, 8));
-    const auto vast = builder.add("conv2d", {{"channels", 4}, {"kernel", 1}, {"padding", 4000000}}, {input});
-    const auto pooled = builder.add("global_avg_pool", {}, {vast});
-    weft::Network large(std::move(builder).build(pooled), weft::Rng(1));
+    weft::Network large(enlarging(4000000), weft::Rng(1));
     CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1)); }),
                ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
-    at::globalContext().setUserEnabledMkldnn(true);
+    const weft::Batches examples(data.validation, data.normalisation);
+    CHECK_THAT(message_of([&] { weft::evaluate(large, examples); }),
+               ContainsSubstring("out of memory in evaluation, even of one example at a time; use a smaller network") &&
+                   !ContainsSubstring("batch_size") && !ContainsSubstring("frame #"));
+    weft::ArchitectureBuilder builder;
+    const auto flat = builder.add("flatten", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto vast = std::move(builder).build(builder.add("linear", {{"features", 1000000000000}}, {flat}, "vast"));
+    CHECK_THAT(message_of([&] { weft::Network(vast, weft::Rng(1)); }),
+               ContainsSubstring("out of memory for the parameters of node vast; make the space's networks smaller"));
   }
 #endif
+}
+
+#ifndef WEFT_SANITIZED  // whose own memory counts, too
+// What this process may have beside what it has, while it lives.
+class MemoryLimit {
+ public:
+  explicit MemoryLimit(rlim_t more) {
+    getrlimit(RLIMIT_AS, &before_);
+    std::ifstream status("/proc/self/statm");
+    rlim_t pages = 0;
+    status >> pages;
+    const rlimit limit{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more, before_.rlim_max};
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  ~MemoryLimit() { setrlimit(RLIMIT_AS, &before_); }
+  MemoryLimit(const MemoryLimit&) = delete;
+  MemoryLimit& operator=(const MemoryLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_CASE("evaluation takes fewer examples at a time where memory does not suffice") {
+  at::set_num_threads(1);
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 150}});
+  const weft::Batches examples(data.validation, data.normalisation);
+  weft::Network network(enlarging(252), weft::Rng(1));  // 1 MiB for each example
+  const weft::Score expected = weft::evaluate(network, examples);
+  const MemoryLimit limit(rlim_t{60} << 20);
+  const weft::Score score = weft::evaluate(network, examples);
+  CHECK(score.loss == Approx(expected.loss));
+  CHECK(score.accuracy == expected.accuracy);
+}
+#endif
+
+TEST_CASE("evaluation needs no more memory than a training step of its batch size") {
+  // What reaches the network is seen by a node that counts.
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 150}});
+  const weft::Batches examples(data.validation, data.normalisation);
+  weft::Network network(small_network(false), weft::Rng(1));
+  const weft::Score whole = weft::evaluate(network, examples), single = weft::evaluate(network, examples, 1);
+  CHECK(single.loss == Approx(whole.loss));
+  CHECK(single.accuracy == whole.accuracy);
 }
