@@ -2,7 +2,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
-#include <sys/resource.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
 #include <unistd.h>
@@ -10,6 +9,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <new>
+#include <optional>
 
 #include "tests/catch.hpp"
 #include "tests/torch/card.hpp"
@@ -364,45 +366,92 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
 #endif
 }
 
-#ifndef WEFT_SANITIZED  // whose own memory counts, too
-// What this process may have beside what it has, while it lives.
-class MemoryLimit {
+namespace {
+
+// Notes how many examples it is given at a time; too many are more than memory holds.
+class Narrow final : public weft::OperationModule {
  public:
-  explicit MemoryLimit(rlim_t more) {
-    getrlimit(RLIMIT_AS, &before_);
-    std::ifstream status("/proc/self/statm");
-    rlim_t pages = 0;
-    status >> pages;
-    const rlimit limit{pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + more, before_.rlim_max};
-    setrlimit(RLIMIT_AS, &limit);
+  Narrow(std::vector<std::int64_t>& seen, std::int64_t most, bool standard)
+      : seen_(seen), most_(most), standard_(standard) {}
+  at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool) override {
+    seen_.push_back(inputs[0].size(0));
+    if (seen_.back() > most_ && standard_) throw std::bad_alloc();
+    TORCH_CHECK(seen_.back() <= most_, "CUDA out of memory. Tried to allocate 20.00 GiB");
+    return inputs[0];
   }
-  ~MemoryLimit() { setrlimit(RLIMIT_AS, &before_); }
-  MemoryLimit(const MemoryLimit&) = delete;
-  MemoryLimit& operator=(const MemoryLimit&) = delete;
 
  private:
-  rlimit before_{};
+  std::vector<std::int64_t>& seen_;
+  std::int64_t most_;
+  bool standard_;
 };
 
-TEST_CASE("evaluation takes fewer examples at a time where memory does not suffice") {
-  at::set_num_threads(1);
-  const weft::TrainingData data = waves({{"train", 200}, {"validation", 150}});
+// Does what LibTorch refuses.
+class Mismatched final : public weft::Optimizer {
+ public:
+  explicit Mismatched(const weft::Context&) { at::zeros({2}).add(at::zeros({3})); }
+  std::vector<weft::Proposal> ask(std::size_t) override { return {}; }
+  void tell(const weft::TrialResult&) override {}
+};
+
+struct Strait {
+  std::vector<std::int64_t> seen;
+  weft::OperationModules modules = weft::OperationModules::built_in();
+  std::optional<weft::Network> network;
+
+  explicit Strait(std::int64_t most, bool standard = false) {
+    modules.add("identity", [this, most, standard](const weft::ModuleArguments&) {
+      return std::make_shared<Narrow>(seen, most, standard);
+    });
+    weft::ArchitectureBuilder builder;
+    const auto input = builder.add("identity", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto pooled = builder.add("global_avg_pool", {}, {input});
+    const auto architecture = std::move(builder).build(builder.add("linear", {{"features", 4}}, {pooled}));
+    network.emplace(architecture, weft::Rng(1), modules);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("evaluation fits where training does: four times its examples at a time, fewer where memory ends") {
+  using Sizes = std::vector<std::int64_t>;
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 100}});
   const weft::Batches examples(data.validation, data.normalisation);
-  weft::Network network(enlarging(252), weft::Rng(1));  // 1 MiB for each example
-  const weft::Score expected = weft::evaluate(network, examples);
-  const MemoryLimit limit(rlim_t{60} << 20);
-  const weft::Score score = weft::evaluate(network, examples);
+  Strait wide(1000);
+  const weft::Score expected = weft::evaluate(*wide.network, examples);
+  CHECK(wide.seen == Sizes{100});
+  wide.seen.clear();
+  weft::evaluate(*wide.network, examples, 10);
+  CHECK(wide.seen == Sizes{40, 40, 20});
+
+  Strait narrow(30, GENERATE(false, true));
+  const weft::Score score = weft::evaluate(*narrow.network, examples, 10);
+  CHECK(narrow.seen == Sizes{40, 20, 20, 20, 20, 20});
   CHECK(score.loss == Approx(expected.loss));
   CHECK(score.accuracy == expected.accuracy);
-}
-#endif
 
-TEST_CASE("evaluation needs no more memory than a training step of its batch size") {
-  // What reaches the network is seen by a node that counts.
-  const weft::TrainingData data = waves({{"train", 200}, {"validation", 150}});
-  const weft::Batches examples(data.validation, data.normalisation);
-  weft::Network network(small_network(false), weft::Rng(1));
-  const weft::Score whole = weft::evaluate(network, examples), single = weft::evaluate(network, examples, 1);
-  CHECK(single.loss == Approx(whole.loss));
-  CHECK(single.accuracy == whole.accuracy);
+  Strait none(0);
+  CHECK(
+      message_of([&] { weft::evaluate(*none.network, examples); }) ==
+      "out of memory in evaluation, even of one example at a time; use a smaller network or resolution, or fewer slots "
+      "on this device (CUDA out of memory. Tried to allocate 20.00 GiB)");
+  CHECK(none.seen == Sizes{100, 100, 64, 32, 16, 8, 4, 2, 1});
+}
+
+TEST_CASE("a validation within a training follows the batch size") {
+  Strait strait(1000);
+  weft::train(*strait.network, waves({{"train", 100}, {"validation", 60}}), recipe({{"epochs", 1}, {"batch_size", 5}}),
+              weft::Rng(1));
+  CHECK(strait.seen.back() == 20);
+}
+
+TEST_CASE("an error of LibTorch crosses the boundary without its backtrace") {
+  try {
+    at::zeros({2}).add(at::zeros({3}));
+  } catch (const std::exception& error) {
+    CHECK_THAT(error.what(), ContainsSubstring("frame #0"));  // else the test shows nothing
+  }
+  constexpr weft_component mismatched = weft::component<Mismatched>("mismatched");
+  const std::string message = message_of([&] { const weft::testing::Instance made(mismatched, Json::object()); });
+  CHECK_THAT(message, ContainsSubstring("must match the size of tensor b (3)") && !ContainsSubstring("\n"));
 }

@@ -7,8 +7,10 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -129,11 +131,11 @@ void write_checkpoint(const std::filesystem::path& file, const std::map<std::str
   const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump()}));
   std::filesystem::path unfinished = file;
   unfinished += ".part";
+  errno = 0;
   std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   stream.close();
-  if (!stream)
-    throw Error(unfinished.string() + ": the checkpoint cannot be written; is the disk full, the folder writable?");
+  if (!stream) throw Error(unfinished.string() + ": the checkpoint cannot be written: " + std::strerror(errno));
   std::filesystem::rename(unfinished, file);
 }
 

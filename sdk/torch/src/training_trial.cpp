@@ -6,7 +6,9 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
@@ -58,6 +60,7 @@ c10::Device device() {
 }
 
 void write_curve(const fs::path& file, const std::vector<Json>& reports) {
+  errno = 0;
   std::ofstream stream(file);
   for (const Json& report : reports) {
     std::string names, values;
@@ -68,7 +71,7 @@ void write_curve(const fs::path& file, const std::vector<Json>& reports) {
     if (&report == &reports.front()) stream << names << '\n';
     stream << values << '\n';
   }
-  if (!stream.flush()) throw Error(file.string() + ": cannot be written; is the disk full, the folder writable?");
+  if (!stream.flush()) throw Error(file.string() + ": cannot be written: " + std::strerror(errno));
 }
 
 }  // namespace
