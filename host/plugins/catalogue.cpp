@@ -47,6 +47,7 @@ void Catalogue::scan(const fs::path& folder, const Json& schema) {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     try {
+      check_utf8(file.string(), "the manifest", "rename its folder");
       Entry entry{Manifest::read(file, schema), {}};
       const auto first = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
         return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind &&

@@ -391,6 +391,13 @@ TEST_CASE("names that are not UTF-8 are refused at once") {
   refused_with({"resume", latin}, folder);
   CHECK(run({"best", latin}, folder).code == 0);  // to read it is no harm
 
+  const fs::path plugin = table.folder / "plugins/optimizer" / latin;
+  fs::create_directories(plugin);
+  fs::copy_file(WEFT_TEST_PLUGINS "/optimizer/random_search/manifest.json", plugin / "manifest.json");
+  const Ran list = run({"--plugin-path", (table.folder / "plugins").string(), "plugin", "list", "--json"}, folder);
+  CHECK(list.code == 0);
+  CHECK(Json::accept(list.out));
+
   // The name a study would have by itself lies in a folder that is no better.
   fs::create_directories(table.folder / latin / "here");
   refused_with({"run", file.string(), "--quiet"}, table.folder / latin / "here");
