@@ -111,7 +111,8 @@ int doctor_command(bool json, const PluginPath& plugin_path) {
     Json list = Json::array();
     for (const Finding& finding : findings)
       list.push_back({{"what", finding.what}, {"found", finding.found}, {"remedy", finding.remedy}});
-    fmt::print(output(), "{}\n", list.dump(1));
+    // A folder's name need not be UTF-8.
+    fmt::print(output(), "{}\n", list.dump(1, ' ', false, Json::error_handler_t::replace));
   } else {
     for (const Finding& finding : findings) {
       fmt::print(output(), "{} {:<22} {}\n", finding.remedy.empty() ? "ok  " : "!!  ", finding.what, finding.found);

@@ -5,8 +5,11 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdint>
 #include <cstdio>
 #include <iostream>
+#include <limits>
 #include <sstream>
 
 #include "host/cli/commands.hpp"
@@ -20,15 +23,41 @@ namespace {
 
 using namespace weft::host;
 
+constexpr auto largest_seed = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t largest_trial = std::numeric_limits<std::int64_t>::max();
+constexpr std::uint64_t largest_count = 1'000'000'000;
+
+// CLI11 takes "-1" for the largest number there is, and "010" for 8.
+CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
+  const auto problem = [least, most](const std::string& text) -> std::string {
+    std::uint64_t number = 0;
+    const bool read = std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc{};
+    if (read && std::to_string(number) == text && number >= least && number <= most) return "";
+    return fmt::format("\"{}\" given; must be a whole number from {} to {}", text, least, most);
+  };
+  return {problem, "", ""};
+}
+
+std::string slot_problem(const std::string& text) {
+  const auto is_number = [&](std::size_t from) {
+    return text.size() > from && text.find_first_not_of("0123456789", from) == std::string::npos;
+  };
+  if ((text.starts_with("cpu:") && is_number(4) && text[4] != '0') || (text.starts_with("cuda:") && is_number(5)))
+    return "";
+  return fmt::format("\"{}\" given; must be cpu:<threads>, at least cpu:1, or cuda:<index>", text);
+}
+
 void add_pipeline_options(CLI::App& command, RunOptions& options) {
   command.add_option("pipeline", options.pipeline, "A pipeline's file, or the name of an installed one (quickstart)")
       ->required();
   command.add_option("--profile", options.overrides.profile, "Apply one of the pipeline's profiles");
-  command.add_option("--seed", options.overrides.seed, "Replace the pipeline's seed");
+  command.add_option("--seed", options.overrides.seed, "Replace the pipeline's seed")
+      ->check(whole_number(0, largest_seed));
   command.add_option("--set", options.overrides.settings, "Replace one value: /budget/trials=100 (may be repeated)")
       ->allow_extra_args(false);
   command.add_option("--slots", options.slots, "Run trials in workers: cpu:<threads> or cuda:<index>, one worker each")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->check(slot_problem);
   command.add_flag("--json", options.json, "Print the result as JSON, and no progress");
 }
 
@@ -90,7 +119,9 @@ int run(int argc, char** argv) {
   CLI::App* check = app.add_subcommand(
       "check", "Check a pipeline and its data without running it; say what share of the space is feasible");
   add_pipeline_options(*check, check_options);
-  check->add_option("--samples", samples, "Candidates to sample")->capture_default_str();
+  check->add_option("--samples", samples, "Candidates to sample")
+      ->check(whole_number(0, largest_count))
+      ->capture_default_str();
   check->callback([&] { code = check_command(check_options, samples, plugin_path); });
 
   CLI::App* plugin = app.add_subcommand("plugin", "What is installed; begin a plugin of your own");
@@ -132,14 +163,15 @@ int run(int argc, char** argv) {
   std::size_t count = 1;
   CLI::App* best = app.add_subcommand("best", "The best trials of a study");
   best->add_option("study", study, "The study's folder")->required();
-  best->add_option("--top", count, "How many")->capture_default_str();
+  best->add_option("--top", count, "How many")->check(whole_number(1, largest_count))->capture_default_str();
   best->add_flag("--json", json, "As JSON");
   best->callback([&] { code = best_command(study, count, json, plugin_path); });
 
   ExportOptions export_options;
   CLI::App* export_ = app.add_subcommand("export", "A trial's architecture, picture or weights");
   export_->add_option("study", export_options.study, "The study's folder")->required();
-  export_->add_option("--trial", export_options.trial, "Which trial (default: the best)");
+  export_->add_option("--trial", export_options.trial, "Which trial (default: the best)")
+      ->check(whole_number(0, largest_trial));
   export_->add_option("--format", export_options.format, "architecture (JSON), dot, svg or weights")
       ->required()
       ->check(CLI::IsMember({"architecture", "dot", "svg", "weights"}));

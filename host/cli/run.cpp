@@ -15,6 +15,7 @@
 #include "host/execution/inline_executor.hpp"
 #include "host/execution/isolated_optimizer.hpp"
 #include "host/execution/local_executor.hpp"
+#include "host/pipelines/slots.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/report/export.hpp"
 #include "host/study/files.hpp"
@@ -114,6 +115,7 @@ class Conduct {
 
  private:
   void check_slots() const {
+    host::check_slots(pipeline_, Machine::look());
     if (!pipeline_.is_inline)
       LocalExecutor::check_slots(pipeline_.slots.size(), pipeline_.file() + ": /executor/slots");
     if (pipeline_.final) LocalExecutor::check_slots(pipeline_.final->slots.size(), pipeline_.file() + ": /final/slots");

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 
+#include "host/pipelines/slots.hpp"
 #include "host/plugins/refusal.hpp"
 #include "host/processes/child.hpp"
 #include "host/processes/message.hpp"
@@ -31,7 +32,7 @@ std::map<std::string, std::string> environment_of(const std::string& slot) {
   return {{"WEFT_DEVICE", cuda ? "cuda:0" : "cpu"},
           {"WEFT_THREADS", cuda ? "1" : number},
           {"OMP_NUM_THREADS", cuda ? "1" : number},
-          {"CUDA_VISIBLE_DEVICES", cuda ? number : ""}};
+          {"CUDA_VISIBLE_DEVICES", cuda ? Machine::look().card(number) : ""}};
 }
 
 }  // namespace

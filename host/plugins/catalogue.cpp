@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <sstream>
 
+#include "host/pipelines/utf8.hpp"
 #include "host/plugins/schema.hpp"
 
 namespace weft::host {
@@ -19,9 +20,11 @@ Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
   const Json schema = read_json(installation.schemas / "plugin.json");
   Catalogue catalogue;
   catalogue.folders_ = extra;
+  for (const fs::path& folder : extra) check_utf8(folder.string(), "--plugin-path", "rename the folder");
   if (const char* variable = std::getenv("WEFT_PLUGIN_PATH"); variable != nullptr && getauxval(AT_SECURE) == 0) {
     std::istringstream stream(variable);
     for (std::string folder; std::getline(stream, folder, ':');) {
+      check_utf8(folder, "WEFT_PLUGIN_PATH: the folder", "rename it");
       if (!folder.empty()) catalogue.folders_.emplace_back(folder);
     }
   }
@@ -44,6 +47,7 @@ void Catalogue::scan(const fs::path& folder, const Json& schema) {
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) {
     try {
+      check_utf8(file.string(), "the manifest", "rename its folder");
       Entry entry{Manifest::read(file, schema), {}};
       const auto first = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
         return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind &&

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -50,7 +51,7 @@ const Json* schema_at(const Json& schema, Json::json_pointer pointer) {
     if (at == nullptr) return nullptr;
     if (at->contains("properties") && at->at("properties").contains(*part)) {
       next = &at->at("properties").at(*part);
-    } else if (at->contains("items")) {
+    } else if (at->contains("items") && at->at("items").is_object()) {
       next = &at->at("items");
     } else if (at->contains("additionalProperties") && at->at("additionalProperties").is_object()) {
       next = &at->at("additionalProperties");
@@ -73,51 +74,128 @@ std::string shortened(const Json& value) {
   return text.size() <= 80 ? text : text.substr(0, 77) + "...";
 }
 
-// The rule of a schema in words: "must be an integer >= 2".
-std::string rule_of(const Json& schema) {
-  if (schema.contains("enum")) return fmt::format("must be one of {}", schema.at("enum").dump());
-  if (schema.contains("const")) return fmt::format("must be {}", schema.at("const").dump());
-  std::string rule = "must be ";
-  const Json type = schema.value("type", Json("valid"));
-  const std::string name = type.is_array() ? fmt::format("{}", fmt::join(type.get<std::vector<std::string>>(), " or "))
-                                           : type.get<std::string>();
-  rule += name == "integer" || name == "array" || name == "object" ? "an " + name
-          : name == "valid"                                        ? name
-                                                                   : "a " + name;
+std::string phrase_of(const Json& schema);
+
+std::string joined_phrases(const Json& schemas, std::string_view between) {
+  std::vector<std::string> phrases;
+  for (const Json& schema : schemas) phrases.push_back(phrase_of(schema));
+  return fmt::format("{}", fmt::join(phrases, between));
+}
+
+std::string type_of(const Json& schema) {
+  const Json type = schema.value("type", Json());
+  if (type.is_array())
+    return fmt::format("a value of type {}", fmt::join(type.get<std::vector<std::string>>(), " or "));
+  if (!type.is_string()) return "";
+  const std::string name = type;
+  if (name == "null") return name;
+  return (name == "integer" || name == "array" || name == "object" ? "an " : "a ") + name;
+}
+
+// What follows "must be": "an integer >= 2".
+std::string phrase_of(const Json& schema) {
+  if (!schema.is_object()) return schema == Json(false) ? "left out" : "anything";
+  if (schema.contains("enum")) return "one of " + schema.at("enum").dump();
+  if (schema.contains("const")) return schema.at("const").dump();
+  std::string phrase = type_of(schema);
+  for (const char* keyword : {"oneOf", "anyOf"}) {
+    if (schema.contains(keyword)) phrase += (phrase.empty() ? "" : ": ") + joined_phrases(schema.at(keyword), " or ");
+  }
+  const bool multiple_alone = phrase.empty() && schema.contains("multipleOf");
+  if (phrase.empty()) phrase = multiple_alone ? "a multiple of " + schema.at("multipleOf").dump() : "a value";
   const auto bound = [&](const char* keyword, const char* words) {
-    if (schema.contains(keyword)) rule += fmt::format(" {} {}", words, schema.at(keyword).dump());
+    if (schema.contains(keyword)) phrase += fmt::format(" {} {}", words, schema.at(keyword).dump());
   };
   bound("minimum", ">=");
   bound("exclusiveMinimum", ">");
+  if (schema.contains("maximum") && schema.contains("minimum")) phrase += " and";
   bound("maximum", "<=");
   bound("exclusiveMaximum", "<");
+  if (!multiple_alone) bound("multipleOf", "that is a multiple of");
   bound("minItems", "with at least this many items:");
   bound("maxItems", "with at most this many items:");
+  if (schema.value("uniqueItems", Json()) == Json(true)) phrase += " without the same item twice";
   bound("minLength", "with at least this many characters:");
+  bound("maxLength", "with at most this many characters:");
   bound("pattern", "matching");
-  return rule;
+  bound("format", "in the format");
+  bound("minProperties", "with at least this many members:");
+  bound("maxProperties", "with at most this many members:");
+  if (schema.contains("patternProperties"))
+    phrase +=
+        fmt::format(" with members whose names match {}", fmt::join(keys(schema.at("patternProperties")), " or "));
+  if (schema.contains("propertyNames"))
+    phrase += fmt::format(" whose members' names are each {}", phrase_of(schema.at("propertyNames")));
+  if (schema.contains("contains")) phrase += fmt::format(" that has {}", phrase_of(schema.at("contains")));
+  if (schema.contains("not")) phrase += fmt::format(", but not {}", phrase_of(schema.at("not")));
+  if (schema.contains("allOf")) phrase += fmt::format(", and {}", joined_phrases(schema.at("allOf"), ", and "));
+  return phrase;
+}
+
+// The rule of a schema in words: "must be an integer >= 2".
+std::string rule_of(const Json& schema) { return "must be " + phrase_of(schema); }
+
+// Members that `value` may not have. Which names a pattern allows is the validator's to say.
+void explain_unknown(const Json& value, const Json& schema, const std::string& place,
+                     std::vector<std::string>& problems) {
+  if (schema.value("additionalProperties", Json(true)) != Json(false) || schema.contains("patternProperties")) return;
+  const Json properties = schema.value("properties", Json::object());
+  const std::vector<std::string> known = keys(properties);
+  for (const auto& [name, member] : value.items()) {
+    if (properties.contains(name)) continue;
+    problems.push_back(
+        fmt::format("{}/{} is unknown; {}{}", place, name,
+                    known.empty() ? "nothing can be set here" : fmt::format("known are {}", fmt::join(known, ", ")),
+                    did_you_mean(name, known)));
+  }
+}
+
+void explain_missing(const Json& value, const Json& schema, const std::string& place,
+                     std::vector<std::string>& problems) {
+  for (const Json& name : schema.value("required", Json::array())) {
+    if (!value.contains(name.get<std::string>()))
+      problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
+  }
+  for (const auto& [name, others] : schema.value("dependencies", Json::object()).items()) {
+    if (!value.contains(name) || !others.is_array()) continue;
+    for (const Json& other : others) {
+      if (!value.contains(other.get<std::string>()))
+        problems.push_back(
+            fmt::format("{}/{} is missing; it must be given with {}", place, other.get<std::string>(), name));
+    }
+  }
+}
+
+void explain_number(const Json& value, const Json& schema, const std::string& place,
+                    std::vector<std::string>& problems) {
+  const std::vector<std::string> known = keys(schema.value("properties", Json::object()));
+  const auto refuse = [&](const char* rule, const Json& count) {
+    problems.push_back(fmt::format("{} has {} members; must have at {} {}{}", place, value.size(), rule, count.dump(),
+                                   known.empty() ? "" : fmt::format(" of {}", fmt::join(known, ", "))));
+  };
+  if (value.size() < schema.value("minProperties", std::size_t{0})) refuse("least", schema.at("minProperties"));
+  if (value.size() > schema.value("maxProperties", value.size())) refuse("most", schema.at("maxProperties"));
 }
 
 // What is wrong with the value at `pointer`, seen from its own schema; empty if nothing can be said from there alone.
 std::vector<std::string> explain(const Json& value, const Json& schema, const std::string& place) {
   std::vector<std::string> problems;
-  if (value.is_object() && schema.contains("properties")) {
-    const std::vector<std::string> known = keys(schema.at("properties"));
-    if (schema.value("additionalProperties", Json(true)) == Json(false)) {
-      for (const auto& [name, member] : value.items()) {
-        if (schema.at("properties").contains(name)) continue;
-        problems.push_back(
-            fmt::format("{}/{} is unknown; {}{}", place, name,
-                        known.empty() ? "nothing can be set here" : fmt::format("known are {}", fmt::join(known, ", ")),
-                        did_you_mean(name, known)));
-      }
-    }
-    for (const Json& name : schema.value("required", Json::array())) {
-      if (!value.contains(name))
-        problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
-    }
-  }
+  if (!value.is_object() || !schema.is_object()) return problems;
+  explain_unknown(value, schema, place, problems);
+  explain_missing(value, schema, place, problems);
+  explain_number(value, schema, place, problems);
   return problems;
+}
+
+// valijson reads an integer beyond 63 bits as a negative one. That no bound of ours lies between the two is why the
+// largest one it knows can stand for it.
+Json within_63_bits(Json json) {
+  constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() > largest) return largest;
+  if (json.is_structured()) {
+    for (Json& member : json) member = within_63_bits(std::move(member));
+  }
+  return json;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
@@ -156,7 +234,8 @@ Json read_json(const std::filesystem::path& file) {
 }
 
 void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at) {
-  const valijson::adapters::NlohmannJsonAdapter schema_adapter(schema);
+  const Json bounded_schema = within_63_bits(schema), bounded_document = within_63_bits(document);
+  const valijson::adapters::NlohmannJsonAdapter schema_adapter(bounded_schema);
   valijson::Schema compiled;
   valijson::SchemaParser parser;
   try {
@@ -165,7 +244,7 @@ void validate(const Json& document, const Json& schema, const std::string& file,
     throw InvalidInput(
         fmt::format("{}: the schema for {} cannot be used: {}", file, at.empty() ? "it" : at, error.what()));
   }
-  const valijson::adapters::NlohmannJsonAdapter document_adapter(document);
+  const valijson::adapters::NlohmannJsonAdapter document_adapter(bounded_document);
   valijson::Validator validator;
   valijson::ValidationResults results;
   if (validator.validate(compiled, document_adapter, &results)) return;
@@ -182,11 +261,21 @@ void validate(const Json& document, const Json& schema, const std::string& file,
     const std::string prefix = a.pointer.to_string() + "/";
     return b.pointer.to_string().compare(0, prefix.size(), prefix) == 0;
   };
+  // What one of several alternatives holds against a part is no rule for that part.
+  const auto has_alternatives = [](const Json* rule) {
+    return rule != nullptr && (rule->contains("anyOf") || rule->contains("oneOf"));
+  };
+  const auto within_alternatives = [&](const Violation& violation) {
+    return std::any_of(violations.begin(), violations.end(), [&](const Violation& other) {
+      return is_above(other, violation) && has_alternatives(schema_at(schema, other.pointer));
+    });
+  };
   std::set<std::string> messages;
   for (const Violation& violation : violations) {
     const std::string place = at + violation.pointer.to_string();
     const Json* value = find(document, violation.pointer);
     const Json* rule = schema_at(schema, violation.pointer);
+    if (rule == nullptr && within_alternatives(violation)) continue;
     if (value != nullptr && rule != nullptr) {
       const std::vector<std::string> problems = explain(*value, *rule, place);
       if (!problems.empty()) {
@@ -194,8 +283,9 @@ void validate(const Json& document, const Json& schema, const std::string& file,
         continue;
       }
     }
-    const bool explained_below = std::any_of(violations.begin(), violations.end(),
-                                             [&](const Violation& other) { return is_above(violation, other); });
+    const bool explained_below =
+        !has_alternatives(rule) && std::any_of(violations.begin(), violations.end(),
+                                               [&](const Violation& other) { return is_above(violation, other); });
     if (explained_below) continue;
     messages.insert(fmt::format("{}: {} is {}; {}", file, place.empty() ? "the document" : place,
                                 value ? shortened(*value) : "absent", rule ? rule_of(*rule) : violation.description));

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "host/pipelines/utf8.hpp"
 #include "host/plugins/schema.hpp"
 #include "host/study/files.hpp"
 
@@ -18,6 +19,7 @@ namespace weft::host {
 namespace fs = std::filesystem;
 
 StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipeline) {
+  check_utf8(fs::absolute(path).string(), "the study's folder", "choose another with --study, or rename it");
   std::error_code error;
   if (fs::exists(path / "study.db", error)) {
     std::string held = "a study";
@@ -47,6 +49,7 @@ StudyFolder StudyFolder::open(const fs::path& path, bool exclusive) {
     throw InvalidInput(
         fmt::format("{}: holds no study (no study.db); give the folder that `weft run` printed", path.string()));
   }
+  if (exclusive) check_utf8(fs::absolute(path).string(), "the study's folder", "rename it");
   StudyFolder folder(path);
   if (exclusive) folder.lock();
   return folder;

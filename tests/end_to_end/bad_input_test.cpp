@@ -296,6 +296,162 @@ TEST_CASE("limits that nothing can keep end the search with a remedy") {
   check_says(check.err, {"none of 20 sampled candidates"});
 }
 
+TEST_CASE("numbers of the command line are taken as they were given, or refused with their range") {
+  const Table table;
+  const fs::path file = write_file(table.folder / "pipeline.json", table.pipeline.dump());
+  const auto refused_with = [&](const std::vector<std::string>& arguments) {
+    const Ran ran = run(arguments, table.folder.path());
+    CHECK(ran.code == 2);
+    return ran.err;
+  };
+  const std::string seeds = "must be a whole number from 0 to 18446744073709551615";
+  check_says(refused_with({"run", file.string(), "--seed=-1"}), {"--seed: \"-1\" given; " + seeds});
+  check_says(refused_with({"run", file.string(), "--seed", "18446744073709551616"}),
+             {"\"18446744073709551616\" given"});
+  for (const char* seed : {"010", "0x10", "1.5", "one", "1e3", " 1", ""})
+    check_says(refused_with({"run", file.string(), "--seed", seed}), {"--seed: \"" + std::string(seed) + "\"", seeds});
+  check_says(refused_with({"check", file.string(), "--samples", "-1"}),
+             {"--samples: \"-1\" given; must be a whole number from 0 to 1000000000"});
+  check_says(refused_with({"best", "study", "--top", "0"}), {"--top: \"0\" given; must be a whole number from 1"});
+  check_says(refused_with({"export", "study", "--format", "dot", "--trial=-1"}), {"--trial: \"-1\" given"});
+  check_says(refused_with({"run", file.string(), "--slots", "gpu:0"}),
+             {"--slots: \"gpu:0\" given; must be cpu:<threads>, at least cpu:1, or cuda:<index>"});
+
+  check_says(refused(with(table.pipeline, "/seed", -1)), {"/seed is -1", ">= 0 and <= 18446744073709551615"});
+  Json largest = with(table.pipeline, "/seed", std::uint64_t{18446744073709551615U});
+  largest["budget"]["trials"] = 3;
+  const fs::path largest_file = write_file(table.folder / "largest.json", largest.dump());
+  REQUIRE(run({"run", largest_file.string(), "--study", "largest", "--quiet"}, table.folder.path()).code == 0);
+  CHECK(Json::parse(read_file(table.folder / "largest/pipeline.json")).at("seed") == largest.at("seed"));
+  REQUIRE(run({"run", file.string(), "--study", "same", "--quiet", "--seed", "18446744073709551615", "--set",
+               "/budget/trials=3"},
+              table.folder.path())
+              .code == 0);
+  CHECK(trials_of(table.folder / "same", table.folder.path()) ==
+        trials_of(table.folder / "largest", table.folder.path()));
+}
+
+TEST_CASE("an integer that a plugin cannot hold is refused, not cut") {
+  check_says(refused(with(training_pipeline(1, {"cpu:1"}), "/evaluator/args/epochs", 5000000000)),
+             {"/evaluator/args/epochs is 5000000000; must be from 1 to 2147483647"});
+  check_says(refused(with(training_pipeline(1, {"cpu:1"}), "/space/args/cells", 4294967297)),
+             {"/space/args/cells is 4294967297; must be from -2147483648 to 2147483647"});
+  const Table table;
+  check_says(refused(with(table.pipeline, "/budget/trials", std::uint64_t{18446744073709551615U})),
+             {"/budget/trials is 18446744073709551615; must be an integer >= 1"});
+}
+
+TEST_CASE("an object without what it needs is told what that is") {
+  const Table table;
+  check_says(refused(table.pipeline, {"--set", R"(/evaluator/args/metrics={"acc": "acc"})"}),
+             {"/evaluator/args/metrics/validation_accuracy is missing"});
+  check_says(refused(table.pipeline, {"--set", "/budget={}"}),
+             {"/budget has 0 members; must have at least 1 of seconds, trials"});
+}
+
+TEST_CASE("--set says what is wrong with its place or its value") {
+  const Table table;
+  const auto refused_set = [&](const std::string& setting) { return refused(table.pipeline, {"--set", setting}); };
+  check_says(refused_set("budget/trials=3"), {"must be a JSON pointer, '=' and a value"});
+  check_says(refused_set("/name/first=3"), {"/name is \"table\", which has no member \"first\""});
+  check_says(refused_set("/objectives/first=3"), {"/objectives has 1 entries; \"first\" must be 0 to 1"});
+  check_says(refused_set("/objectives/99999999999=3"), {"\"99999999999\" must be 0 to 1"});
+  check_says(refused_set("/dataset/args/99999999999=3"), {"\"99999999999\" must be 0 to 0"});
+  check_says(refused_set("/a~2b=3"), {"~ is written ~0"});
+  check_says(refused_set(R"(/optimizer={"name": "random_search")"), {"begins as JSON does, but is none"});
+  check_says(refused_set("/budget=" + std::string(60000, '[')), {"deeper than 256 levels"});
+  const fs::path file = write_file(table.folder / "pipeline.json", table.pipeline.dump());
+  const Ran ran = run({"check", file.string(), "--json", "--samples", "0", "--set",
+                       "/objectives/-={\"name\": \"parameters\"}", "--set", "/objectives/1/limit=1000000"},
+                      table.folder.path());
+  CHECK(ran.code == 0);
+  CHECK(Json::parse(ran.out).at("pipeline").at("objectives")[1].at("limit") == 1000000);
+}
+
+TEST_CASE("names that are not UTF-8 are refused at once") {
+  const Table table;
+  const std::string latin = "caf\xe9";
+  const fs::path file = write_file(table.folder / "pipeline.json", table.pipeline.dump());
+  const auto refused_with = [&](const std::vector<std::string>& arguments, const fs::path& folder) {
+    const Ran ran = run(arguments, folder);
+    CHECK(ran.code == 2);
+    check_says(ran.err, {"caf\\xe9", "is not UTF-8"});
+    return ran.err;
+  };
+  const fs::path folder = table.folder.path();
+  check_says(refused_with({"run", file.string(), "--study", latin, "--quiet"}, folder),
+             {"the study's folder", "--study"});
+  CHECK_FALSE(fs::exists(table.folder / latin));
+  refused_with({"run", latin + ".json"}, folder);
+  refused_with({"--plugin-path", latin, "check", file.string()}, folder);
+  refused_with({"check", file.string(), "--set", "/evaluator/args/file=" + latin}, folder);
+
+  REQUIRE(run({"run", file.string(), "--study", "study", "--quiet"}, folder).code == 0);
+  fs::rename(table.folder / "study", table.folder / latin);
+  refused_with({"resume", latin}, folder);
+  CHECK(run({"best", latin}, folder).code == 0);  // to read it is no harm
+
+  const fs::path plugin = table.folder / "plugins/optimizer" / latin;
+  fs::create_directories(plugin);
+  fs::copy_file(WEFT_TEST_PLUGINS "/optimizer/random_search/manifest.json", plugin / "manifest.json");
+  const Ran list = run({"--plugin-path", (table.folder / "plugins").string(), "plugin", "list", "--json"}, folder);
+  CHECK(list.code == 0);
+  CHECK(Json::accept(list.out));
+
+  // The name a study would have by itself lies in a folder that is no better.
+  fs::create_directories(table.folder / latin / "here");
+  refused_with({"run", file.string(), "--quiet"}, table.folder / latin / "here");
+}
+
+TEST_CASE("slots that the machine does not have are refused before anything starts") {
+  check_says(refused(training_pipeline(1, {"cpu:1", "cpu:5000"})),
+             {"pipeline.json: /executor/slots/1 is \"cpu:5000\"; this machine has "});
+  Json pipeline = training_pipeline(1, {"cpu:1"});
+  pipeline["final"] = {{"slots", {"cpu:5000"}}};
+  check_says(refused(pipeline), {"/final/slots/0 is \"cpu:5000\""});
+  check_says(refused(training_pipeline(1, {"cpu:1"}), {"--slots", "cpu:1,cuda:99"}),
+             {"/executor/slots/1 is \"cuda:99\""});
+}
+
+TEST_CASE("batch norm of one value is named, not the learning rate") {
+  const TemporaryFolder folder;
+  Json pipeline = training_pipeline(1, {"cpu:1"});
+  pipeline["dataset"]["args"]["resolution"] = 4;
+  pipeline["space"] = {{"name", "nas_bench_201"}, {"args", {{"channels", 4}, {"cells", 1}}}};
+  pipeline["evaluator"]["args"].update({{"batch_size", 1}, {"lr", 0}});
+  const fs::path file = write_file(folder / "pipeline.json", pipeline.dump());
+  const Ran ran = run({"run", file.string(), "--study", "study", "--quiet"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"no trial completed", "batch norm of one value per channel", "batch_size above 1"});
+  CHECK(ran.err.find("smaller lr") == std::string::npos);
+}
+
+TEST_CASE("a metric of one's own is minimised") {
+  const TemporaryFolder folder;
+  Json pipeline = table_pipeline("", 6);
+  const char* program =
+      R"(read -r request; trial=$(printf '%s' "$request" | sed 's/.*"trial":\([0-9]*\).*/\1/')
+echo "{\"event\": \"result\", \"metrics\": {\"rmse\": $((10 + trial))}}")";
+  pipeline["task"] = {{"input", {3, 8, 8}}, {"classes", 2}};
+  pipeline["evaluator"] = {{"name", "command"}, {"args", {{"command", {"sh", "-c", program}}}}};
+  pipeline["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
+  pipeline["objectives"] = Json::array({{{"name", "perplexity"}, {"args", {{"metric", "rmse"}}}}});
+  const auto ran_with = [&](const char* study) {
+    return run({"run", write_file(folder / "pipeline.json", pipeline.dump()).string(), "--study", study, "--json"},
+               folder.path());
+  };
+  const Ran ran = ran_with("minimised");
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  CHECK(Json::parse(ran.out).at("best").at("trial") == 0);
+
+  pipeline["objectives"] = Json::array({{{"name", "accuracy"}}});
+  const Ran other = ran_with("other");
+  CHECK(other.code == 1);
+  check_says(other.err,
+             {"no number \"validation_accuracy\"", "{\"rmse\":10}", "/metric", "to be minimised", "perplexity"});
+}
+
 TEST_CASE("commands on a folder without a study say so") {
   const TemporaryFolder folder;
   for (const char* command : {"resume", "trials", "best"}) {

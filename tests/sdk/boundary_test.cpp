@@ -2,6 +2,7 @@
 #include "weft/detail/boundary.hpp"
 
 #include <cstdlib>
+#include <new>
 #include <set>
 
 #include "tests/catch.hpp"
@@ -31,6 +32,10 @@ class Throwing final : public Space, private Counted {
     if (how == "error") throw Error("that is an error");
     if (how == "standard") throw std::out_of_range("that is the library's");
     if (how == "number") throw 7;
+    if (how == "libtorch")
+      throw std::runtime_error(
+          "sizes differ\nException raised from add at ATen.cpp:7 (most recent call first):\nframe #0");
+    if (how == "memory") throw std::bad_alloc();
   }
   Genotype sample(Rng& rng) const override {
     Genotype genotype;
@@ -135,6 +140,8 @@ TEST_CASE("exceptions become a status and words, and come back as what they were
   CHECK_THROWS_WITH(space.parse("error"), "that is an error");
   CHECK_THROWS_WITH(space.parse("standard"), "that is the library's");
   CHECK_THROWS_WITH(space.parse("number"), ContainsSubstring("not a std::exception"));
+  CHECK_THROWS_WITH(space.parse("libtorch"), "sizes differ");
+  CHECK_THROWS_WITH(space.parse("memory"), "out of memory");
   for (const char* how : {"error", "standard", "number"}) {
     try {
       space.parse(how);
@@ -157,6 +164,20 @@ TEST_CASE("a constructor that throws leaves no instance, a destroyed instance no
     CHECK(alive == 1);
   }
   CHECK(alive == 0);
+}
+
+TEST_CASE("an argument that its type cannot hold is refused") {
+  weft_context lent{};
+  lent.size = sizeof(lent);
+  const std::string text = R"({"many": 4294967297, "most": 18446744073709551615, "below": -1, "few": 7})";
+  lent.configuration = detail::text(text);
+  const Context context(lent);
+  CHECK(context.get<int>("few") == 7);
+  CHECK(context.get<std::int64_t>("many") == 4294967297);
+  CHECK(context.get<std::uint64_t>("most") == 18446744073709551615U);
+  CHECK_THROWS_WITH(context.get<int>("many"), "/many is 4294967297; must be from -2147483648 to 2147483647");
+  CHECK_THROWS_WITH(context.get<std::int64_t>("most"), ContainsSubstring("must be from -9223372036854775808"));
+  CHECK_THROWS_WITH(context.get<std::size_t>("below"), "/below is -1; must be from 0 to 18446744073709551615");
 }
 
 TEST_CASE("the stream of the caller advances by what the plugin draws") {

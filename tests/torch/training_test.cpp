@@ -9,6 +9,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
+#include <new>
+#include <optional>
 
 #include "tests/catch.hpp"
 #include "tests/torch/card.hpp"
@@ -60,6 +63,15 @@ weft::Architecture small_network(bool random_layers) {
   at = builder.add("global_avg_pool", {}, {layer(at, 16, 2)});
   at = builder.add("linear", {{"features", 4}}, {at});
   return std::move(builder).build(at);
+}
+
+// Each example becomes an image with so many pixels around it.
+weft::Architecture enlarging(std::int64_t padding) {
+  weft::ArchitectureBuilder builder;
+  const auto input = builder.input(weft::Shape::image(1, 8, 8));
+  const auto large = builder.add("pad", {{"padding", {padding, padding, padding, padding}}}, {input});
+  const auto pooled = builder.add("global_avg_pool", {}, {large});
+  return std::move(builder).build(builder.add("linear", {{"features", 4}}, {pooled}));
 }
 
 bool same_weights(const weft::Network& one, const weft::Network& other) {
@@ -299,6 +311,27 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
     CHECK_THAT(message_of([&] { weft::train(network, data, exploding, weft::Rng(1)); }),
                ContainsSubstring("loss is not finite in epoch 3"));
   }
+  SECTION("the loss is not finite, but not for the learning rate") {
+    weft::TrainingData infinite = data;
+    infinite.normalisation.standard_deviation = {0.0};
+    CHECK_THAT(message_of([&] { weft::train(network, infinite, recipe(Json::object()), weft::Rng(1)); }),
+               ContainsSubstring("the normalised examples are not finite") && !ContainsSubstring("lr"));
+  }
+  SECTION("batch norm has one value") {
+    weft::ArchitectureBuilder builder;
+    const auto pooled = builder.add("global_avg_pool", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto norm = builder.add("batch_norm", {}, {builder.add("linear", {{"features", 4}}, {pooled})}, "norm");
+    const auto architecture = std::move(builder).build(norm);
+    weft::Network narrow(architecture, weft::Rng(1));
+    const auto message = [&](int batch_size) {
+      return message_of([&] {
+        weft::train(narrow, data, recipe({{"epochs", 1}, {"batch_size", batch_size}}), weft::Rng(1));
+      });
+    };
+    CHECK_THAT(message(1), ContainsSubstring("node norm: batch norm of one value per channel") &&
+                               ContainsSubstring("batch_size above 1") && !ContainsSubstring("lr"));
+    CHECK(message(3) == "no error");  // 160 examples: the last batch would hold one
+  }
   SECTION("a batch is larger than the data") {
     CHECK(message_of([&] {
             weft::train(network, data, recipe({{"batch_size", 161}}), weft::Rng(1));
@@ -318,15 +351,108 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
   }
 #ifndef WEFT_ADDRESS_SANITIZED  // which ends the process instead
   SECTION("memory does not suffice") {
-    at::globalContext().setUserEnabledMkldnn(false);  // which refuses such extents before it asks for memory
-    weft::ArchitectureBuilder builder;
-    const auto input = builder.input(weft::Shape::image(1, 8, 8));
-    const auto vast = builder.add("conv2d", {{"channels", 4}, {"kernel", 1}, {"padding", 4000000}}, {input});
-    const auto pooled = builder.add("global_avg_pool", {}, {vast});
-    weft::Network large(std::move(builder).build(pooled), weft::Rng(1));
+    weft::Network large(enlarging(4000000), weft::Rng(1));
     CHECK_THAT(message_of([&] { weft::train(large, data, recipe(Json::object()), weft::Rng(1)); }),
                ContainsSubstring("out of memory in epoch 1; use a smaller batch_size or network"));
-    at::globalContext().setUserEnabledMkldnn(true);
+    const weft::Batches examples(data.validation, data.normalisation);
+    CHECK_THAT(message_of([&] { weft::evaluate(large, examples); }),
+               ContainsSubstring("out of memory in evaluation, even of one example at a time; use a smaller network") &&
+                   !ContainsSubstring("batch_size") && !ContainsSubstring("frame #"));
+    weft::ArchitectureBuilder builder;
+    const auto flat = builder.add("flatten", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto vast = std::move(builder).build(builder.add("linear", {{"features", 1000000000000}}, {flat}, "vast"));
+    CHECK_THAT(message_of([&] { weft::Network(vast, weft::Rng(1)); }),
+               ContainsSubstring("out of memory for the parameters of node vast; make the space's networks smaller"));
   }
 #endif
+}
+
+namespace {
+
+// Notes how many examples it is given at a time; too many are more than memory holds.
+class Narrow final : public weft::OperationModule {
+ public:
+  Narrow(std::vector<std::int64_t>& seen, std::int64_t most, bool standard)
+      : seen_(seen), most_(most), standard_(standard) {}
+  at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool) override {
+    seen_.push_back(inputs[0].size(0));
+    if (seen_.back() > most_ && standard_) throw std::bad_alloc();
+    TORCH_CHECK(seen_.back() <= most_, "CUDA out of memory. Tried to allocate 20.00 GiB");
+    return inputs[0];
+  }
+
+ private:
+  std::vector<std::int64_t>& seen_;
+  std::int64_t most_;
+  bool standard_;
+};
+
+// Does what LibTorch refuses.
+class Mismatched final : public weft::Optimizer {
+ public:
+  explicit Mismatched(const weft::Context&) { at::zeros({2}).add(at::zeros({3})); }
+  std::vector<weft::Proposal> ask(std::size_t) override { return {}; }
+  void tell(const weft::TrialResult&) override {}
+};
+
+struct Strait {
+  std::vector<std::int64_t> seen;
+  weft::OperationModules modules = weft::OperationModules::built_in();
+  std::optional<weft::Network> network;
+
+  explicit Strait(std::int64_t most, bool standard = false) {
+    modules.add("identity", [this, most, standard](const weft::ModuleArguments&) {
+      return std::make_shared<Narrow>(seen, most, standard);
+    });
+    weft::ArchitectureBuilder builder;
+    const auto input = builder.add("identity", {}, {builder.input(weft::Shape::image(1, 8, 8))});
+    const auto pooled = builder.add("global_avg_pool", {}, {input});
+    const auto architecture = std::move(builder).build(builder.add("linear", {{"features", 4}}, {pooled}));
+    network.emplace(architecture, weft::Rng(1), modules);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("evaluation fits where training does: four times its examples at a time, fewer where memory ends") {
+  using Sizes = std::vector<std::int64_t>;
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 100}});
+  const weft::Batches examples(data.validation, data.normalisation);
+  Strait wide(1000);
+  const weft::Score expected = weft::evaluate(*wide.network, examples);
+  CHECK(wide.seen == Sizes{100});
+  wide.seen.clear();
+  weft::evaluate(*wide.network, examples, 10);
+  CHECK(wide.seen == Sizes{40, 40, 20});
+
+  Strait narrow(30, GENERATE(false, true));
+  const weft::Score score = weft::evaluate(*narrow.network, examples, 10);
+  CHECK(narrow.seen == Sizes{40, 20, 20, 20, 20, 20});
+  CHECK(score.loss == Approx(expected.loss));
+  CHECK(score.accuracy == expected.accuracy);
+
+  Strait none(0);
+  CHECK(
+      message_of([&] { weft::evaluate(*none.network, examples); }) ==
+      "out of memory in evaluation, even of one example at a time; use a smaller network or resolution, or fewer slots "
+      "on this device (CUDA out of memory. Tried to allocate 20.00 GiB)");
+  CHECK(none.seen == Sizes{100, 100, 64, 32, 16, 8, 4, 2, 1});
+}
+
+TEST_CASE("a validation within a training follows the batch size") {
+  Strait strait(1000);
+  weft::train(*strait.network, waves({{"train", 100}, {"validation", 60}}), recipe({{"epochs", 1}, {"batch_size", 5}}),
+              weft::Rng(1));
+  CHECK(strait.seen.back() == 20);
+}
+
+TEST_CASE("an error of LibTorch crosses the boundary without its backtrace") {
+  try {
+    at::zeros({2}).add(at::zeros({3}));
+  } catch (const std::exception& error) {
+    CHECK_THAT(error.what(), ContainsSubstring("frame #0"));  // else the test shows nothing
+  }
+  constexpr weft_component mismatched = weft::component<Mismatched>("mismatched");
+  const std::string message = message_of([&] { const weft::testing::Instance made(mismatched, Json::object()); });
+  CHECK_THAT(message, ContainsSubstring("must match the size of tensor b (3)") && !ContainsSubstring("\n"));
 }

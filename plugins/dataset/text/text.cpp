@@ -18,6 +18,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -136,13 +137,15 @@ class Text final : public weft::TextDataset {
     train_ = numbers(train, vocabulary);
     validation_ = numbers(validation, vocabulary);
     if (final_phase_) test_ = numbers(test, vocabulary);
-    for (const auto& [name, tokens] : {std::pair("training", train.size()), std::pair("validation", validation.size()),
-                                       std::pair("test", test.size())}) {
+    using Length = std::tuple<const char*, std::size_t, const char*>;
+    for (const auto& [name, tokens, remedy] :
+         {Length("training", train.size(), "smaller"), Length("validation", validation.size(), "larger"),
+          Length("test", test.size(), "larger")}) {
       if (static_cast<std::int64_t>(tokens) > positions_) continue;
-      throw weft::InvalidInput("the " + std::string(name) + " text has " + std::to_string(tokens) +
-                               " tokens, which is shorter than one sequence of /positions, " +
-                               std::to_string(positions_) +
-                               ", and the token after it; give more text, fewer /positions or a larger /held_out");
+      throw weft::InvalidInput(
+          "the " + std::string(name) + " text has " + std::to_string(tokens) +
+          " tokens, which is shorter than one sequence of /positions, " + std::to_string(positions_) +
+          ", and the token after it; give more text, fewer /positions or a " + remedy + " /held_out");
     }
   }
 

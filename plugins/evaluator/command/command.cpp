@@ -67,9 +67,11 @@ command::Launch launch_of(const weft::Context& context) {
   const std::string& name = launch.arguments.front();
   const auto file = command::find_executable(name, path == variables.end() ? "/usr/bin:/bin" : path->second);
   if (!file) {
+    std::error_code ignored;
     throw weft::InvalidInput("/command/0 is \"" + name + "\"; " +
-                             (name.find('/') == std::string::npos
-                                  ? "no folder of PATH has an executable of this name"
+                             (name.find('/') == std::string::npos ? "no folder of PATH has an executable of this name"
+                              : fs::is_regular_file(name, ignored)
+                                  ? "it is not executable; chmod +x it, or name its interpreter before it"
                                   : "no executable file is there, seen from " + fs::current_path().string()));
   }
   launch.file = *file;
@@ -220,6 +222,8 @@ class Conversation {
     // A signal to all processes may have ended it, of which the host is about to hear: then nothing has failed.
     std::this_thread::sleep_for(doubt);
     fail(!status                ? "closed its standard output without a result, and was killed"
+         : *status == 0         ? "exited with code 0 without a result; its last line, flushed, must be {\"event\": "
+                                  "\"result\", \"metrics\": {..}}"
          : WIFSIGNALED(*status) ? "was killed by signal " + std::to_string(WTERMSIG(*status)) + " (" +
                                       strsignal(WTERMSIG(*status)) + ") before its result"
                                 : "exited with code " + std::to_string(WEXITSTATUS(*status)) + " without a result");

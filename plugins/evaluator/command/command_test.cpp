@@ -195,6 +195,9 @@ TEST_CASE("command: a program that cannot be started is refused before any trial
   CHECK_THAT(refusal({{"environment", {{"A=B", "1"}}}}), ContainsSubstring("has no '='"));
 
   const Bench bench(good_result);
+  std::filesystem::permissions(bench.folder() / "program.sh", std::filesystem::perms::owner_read);
+  CHECK_THAT(bench.failure(), ContainsSubstring("it is not executable; chmod +x it"));
+  std::filesystem::permissions(bench.folder() / "program.sh", std::filesystem::perms::owner_all);
   std::ofstream(bench.folder() / "program.sh") << good_result;  // as before, but nothing says who reads it
   CHECK_THAT(bench.failure(), ContainsSubstring("Exec format error; a script begins with the line #!"));
 }
@@ -214,6 +217,7 @@ TEST_CASE("command: a program that does not keep the protocol fails its trial wi
   const Bench twice("read request; mkdir $folder/here 2> /dev/null && echo first >&2; exit 1");
   CHECK_THAT(twice.failure(), ContainsSubstring("first"));
   CHECK_THAT(twice.failure(), !ContainsSubstring("first"));  // the file has the words of both attempts
+  CHECK_THAT(failure("exit 0"), ContainsSubstring("its last line, flushed, must be {\"event\": \"result\""));
   CHECK_THAT(failure("kill -SEGV $$"), ContainsSubstring("was killed by signal 11 (Segmentation fault)"));
   CHECK_THAT(writes("Epoch 1 of 10"), ContainsSubstring("a line that is not JSON: Epoch 1 of 10; everything but"));
   CHECK_THAT(writes(std::string(5000, 'x')), ContainsSubstring(std::string(200, 'x') + "...;"));

@@ -65,7 +65,7 @@ class LanguageModel final : public weft::Evaluator {
     for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(with_perplexity(epoch.to_json()));
     weft::Json metrics = weft::metrics_of(curve, candidate.architecture);
     if (final_ && training.state == weft::TrialState::complete) {
-      const weft::Score score = weft::evaluate_text(network, text_.test(), data.positions, device_);
+      const weft::Score score = weft::evaluate_text(network, text_.test(), data.positions, device_, recipe.batch_size);
       metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});
     }
     if (request.folder) weft::leave_files(*request.folder, network, curve, training.state);

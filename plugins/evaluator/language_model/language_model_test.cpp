@@ -149,6 +149,14 @@ TEST_CASE("language_model: paused and gone on with, a trial ends as if it had no
   CHECK(paused.evaluate(1).state == TrialState::paused);
   paused.verdict = 0;
   CHECK(paused.evaluate(1).metrics == expected);
+
+  Study stopped({{"epochs", 3}}, "search");
+  stopped.verdict_epoch = 2;
+  stopped.verdict = static_cast<std::int32_t>(weft::Verdict::stop);
+  const weft::Evaluation ended = stopped.evaluate(1, false);
+  CHECK(ended.state == TrialState::pruned);
+  CHECK(ended.metrics.at("epochs") == 2);
+  CHECK(ended.metrics.at("validation_perplexity") == stopped.reports.back().at("validation_perplexity"));
 }
 
 TEST_CASE("language_model keeps the contract of evaluators") {

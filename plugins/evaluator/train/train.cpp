@@ -50,7 +50,8 @@ class Train final : public weft::Evaluator {
     weft::Evaluation evaluation{training.state, weft::metrics_of(curve, candidate.architecture)};
     if (training.curve.back().validation) evaluation.metrics["validation_accuracy"] = best_accuracy(training.curve);
     if (final_ && training.state == weft::TrialState::complete) {
-      const weft::Score score = weft::evaluate(network, {dataset_.test(), data.normalisation, device_});
+      const weft::Score score =
+          weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, recipe.batch_size);
       evaluation.metrics["test_accuracy"] = score.accuracy;
       evaluation.metrics["test_loss"] = score.loss;
     }

@@ -173,6 +173,7 @@ TEST_CASE("train: paused and gone on with, a trial ends as if it had not been") 
   const weft::Evaluation ended = stopped.evaluate(1);
   CHECK(ended.state == TrialState::pruned);
   CHECK(ended.metrics.at("epochs") == 2);
+  CHECK(ended.metrics.at("validation_accuracy") == stopped.reports.back().at("validation_accuracy"));
 }
 
 TEST_CASE("train keeps the contract of evaluators") {
@@ -186,6 +187,9 @@ TEST_CASE("train keeps the contract of evaluators") {
 TEST_CASE("train refuses a device and threads it cannot use") {
   setenv("WEFT_DEVICE", "abacus", 1);
   CHECK_THROWS_WITH(Study(), ContainsSubstring("WEFT_DEVICE is \"abacus\"; must be cpu, or cuda:<index>"));
+  setenv("WEFT_DEVICE", "cuda:99", 1);
+  CHECK_THROWS_WITH(Study(), ContainsSubstring("a slot is a card (WEFT_DEVICE is \"cuda:99\"), but ") &&
+                                 (ContainsSubstring("use the slots cpu:<threads>") || ContainsSubstring("the driver")));
   unsetenv("WEFT_DEVICE");
   setenv("WEFT_THREADS", "two", 1);
   CHECK_THROWS_WITH(Study(), ContainsSubstring("WEFT_THREADS is \"two\"; must be a number of threads"));

@@ -12,9 +12,18 @@ class Accuracy final : public weft::Objective {
   double after(const weft::Json& metrics) const override {
     const auto found = metrics.find(metric_);
     if (found == metrics.end() || !found->is_number()) {
-      throw weft::Error("the evaluation has no number \"" + metric_ + "\"; its metrics are " + metrics.dump());
+      throw weft::Error("the evaluation has no number \"" + metric_ + "\"; its metrics are " + metrics.dump() +
+                        ". Name one of them with /metric; one to be minimised is for the objective perplexity");
     }
-    return *found;
+    const double value = *found;
+    // A loss under this name would have the worst network win.
+    if (metric_ == "validation_accuracy" && !(value >= 0.0 && value <= 100.0)) {
+      throw weft::Error(
+          "\"validation_accuracy\" is " + found->dump() +
+          "; an accuracy is from 0 to 100. Report another quantity under a name of its own, which /metric "
+          "then names; one to be minimised is for the objective perplexity");
+    }
+    return value;
   }
 
  private:

@@ -1,4 +1,5 @@
-// The perplexity of a language model, to be minimised: e to the mean negative log-likelihood of the validation tokens.
+// A metric of the evaluation, to be minimised: unless said otherwise a language model's perplexity, e to the mean
+// negative log-likelihood of the validation tokens.
 
 #include "weft/plugin.hpp"
 
@@ -12,7 +13,8 @@ class Perplexity final : public weft::Objective {
   double after(const weft::Json& metrics) const override {
     const auto found = metrics.find(metric_);
     if (found == metrics.end() || !found->is_number()) {
-      throw weft::Error("the evaluation has no number \"" + metric_ + "\"; its metrics are " + metrics.dump());
+      throw weft::Error("the evaluation has no number \"" + metric_ + "\"; its metrics are " + metrics.dump() +
+                        ". Name one of them with /metric; one to be maximised is for the objective accuracy");
     }
     return *found;
   }

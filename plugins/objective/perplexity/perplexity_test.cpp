@@ -15,5 +15,6 @@ TEST_CASE("perplexity minimises the metric it is told to") {
   CHECK(ObjectiveRef(last.handle()).after(metrics) == 130);
   CHECK_THROWS_WITH(ObjectiveRef(by_default.handle()).after(R"({"validation_accuracy": 0.75})"),
                     ContainsSubstring("no number \"validation_perplexity\"; its metrics are") &&
-                        ContainsSubstring("validation_accuracy"));
+                        ContainsSubstring("validation_accuracy") &&
+                        ContainsSubstring("one to be maximised is for the objective accuracy"));
 }

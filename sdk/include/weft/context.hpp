@@ -3,8 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "weft/detail/boundary.hpp"
@@ -54,10 +57,20 @@ class Context {
 
   // The plugin's `args`: valid against its manifest's `parameters`, with every default filled in.
   const Json& configuration() const { return configuration_; }
-  // One argument, e.g. get<int>("population_size").
+  // One argument, e.g. get<int>("population_size"). Throws InvalidInput for an integer that T cannot hold.
   template <typename T>
   T get(const char* name) const {
-    return configuration_.at(name).get<T>();
+    const Json& value = configuration_.at(name);
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      const bool fits = value.is_number_unsigned() ? std::in_range<T>(value.get<std::uint64_t>())
+                                                   : std::in_range<T>(value.get<std::int64_t>());
+      if (!fits) {
+        throw InvalidInput("/" + std::string(name) + " is " + value.dump() + "; must be from " +
+                           std::to_string(std::numeric_limits<T>::min()) + " to " +
+                           std::to_string(std::numeric_limits<T>::max()));
+      }
+    }
+    return value.get<T>();
   }
 
   Rng rng() const { return Rng(context_->rng); }

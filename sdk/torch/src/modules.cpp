@@ -88,7 +88,8 @@ class Linear final : public OperationModule {
 class BatchNorm final : public OperationModule {
  public:
   explicit BatchNorm(const ModuleArguments& arguments)
-      : sequence_(arguments.node.shape.kind == Shape::Kind::sequence),
+      : name_(arguments.node.name),
+        sequence_(arguments.node.shape.kind == Shape::Kind::sequence),
         eps_(arguments.node.attributes.at("eps")),
         momentum_(arguments.node.attributes.at("momentum")) {
     const std::int64_t channels = arguments.node.shape.channels;
@@ -104,12 +105,23 @@ class BatchNorm final : public OperationModule {
   at::Tensor forward(Inputs inputs, bool) override {
     // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
     const at::Tensor x = sequence_ ? inputs[0].flatten(0, 1) : inputs[0];
+    if (is_training()) check_variance(x);
     const at::Tensor y = at::batch_norm(x, weight_, bias_, running_mean_, running_var_, is_training(), momentum_, eps_,
                                         at::globalContext().userEnabledCuDNN());
     return sequence_ ? y.view(inputs[0].sizes()) : y;
   }
 
  private:
+  // LibTorch divides by the number of values less one, and only evaluation would show what it made of it.
+  void check_variance(const at::Tensor& x) const {
+    if (x.numel() != x.size(1)) return;
+    throw Error(
+        "node " + name_ +
+        ": batch norm of one value per channel, as it gets from a batch of one example here, has no variance; use "
+        "a batch_size above 1, a larger resolution, or networks that reduce it less");
+  }
+
+  std::string name_;
   bool sequence_;
   double eps_, momentum_;
   at::Tensor weight_, bias_, running_mean_, running_var_;

@@ -2,6 +2,8 @@
 
 #include <c10/util/SmallVector.h>
 
+#include "memory.hpp"
+
 namespace weft {
 namespace {
 
@@ -32,7 +34,12 @@ Network::Network(const Architecture& architecture, Rng rng, const OperationModul
     } else {
       std::vector<Shape> shapes;
       for (const NodeId input : node.inputs) shapes.push_back(architecture_.shape(input));
-      module = register_module(node.name, modules.make({node, shapes, rng.derive(node.name)}));
+      module = register_module(
+          node.name,
+          within_memory("for the parameters of node " + node.name,
+                        "make the space's networks smaller, or give an objective that counts parameters a limit", [&] {
+                          return modules.make({node, shapes, rng.derive(node.name)});
+                        }));
     }
     ++id;
   }

@@ -1,16 +1,34 @@
 #include "weft/torch/recipe.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numbers>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "weft/error.hpp"
 
 namespace weft {
 
 namespace {
+
+template <typename T>
+std::string must_be() {
+  if constexpr (std::is_same_v<T, bool>) return "must be true or false";
+  if constexpr (std::is_integral_v<T>) return "must be an integer";
+  if constexpr (std::is_floating_point_v<T>) return "must be a number";
+  if constexpr (std::is_same_v<T, std::string>) return "must be a text";
+  return std::is_same_v<T, std::vector<int>> ? "must be a list of integers" : "must be two numbers";
+}
+
+template <typename T>
+Json number(double value) {
+  return std::is_integral_v<T> ? Json(static_cast<std::int64_t>(value)) : Json(value);
+}
 
 // Reads members one by one and remembers which there are.
 class Reader {
@@ -24,20 +42,20 @@ class Reader {
     try {
       member = json_.at(name).get<T>();
     } catch (const Json::exception&) {
-      refuse(name, "must be of another type");
+      refuse(name, must_be<T>());
     }
   }
 
-  // Low and high are allowed themselves.
+  // Low and high are allowed themselves. Integers are of 31 bits.
   template <typename T>
   void read(const char* name, T& member, double low, double high = std::numeric_limits<double>::infinity()) {
     read(name, member);
-    const auto value = static_cast<double>(member);
-    if (!json_.at(name).is_number() || (std::is_integral_v<T> && !json_.at(name).is_number_integer())) {
-      refuse(name, std::is_integral_v<T> ? "must be an integer" : "must be a number");
-    }
+    const Json& given = json_.at(name);
+    if (!given.is_number() || (std::is_integral_v<T> && !given.is_number_integer())) refuse(name, must_be<T>());
+    if (std::is_integral_v<T>) high = std::min(high, double{std::numeric_limits<int>::max()});
+    const auto value = given.get<double>();  // `member` may not hold it
     if (value >= low && value <= high) return;
-    const std::string least = Json(low).dump(), most = Json(high).dump();
+    const std::string least = number<T>(low).dump(), most = number<T>(high).dump();
     refuse(name, std::isinf(high) ? "must be at least " + least : "must be from " + least + " to " + most);
   }
 

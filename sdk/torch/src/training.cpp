@@ -7,12 +7,13 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -21,6 +22,7 @@
 #include <cpuid.h>
 #endif
 
+#include "memory.hpp"
 #include "weft/torch/update_rule.hpp"
 
 namespace weft {
@@ -73,8 +75,7 @@ void check_precision(const Recipe& recipe, c10::Device device) {
   if (recipe.mixed_precision == Recipe::MixedPrecision::off || device.is_cuda() || cpu_has_bf16()) return;
   throw Error(
       "/mixed_precision is \"bf16\"; needs a CPU with AVX512-BF16 or AMX, or a CUDA device. This CPU has neither and "
-      "would "
-      "be slower for it: set it to \"off\"");
+      "would be slower for it: set it to \"off\"");
 }
 
 // Autocast while it lives. The weights' copies that autocast keeps are dropped at its end: the next step changes the
@@ -131,11 +132,11 @@ void write_checkpoint(const std::filesystem::path& file, const std::map<std::str
   const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump()}));
   std::filesystem::path unfinished = file;
   unfinished += ".part";
+  errno = 0;
   std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   stream.close();
-  if (!stream)
-    throw Error(unfinished.string() + ": the checkpoint cannot be written; is the disk full, the folder writable?");
+  if (!stream) throw Error(unfinished.string() + ": the checkpoint cannot be written: " + std::strerror(errno));
   std::filesystem::rename(unfinished, file);
 }
 
@@ -210,7 +211,7 @@ class Images final : public Examples {
   }
   std::optional<Score> validate() override {
     if (!validation_) return {};
-    return evaluate(network_, *validation_);
+    return evaluate(network_, *validation_, recipe_.batch_size);
   }
 
  private:
@@ -227,6 +228,7 @@ class Text final : public Examples {
   Text(Network& network, const TextData& data, const Recipe& recipe, c10::Device device)
       : network_(network),
         data_(data),
+        recipe_(recipe),
         device_(device),
         train_(data.train, recipe.batch_size, data.positions, device) {}
 
@@ -237,12 +239,13 @@ class Text final : public Examples {
   Batch batch(std::size_t index) override { return train_.batch(static_cast<std::int64_t>(index)); }
   std::optional<Score> validate() override {
     if (!data_.validation.defined() || data_.validation.numel() == 0) return {};
-    return evaluate_text(network_, data_.validation, data_.positions, device_);
+    return evaluate_text(network_, data_.validation, data_.positions, device_, recipe_.batch_size);
   }
 
  private:
   Network& network_;
   const TextData& data_;
+  const Recipe& recipe_;
   c10::Device device_;
   TextBatches train_;
 };
@@ -263,7 +266,9 @@ class Training {
 
   TrainedEpoch run(int epoch) {
     const auto start = Clock::now();
-    const Score train = pass(epoch);
+    const Score train = within_memory("in epoch " + std::to_string(epoch),
+                                      "use a smaller batch_size or network, or fewer slots on this device",
+                                      [&] { return pass(epoch); });
     const std::optional<Score> validation = examples_->validate();
     if (validation && !std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -299,14 +304,24 @@ class Training {
       totals.add(loss, output.logits.detach(), batch.labels);
       // Not every step, as it waits for the device; what is not finite stays so in the sum.
       const bool look = i % 16 == 15 || i + 1 == batches;
-      if (look && !totals.finite()) fail_not_finite("loss", epoch);
+      if (look && !totals.finite()) {
+        check_finite(batch);
+        fail_not_finite("loss", epoch);
+      }
     }
     return totals.score();
   }
 
   [[noreturn]] void fail_not_finite(const std::string& what, int epoch) const {
     throw Error(what + " is not finite in epoch " + std::to_string(epoch) +
-                "; a smaller lr, gradient_clip or warmup_epochs may help");
+                (recipe_.lr > 0.0 ? "; a smaller lr or gradient_clip, or more warmup_epochs, may help"
+                                  : " although lr is 0: the network computes it from its first weights"));
+  }
+  static void check_finite(const Batch& batch) {
+    if (batch.images.is_floating_point() && !batch.images.isfinite().all().item<bool>())
+      throw Error(
+          "the normalised examples are not finite; the data set's mean must be, and its standard deviation above "
+          "0");
   }
 
   Network& network_;
@@ -317,25 +332,13 @@ class Training {
   UpdateRule rule_;
 };
 
-[[noreturn]] void fail_out_of_memory(int epoch, const std::string& reason) {
-  throw Error("out of memory in epoch " + std::to_string(epoch) + "; use a smaller batch_size or network (" +
-              reason.substr(0, reason.find('\n')) + ")");
-}
-
-// `body`, with running out of memory told as what it is (LibTorch has no one exception for it in all its versions), and
-// LibTorch's errors without their backtraces.
+// `body`, with LibTorch's errors told with their epoch.
 template <typename Body>
 auto in_epoch(int epoch, Body&& body) {
   try {
     return body();
-  } catch (const std::bad_alloc& error) {
-    fail_out_of_memory(epoch, error.what());
   } catch (const c10::Error& error) {
-    const std::string text = error.what_without_backtrace();
-    if (text.find("out of memory") == std::string::npos && text.find("can't allocate memory") == std::string::npos) {
-      throw Error("in epoch " + std::to_string(epoch) + ": " + text);
-    }
-    fail_out_of_memory(epoch, text);
+    throw Error("in epoch " + std::to_string(epoch) + ": " + error.what_without_backtrace());
   }
 }
 
@@ -386,6 +389,16 @@ void check(const Recipe& recipe, const TextData& data, c10::Device device) {
 
 namespace {
 
+// `ExamplesOf` is Images or Text.
+template <typename ExamplesOf, typename Data>
+Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng rng, c10::Device device) {
+  return within_memory(
+      "before the first epoch",
+      "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device", [&] {
+        return Training(network, std::make_unique<ExamplesOf>(network, data, recipe, device), recipe, rng, device);
+      });
+}
+
 TrainingResult run(Training training, const Recipe& recipe, const TrainingOptions& options) {
   TrainingResult result;
   if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state());
@@ -406,15 +419,13 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data.train.size(), options.device);
-  auto examples = std::make_unique<Images>(network, data, recipe, options.device);
-  return run({network, std::move(examples), recipe, rng, options.device}, recipe, options);
+  return run(prepared<Images>(network, data, recipe, rng, options.device), recipe, options);
 }
 
 TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data, options.device);
-  auto examples = std::make_unique<Text>(network, data, recipe, options.device);
-  return run({network, std::move(examples), recipe, rng, options.device}, recipe, options);
+  return run(prepared<Text>(network, data, recipe, rng, options.device), recipe, options);
 }
 
 namespace {
@@ -435,16 +446,32 @@ Score score_of(Network& network, std::int64_t count, const BatchAt& batch_at) {
   return totals->score();
 }
 
+// A training step holds what every layer computed until the gradients are through, evaluation only what is still to be
+// read: four times as many examples need no more memory.
+std::int64_t at_a_time(std::int64_t batch_size, std::int64_t most) { return 4 * std::min(batch_size, most / 4); }
+
 }  // namespace
 
-Score evaluate(Network& network, const Batches& batches) {
-  // Large enough that the cost of a batch does not count, small enough that activations stay near the cache.
-  constexpr std::int64_t batch_size = 256;
+Score evaluate(Network& network, const Batches& batches, std::int64_t batch_size) {
   const std::int64_t examples = batches.examples();
-  return score_of(network, (examples + batch_size - 1) / batch_size, [&](std::int64_t index) {
-    const std::int64_t first = index * batch_size;
-    return batches.plain(first, std::min(batch_size, examples - first));
-  });
+  // 256: large enough that the cost of a batch does not count, small enough that activations stay near the cache.
+  for (std::int64_t size = at_a_time(batch_size, 256);; size /= 2) {
+    try {
+      return score_of(network, (examples + size - 1) / size, [&](std::int64_t index) {
+        const std::int64_t first = index * size;
+        return batches.plain(first, std::min(size, examples - first));
+      });
+    } catch (const std::exception& error) {
+      const std::string shortage = memory_shortage(error);
+      if (shortage.empty()) throw;
+      if (size == 1) {
+        throw Error(
+            "out of memory in evaluation, even of one example at a time; use a smaller network or resolution, or fewer "
+            "slots on this device (" +
+            shortage + ")");
+      }
+    }
+  }
 }
 
 Score evaluate(Network& network, const TextBatches& batches) {
@@ -454,9 +481,14 @@ Score evaluate(Network& network, const TextBatches& batches) {
   return score;
 }
 
-Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device) {
-  const std::int64_t streams = std::clamp<std::int64_t>(tokens.numel() / (16 * positions), 1, 32);
-  return evaluate(network, TextBatches(tokens, streams, positions, device));
+Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device,
+                    std::int64_t batch_size) {
+  const std::int64_t streams =
+      std::clamp<std::int64_t>(tokens.numel() / (16 * positions), 1, at_a_time(batch_size, 32));
+  const std::string fewer = streams > 4 ? "a batch_size below " + std::to_string((streams + 3) / 4) + ", " : "";
+  return within_memory("in evaluation, " + std::to_string(streams) + " streams of text side by side",
+                       "use " + fewer + "shorter sequences, a smaller network, or fewer slots on this device",
+                       [&] { return evaluate(network, TextBatches(tokens, streams, positions, device)); });
 }
 
 }  // namespace weft

@@ -2,10 +2,15 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/cuda.h>
+#include <torch/version.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -31,17 +36,31 @@ int threads() {
   return static_cast<int>(count);
 }
 
+// A worker of slot cuda:<index> sees that card alone, as cuda:0.
 c10::Device device() {
   const std::string name = environment("WEFT_DEVICE", "cpu");
+  std::optional<c10::Device> device;
   try {
-    const c10::Device device(name);
-    if (device.is_cpu() || (device.is_cuda() && at::hasCUDA())) return device;
+    device.emplace(name);
   } catch (const c10::Error&) {  // not the name of a device: refused below
   }
-  throw Error("WEFT_DEVICE is \"" + name + "\"; must be cpu, or cuda:<index> where LibTorch and the machine have CUDA");
+  if (!device || !(device->is_cpu() || device->is_cuda()))
+    throw Error("WEFT_DEVICE is \"" + name + "\"; must be cpu, or cuda:<index> for a card");
+  if (device->is_cuda() && !at::Context::hasCUDART()) {
+    throw Error("a slot is a card (WEFT_DEVICE is \"" + name +
+                "\"), but this LibTorch, " TORCH_VERSION
+                ", knows none; use the slots cpu:<threads>, or build Weft with a LibTorch for CUDA");
+  }
+  const std::int64_t cards = device->is_cuda() ? static_cast<std::int64_t>(torch::cuda::device_count()) : 0;
+  if (device->is_cuda() && device->index() >= cards) {
+    throw Error("a slot is a card (WEFT_DEVICE is \"" + name + "\"), but LibTorch finds " + std::to_string(cards) +
+                " of them; is the driver as new as its CUDA (nvidia-smi shows both), and the card free?");
+  }
+  return *device;
 }
 
 void write_curve(const fs::path& file, const std::vector<Json>& reports) {
+  errno = 0;
   std::ofstream stream(file);
   for (const Json& report : reports) {
     std::string names, values;
@@ -52,7 +71,7 @@ void write_curve(const fs::path& file, const std::vector<Json>& reports) {
     if (&report == &reports.front()) stream << names << '\n';
     stream << values << '\n';
   }
-  if (!stream.flush()) throw Error(file.string() + ": cannot be written; is the disk full, the folder writable?");
+  if (!stream.flush()) throw Error(file.string() + ": cannot be written: " + std::strerror(errno));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <exception>
+#include <new>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -92,6 +93,12 @@ Receiver<Sink, Record, Function> make_sink(Function function) {
   return Receiver<Sink, Record, Function>(std::move(function));
 }
 
+// The words of an error, without the backtrace that LibTorch appends to its own.
+inline std::string_view words_of(const std::exception& error) {
+  const std::string_view text = error.what();
+  return text.substr(0, text.find("\nException raised from "));
+}
+
 // Runs `body` on the callee's side: whatever it throws becomes a status and a text.
 template <typename Body>
 weft_status guard(const weft_writer* error, Body&& body) noexcept {
@@ -99,10 +106,12 @@ weft_status guard(const weft_writer* error, Body&& body) noexcept {
     std::forward<Body>(body)();
     return WEFT_OK;
   } catch (const InvalidInput& caught) {
-    write(error, caught.what());
+    write(error, words_of(caught));
     return WEFT_INVALID;
+  } catch (const std::bad_alloc&) {
+    write(error, "out of memory");
   } catch (const std::exception& caught) {
-    write(error, caught.what());
+    write(error, words_of(caught));
   } catch (...) {
     write(error, "an exception that is not a std::exception");
   }

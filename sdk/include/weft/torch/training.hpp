@@ -78,17 +78,21 @@ void check(const Recipe& recipe, std::int64_t examples, c10::Device device);
 void check(const Recipe& recipe, const TextData& data, c10::Device device);
 
 // Trains to the end of the recipe or until a report says otherwise. Throws InvalidInput if the data is smaller than a
-// batch, Error if the loss is no longer finite or memory runs out (both name the epoch), a checkpoint is damaged, or
-// the device cannot do the recipe's precision.
+// batch, Error if the loss is no longer finite or memory runs out (naming the epoch, and what helps), batch norm meets
+// a single value, a checkpoint is damaged, or the device cannot do the recipe's precision.
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options = {});
 TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options = {});
 
-// In evaluation mode, without augmentation; the network is left in that mode.
-Score evaluate(Network& network, const Batches& batches);
+// In evaluation mode, without augmentation; the network is left in that mode. At a time go as many examples as need no
+// more memory than a training step of `batch_size`, 256 at most, and fewer where memory does not suffice. Throws Error
+// where it does not for a single one.
+Score evaluate(Network& network, const Batches& batches, std::int64_t batch_size = 64);
 Score evaluate(Network& network, const TextBatches& batches);
-// Of a split, in as many streams side by side as are worth it: few, as each begins without a memory.
-Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device);
+// Of a split, in as many streams side by side as are worth it: few, as each begins without a memory, and no more than
+// fit where a training step of `batch_size` streams does.
+Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device,
+                    std::int64_t batch_size = 8);
 
 }  // namespace weft
