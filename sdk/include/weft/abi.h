@@ -207,7 +207,7 @@ typedef struct weft_result {
 #define WEFT_OPTIMIZER_1 "weft.optimizer/1"
 typedef struct weft_optimizer_1 {
   uint64_t size;
-  /* Hands over at most `capacity` proposals; fewer, or none, means: waiting for results. */
+  /* Hands over at most `capacity` proposals; fewer, or none, means: waiting for results. Of 0 nothing changes. */
   weft_status (*ask)(void* self, uint64_t capacity, const weft_proposal_sink* out, const weft_writer* error);
   weft_status (*tell)(void* self, const weft_result* result, const weft_writer* error);
   weft_status (*finished)(void* self, int32_t* out, const weft_writer* error);
