@@ -23,7 +23,7 @@ set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION "Headers, CMake package and contract su
 torch tier need libtorch-dev besides, and tests need catch2.")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS
     "weft (= ${PROJECT_VERSION}), nlohmann-json3-dev (>= 3.11), g++ (>= 4:12) | clang (>= 1:14), cmake (>= 3.25), ninja-build")
-set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "libtorch-dev, libeigen3-dev, catch2")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "libtorch-dev, libeigen3-dev, catch2, cargo")
 
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/weft RENAME copyright COMPONENT runtime)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/weft-dev RENAME copyright COMPONENT development)

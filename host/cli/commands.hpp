@@ -53,6 +53,7 @@ int plugin_validate_command(const ValidateOptions& options);
 
 struct NewPlugin {
   std::string kind, name;
+  std::string language = "cpp";
   std::optional<std::filesystem::path> output;  // default: a folder called as the plugin
 };
 int plugin_new_command(const NewPlugin& plugin);

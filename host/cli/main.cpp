@@ -140,6 +140,7 @@ int run(int argc, char** argv) {
                    "What it is, such as optimizer; another word is answered with all that there are")
       ->required();
   new_->add_option("name", new_plugin.name, "The plugin's name: small letters, digits and _")->required();
+  new_->add_option("--language", new_plugin.language, "What it is written in: cpp, c or rust")->capture_default_str();
   new_->add_option("--output", new_plugin.output, "The folder to write (default: ./NAME)");
   new_->callback([&] { code = plugin_new_command(new_plugin); });
 
@@ -219,7 +220,7 @@ int guarded(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   put_surroundings_right();
-  auto logger = spdlog::stderr_color_st("weft");  // on the stream itself: it asks whether that is a terminal
+  auto logger = spdlog::stderr_color_mt("weft");  // on the stream itself: it asks whether that is a terminal
   logger->set_pattern("%^%l%$: %v");
   spdlog::set_default_logger(logger);
   take_output();

@@ -1,7 +1,8 @@
-// `weft plugin new`: begins a plugin from the template of its kind.
+// `weft plugin new`: begins a plugin from the template of its kind and language.
 //
 // A template is a folder that builds as it is, with a plugin called my_plugin in it; those of its words that are listed
-// below are replaced in its texts and file names. The kinds are the folders that there are; `shared` goes to each.
+// below are replaced in its texts and file names. The kinds are the folders that there are, and a kind's languages the
+// folders in it; what lies beside those goes to each language. `shared` goes to each kind.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -12,6 +13,8 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "host/cli/commands.hpp"
 #include "host/cli/output.hpp"
@@ -36,7 +39,9 @@ std::string class_name(const std::string& name) {
   return text;
 }
 
-std::string replaced(std::string text, const std::map<std::string, std::string>& words) {
+using Words = std::vector<std::pair<std::string, std::string>>;  // replaced one after the other
+
+std::string replaced(std::string text, const Words& words) {
   for (const auto& [word, by] : words) {
     for (std::size_t at = 0; (at = text.find(word, at)) != std::string::npos; at += by.size())
       text.replace(at, word.size(), by);
@@ -44,16 +49,56 @@ std::string replaced(std::string text, const std::map<std::string, std::string>&
   return text;
 }
 
-std::vector<std::string> kinds_in(const fs::path& templates) {
-  std::vector<std::string> kinds;
+std::vector<std::string> folders_in(const fs::path& folder) {
+  std::vector<std::string> names;
   std::error_code absent;
-  for (const fs::directory_entry& entry : fs::directory_iterator(templates, absent)) {
-    if (entry.is_directory() && entry.path().filename() != "shared") kinds.push_back(entry.path().filename());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, absent)) {
+    if (entry.is_directory() && entry.path().filename() != "shared") names.push_back(entry.path().filename());
   }
-  if (absent || kinds.empty())
-    throw Error(fmt::format("{}: the templates of plugins are missing; install Weft anew", templates.string()));
-  std::sort(kinds.begin(), kinds.end());
-  return kinds;
+  if (absent || names.empty())
+    throw Error(fmt::format("{}: the templates of plugins are missing; install Weft anew", folder.string()));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+void check_language(const NewPlugin& plugin, const fs::path& templates, const std::vector<std::string>& kinds) {
+  std::map<std::string, std::vector<std::string>> kinds_of;  // by language
+  for (const std::string& kind : kinds) {
+    for (std::string& language : folders_in(templates / kind)) kinds_of[std::move(language)].push_back(kind);
+  }
+  const auto known = kinds_of.find(plugin.language);
+  if (known == kinds_of.end()) {
+    std::vector<std::string> languages;
+    for (const auto& [language, unused] : kinds_of) languages.push_back(language);
+    throw InvalidInput(fmt::format("weft plugin new: --language is \"{}\"; must be one of {}{}", plugin.language,
+                                   fmt::join(languages, ", "), did_you_mean(plugin.language, languages)));
+  }
+  if (std::find(known->second.begin(), known->second.end(), plugin.kind) != known->second.end()) return;
+  throw InvalidInput(
+      fmt::format("weft plugin new: KIND is \"{}\", of which there is no template in {}; there are {}. {} "
+                  "says what one of its own needs",
+                  plugin.kind, plugin.language, fmt::join(known->second, ", "),
+                  (templates.parent_path() / "docs" / "other-languages.md").string()));
+}
+
+void read_template(const fs::path& file, const fs::path& to, const Words& words,
+                   std::map<fs::path, std::string>& files) {
+  std::ifstream stream(file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (!stream) throw Error(fmt::format("{}: cannot be read; install Weft anew", file.string()));
+  files[replaced(to.string(), words)] = replaced(text, words);
+}
+
+// What a template holds for every language, and for this one with the folders in it; by the names they get.
+void read_templates(const fs::path& source, const std::string& language, const Words& words,
+                    std::map<fs::path, std::string>& files) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
+    if (!entry.is_directory()) read_template(entry.path(), entry.path().filename(), words, files);
+  }
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(source / language)) {
+    if (!entry.is_directory())
+      read_template(entry.path(), entry.path().lexically_relative(source / language), words, files);
+  }
 }
 
 void check_name(const std::string& name, const fs::path& schemas) {
@@ -71,11 +116,12 @@ void check_name(const std::string& name, const fs::path& schemas) {
 int plugin_new_command(const NewPlugin& plugin) {
   const fs::path schemas = Installation::locate().schemas;
   const fs::path templates = schemas.parent_path() / "templates";
-  const std::vector<std::string> kinds = kinds_in(templates);
+  const std::vector<std::string> kinds = folders_in(templates);
   if (std::find(kinds.begin(), kinds.end(), plugin.kind) == kinds.end()) {
     throw InvalidInput(fmt::format("weft plugin new: KIND is \"{}\"; must be one of {}{}", plugin.kind,
                                    fmt::join(kinds, ", "), did_you_mean(plugin.kind, kinds)));
   }
+  check_language(plugin, templates, kinds);
   check_name(plugin.name, schemas);
   const fs::path folder = plugin.output.value_or(plugin.name);
   std::error_code absent;
@@ -83,21 +129,16 @@ int plugin_new_command(const NewPlugin& plugin) {
     throw InvalidInput(fmt::format("{}: exists and is not empty; name another folder with --output", folder.string()));
   }
 
-  const std::map<std::string, std::string> words = {
-      {"my_plugin", plugin.name}, {"MyPlugin", class_name(plugin.name)}, {"my_kind", plugin.kind}};
+  const Words words = {{"my_plugin", plugin.name}, {"MyPlugin", class_name(plugin.name)}, {"my_kind", plugin.kind}};
   std::map<fs::path, std::string> files;
-  for (const fs::path& source : {templates / "shared", templates / plugin.kind}) {
-    for (const fs::directory_entry& entry : fs::directory_iterator(source)) {
-      std::ifstream stream(entry.path(), std::ios::binary);
-      const std::string text{std::istreambuf_iterator<char>(stream), {}};
-      if (!stream) throw Error(fmt::format("{}: cannot be read; install Weft anew", entry.path().string()));
-      files[folder / replaced(entry.path().filename(), words)] = replaced(text, words);
-    }
+  for (const fs::path& source : {templates / "shared", templates / plugin.kind})
+    read_templates(source, plugin.language, words, files);
+  for (const auto& [file, text] : files) {
+    std::error_code error;
+    fs::create_directories((folder / file).parent_path(), error);
+    if (error) throw Error(fmt::format("{}: cannot be created: {}", folder.string(), error.message()));
+    write_atomically(folder / file, text);
   }
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Error(fmt::format("{}: cannot be created: {}", folder.string(), error.message()));
-  for (const auto& [file, text] : files) write_atomically(file, text);
 
   fmt::print(output(), "{}: the {} {}, ready to build. Next:\n", folder.string(), plugin.kind, plugin.name);
   fmt::print(output(),

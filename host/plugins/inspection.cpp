@@ -128,7 +128,7 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
                                [](const std::string& stamp) { return stamp.rfind("weft ", 0) == 0; });
   if (at == file.elf.stamps.end()) {
     throw Refusal(Code::no_stamp, file.path.string(), "has no Weft stamp (section .weft.stamp)", "one",
-                  "is it a Weft plugin? Its source must end with WEFT_PLUGIN(...)");
+                  "is it a Weft plugin? Its source must end with WEFT_PLUGIN(...), in C WEFT_PLUGIN_C(...)");
   }
   file.stamp = *at;
   const auto refuse = [&](const std::string& found, const std::string& expected) {
@@ -145,8 +145,9 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
 
 void check_exports(const Manifest&, LibraryFile& file) {
   if (!file.elf.exports_descriptor) {
-    throw Refusal(Code::descriptor_hidden, file.path.string(), "exports no data symbol \"weft_plugin\"", "one",
-                  "end the source with WEFT_PLUGIN(...) and export it (weft_add_plugin does)");
+    throw Refusal(
+        Code::descriptor_hidden, file.path.string(), "exports no data symbol \"weft_plugin\"", "one",
+        "end the source with WEFT_PLUGIN(...), in C WEFT_PLUGIN_C(...), and export it (weft_add_plugin does)");
   }
 }
 

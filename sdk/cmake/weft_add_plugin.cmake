@@ -1,13 +1,14 @@
 # weft_add_plugin(FOLDER [LIBRARIES lib..] [OPTIMISED]): builds the plugin in FOLDER from its manifest. OPTIMISED is for
 # arithmetic in templates, such as Eigen's: it is compiled with -O1 in debug builds as well.
 #
-# Sources are the folder's *.cpp except tests (*_test.cpp). The library and its manifest come to lie together under
-# ${WEFT_PLUGIN_OUTPUT}/<kind>/<name>/, by default plugins/ in the build folder; the manifest there states the library's
-# SHA-256. The library exports the descriptor alone and leaves no symbol undefined. It is installed byte for byte.
+# Sources are the folder's *.cpp and *.c except tests (*_test.cpp, *_test.c). The library and its manifest come to lie
+# together under ${WEFT_PLUGIN_OUTPUT}/<kind>/<name>/, by default plugins/ in the build folder; the manifest there states the
+# library's SHA-256. The library exports the descriptor alone and leaves no symbol undefined. It is installed byte for byte.
 #
 # weft_add_plugin_test(FOLDER): builds the folder's *_test.cpp into one program and registers its tests; nothing where
 # there are none, where Catch2 is absent, or with BUILD_TESTING off (as for libc++ with Catch2 3, which is compiled for
-# libstdc++). After weft_add_plugin.
+# libstdc++). A *_test.c is a program that returns 0, and with it comes the contract suite, by `weft plugin validate`, where
+# weft is installed. After weft_add_plugin.
 
 # What both functions read from a manifest.
 macro(weft_read_manifest)
@@ -28,8 +29,8 @@ endmacro()
 function(weft_add_plugin folder)
   cmake_parse_arguments(PARSE_ARGV 1 arg "OPTIMISED" "" "LIBRARIES")
   weft_read_manifest()
-  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
-  list(FILTER sources EXCLUDE REGEX "_test\\.cpp$")
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp ${folder}/*.c)
+  list(FILTER sources EXCLUDE REGEX "_test\\.(cpp|c)$")
 
   add_library(${target} MODULE ${sources})
   target_link_libraries(${target} PRIVATE weft::sdk ${arg_LIBRARIES})
@@ -53,7 +54,8 @@ function(weft_add_plugin folder)
   # The library is linked as it will be installed: its hash must stay what the manifest says.
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${stem} SUFFIX ".so"
                         LIBRARY_OUTPUT_DIRECTORY ${output}/${kind}/${name}
-                        CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON CXX_EXTENSIONS OFF
+                        C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
+                        C_STANDARD 11 C_EXTENSIONS OFF CXX_EXTENSIONS OFF
                         BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "${own_libraries}" INSTALL_RPATH_USE_LINK_PATH ON)
   set(map ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin.map)
   target_link_options(${target} PRIVATE -Wl,--version-script=${map} $<$<CONFIG:Release>:-s>)
@@ -71,8 +73,30 @@ function(weft_add_plugin folder)
   install(FILES $<TARGET_FILE:${target}> ${built} DESTINATION lib/weft/plugins/${kind}/${name} COMPONENT runtime)
 endfunction()
 
+# The contract suite as a test, by the installed program.
+macro(weft_add_contract_test)
+  get_filename_component(prefix ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../../.. ABSOLUTE)
+  find_program(WEFT_PROGRAM weft HINTS ${prefix}/bin)
+  if(WEFT_PROGRAM)
+    add_test(NAME "${name}: keeps the contract" COMMAND ${WEFT_PROGRAM} plugin validate ${output}/${kind}/${name})
+    set_tests_properties("${name}: keeps the contract" PROPERTIES TIMEOUT 600)
+  endif()
+endmacro()
+
+macro(weft_add_test_in_c)
+  file(GLOB tests CONFIGURE_DEPENDS ${folder}/*_test.c)
+  if(tests AND (NOT DEFINED BUILD_TESTING OR BUILD_TESTING))
+    add_executable(${target}_test ${tests})
+    target_link_libraries(${target}_test PRIVATE weft::sdk)
+    set_target_properties(${target}_test PROPERTIES C_STANDARD 11 C_EXTENSIONS OFF)
+    add_test(NAME "${name}: test" COMMAND ${target}_test)
+    weft_add_contract_test()
+  endif()
+endmacro()
+
 function(weft_add_plugin_test folder)
   weft_read_manifest()
+  weft_add_test_in_c()
   file(GLOB tests CONFIGURE_DEPENDS ${folder}/*_test.cpp)
   if(NOT tests OR NOT TARGET Catch2::Catch2 OR (DEFINED BUILD_TESTING AND NOT BUILD_TESTING))
     return()

@@ -1,5 +1,7 @@
 // `weft plugin new`: what it writes, and that bad input writes nothing. That the templates build and run is shown by
-// tests/packages/stranger.
+// tests/packages/stranger and tests/installed/language.
+
+#include <map>
 
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
@@ -50,6 +52,51 @@ TEST_CASE("plugin new: every kind gets its folder, in which no word of the templ
     CHECK(manifest.at("name") == "quick_idea");
     CHECK(manifest.at("kind") == kind);
   }
+}
+
+TEST_CASE(
+    "plugin new: in other languages a plugin has the manifest and the pipeline of its kind, and files of its own") {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::vector<std::string>> sources = {
+      {"c", {"quick_idea.c", "quick_idea_test.c", "json.h", "CMakeLists.txt"}},
+      {"rust", {"src/lib.rs", "src/abi.rs", "Cargo.toml", "CMakeLists.txt"}}};
+  for (const std::string kind : {"optimizer", "objective"}) {
+    REQUIRE(run({"plugin", "new", kind, "quick_idea", "--output", "cpp/" + kind}, folder.path()).code == 0);
+    for (const auto& [language, names] : sources) {
+      INFO(language << ", " << kind);
+      const std::string output = language + "/" + kind;
+      const Ran ran =
+          run({"plugin", "new", kind, "quick_idea", "--language", language, "--output", output}, folder.path());
+      INFO(ran.err);
+      REQUIRE(ran.code == 0);
+      const fs::path made = folder / output;
+      for (const std::string& name : names) CHECK(fs::exists(made / name));
+      for (const char* name : {"manifest.json", "pipeline.json", "CMakePresets.json", ".gitignore"})
+        CHECK(read_file(made / name) == read_file(folder / ("cpp/" + kind) / name));
+      for (const auto& entry : fs::recursive_directory_iterator(made)) {
+        if (!entry.is_regular_file()) continue;
+        INFO(entry.path());
+        for (const char* word : {"my_plugin", "MyPlugin", "my_kind"}) {
+          CHECK(entry.path().string().find(word) == std::string::npos);
+          CHECK(read_file(entry.path()).find(word) == std::string::npos);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("plugin new: an unknown language, or a kind that has no template in it, names what there is") {
+  const TemporaryFolder folder;
+  CHECK_THAT(refused({"optimizer", "mine", "--language", "rusty"}, folder),
+             ContainsSubstring("--language is \"rusty\"") && ContainsSubstring("c, cpp, rust") &&
+                 ContainsSubstring("did you mean \"rust\""));
+  for (const char* language : {"c", "rust"}) {
+    CHECK_THAT(refused({"space", "mine", "--language", language}, folder),
+               ContainsSubstring("KIND is \"space\"") && ContainsSubstring("objective, optimizer") &&
+                   ContainsSubstring("docs/other-languages.md"));
+  }
+  refused({"optimizer", "mine", "--language", "../c"}, folder);
+  refused({"optimizer", "mine", "--language", ""}, folder);
 }
 
 TEST_CASE("plugin new: a name that cannot be one is refused with the rule") {

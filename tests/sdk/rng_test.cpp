@@ -1,12 +1,15 @@
 #include "weft/rng.hpp"
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <map>
 #include <random>
 #include <set>
+#include <string>
 
 #include "tests/catch.hpp"
+#include "tests/sdk/rng_in_c.h"
 
 using namespace weft;
 
@@ -116,4 +119,45 @@ TEST_CASE("shuffle draws every permutation equally often") {
   }
   REQUIRE(seen.size() == 24);
   for (const auto& [permutation, count] : seen) CHECK(std::abs(count - 1000) < 5 * 31);
+}
+
+// The hashes are those of release 1.0: a study is resumed by drawing the same numbers again, whoever draws them.
+TEST_CASE("a stream's numbers are those of release 1.0, in C++ and in C") {
+  struct Expected {
+    weft_rng state;
+    std::uint64_t next, uniform, below, derived;
+  };
+  const Expected expected[] = {
+      {{0, 0, 0}, 0x68f5ae1d1effd504, 0x3bed576951c0c76e, 0xe0c13b3050c3077d, 0x78d1a91ebfcd1eff},
+      {{7, 3, 5}, 0x4e8d9cc12699a8c8, 0x30ef7dd55a5b246c, 0x72fb3cfc7ae0dc85, 0x1e880d4505888ab1},
+      {{0x0123456789abcdef, ~0ULL, ~0ULL - 500},  // the counter overflows on the way
+       0x65ee3de850a3ce0e,
+       0x6abb9aed92e85d89,
+       0x2114b8a63bcb3e87,
+       0x3ecc3a0774daad5b}};
+  for (const Expected& stream : expected) {
+    std::uint64_t next = hash_text(""), uniform = next, below = next, derived = next;
+    const auto take = [](std::uint64_t& hash, std::uint64_t draw, std::uint64_t draw_in_c) {
+      REQUIRE(draw == draw_in_c);
+      hash = hash_text(std::to_string(draw), hash);
+    };
+    Rng a(stream.state), b(stream.state), c(stream.state);
+    weft_rng a_in_c = stream.state, b_in_c = stream.state, c_in_c = stream.state;
+    for (std::uint64_t i = 0; i < 1000; ++i) {
+      take(next, a(), next_in_c(&a_in_c));
+      take(uniform, std::bit_cast<std::uint64_t>(b.uniform()), std::bit_cast<std::uint64_t>(uniform_in_c(&b_in_c)));
+      const std::uint64_t count = i % 3 == 0 ? (std::uint64_t{3} << 62) - i : i + 1;
+      take(below, c.below(count), below_in_c(&c_in_c, count));
+      weft_rng child = derive_in_c(&stream.state, {"trial", 5}, i);
+      take(derived, Rng(stream.state).derive("trial", i)(), next_in_c(&child));
+    }
+    CHECK(next == stream.next);
+    CHECK(uniform == stream.uniform);
+    CHECK(below == stream.below);
+    CHECK(derived == stream.derived);
+    // Nothing but the counter moves, in C as in C++: how far, depends on what `below` had to draw again.
+    CHECK(c_in_c.key == stream.state.key);
+    CHECK(c_in_c.stream == stream.state.stream);
+    CHECK(c_in_c.counter == c.state().counter);
+  }
 }

@@ -9,7 +9,9 @@
  * that can fail returns a status and writes what went wrong, in words, to `error`.
  *
  * Threads: an instance is used by one thread at a time; different instances may be used by different threads.
- * The C++ layer (weft/plugin.hpp and the noun headers) turns all of this into ordinary classes.
+ * The C++ layer (weft/plugin.hpp and the noun headers) turns all of this into ordinary classes; other languages find
+ * what they need in docs/other-languages.md, and in C two things at the end of this file: the random stream
+ * (weft_rng_next and its kind) and the export line, WEFT_PLUGIN_C.
  */
 #ifndef WEFT_ABI_H
 #define WEFT_ABI_H
@@ -89,7 +91,8 @@ typedef struct weft_context {
   weft_text study; /* {"task": .., "objectives": [..], "budget": {..}, "phase": "search" | "final", "slots": n} */
   weft_rng rng;    /* this instance's own stream */
   void* host;
-  void (*log)(void* host, int32_t level, weft_text message); /* 0 debug, 1 info, 2 warning, 3 error */
+  /* 0 debug, 1 info, 2 warning, 3 error. May be called by any thread. */
+  void (*log)(void* host, int32_t level, weft_text message);
   /* Another component of the pipeline by its role ("space", "dataset"); owned by the host, outlives the instance. */
   weft_status (*collaborator)(void* host, weft_text role, weft_handle* found, const weft_writer* error);
 } weft_context;
@@ -204,7 +207,7 @@ typedef struct weft_result {
 #define WEFT_OPTIMIZER_1 "weft.optimizer/1"
 typedef struct weft_optimizer_1 {
   uint64_t size;
-  /* Hands over at most `capacity` proposals; fewer, or none, means: waiting for results. */
+  /* Hands over at most `capacity` proposals; fewer, or none, means: waiting for results. Of 0 nothing changes. */
   weft_status (*ask)(void* self, uint64_t capacity, const weft_proposal_sink* out, const weft_writer* error);
   weft_status (*tell)(void* self, const weft_result* result, const weft_writer* error);
   weft_status (*finished)(void* self, int32_t* out, const weft_writer* error);
@@ -261,8 +264,117 @@ typedef struct weft_objective_1 {
   weft_status (*after)(void* self, weft_text metrics, double* value, const weft_writer* error);
 } weft_objective_1;
 
+/* ---- the random stream, in C -------------------------------------------------------------------------------- */
+
+/* Numbers of a stream, by advancing its `counter`: the very ones that weft/rng.hpp draws. The block function is
+ * Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). */
+static inline void weft_philox4x32(uint32_t counter[4], uint64_t key) {
+  uint32_t low = (uint32_t)key;
+  uint32_t high = (uint32_t)(key >> 32);
+  int round;
+  for (round = 0; round < 10; ++round) {
+    const uint64_t a = (uint64_t)0xD2511F53U * counter[0];
+    const uint64_t b = (uint64_t)0xCD9E8D57U * counter[2];
+    counter[0] = (uint32_t)(b >> 32) ^ counter[1] ^ low;
+    counter[1] = (uint32_t)b;
+    counter[2] = (uint32_t)(a >> 32) ^ counter[3] ^ high;
+    counter[3] = (uint32_t)a;
+    low += 0x9E3779B9U;
+    high += 0xBB67AE85U;
+  }
+}
+
+/* 64 bits. */
+static inline uint64_t weft_rng_next(weft_rng* rng) {
+  uint32_t block[4];
+  block[0] = (uint32_t)rng->counter;
+  block[1] = (uint32_t)(rng->counter >> 32);
+  block[2] = (uint32_t)rng->stream;
+  block[3] = (uint32_t)(rng->stream >> 32);
+  weft_philox4x32(block, rng->key);
+  ++rng->counter;
+  return ((uint64_t)block[1] << 32) | block[0];
+}
+
+/* Uniform in [0, 1). */
+static inline double weft_rng_uniform(weft_rng* rng) { return (double)(weft_rng_next(rng) >> 11) * 0x1.0p-53; }
+
+/* Uniform over 0 .. count-1, without bias; count > 0. */
+static inline uint64_t weft_rng_below(weft_rng* rng, uint64_t count) {
+  const uint64_t limit = UINT64_MAX - UINT64_MAX % count;
+  uint64_t draw = weft_rng_next(rng);
+  while (draw >= limit) draw = weft_rng_next(rng);
+  return draw % count;
+}
+
+/* FNV-1a, which makes a number of a name; `hash` is what came before. */
+#define WEFT_HASH_OF_NOTHING 0xcbf29ce484222325U
+static inline uint64_t weft_hash_text(weft_text text, uint64_t hash) {
+  uint64_t i;
+  for (i = 0; i < text.size; ++i) hash = (hash ^ (unsigned char)text.data[i]) * 0x100000001b3U;
+  return hash;
+}
+
+/* An independent stream, the same whenever it is derived: from a name, an index, or both. */
+static inline weft_rng weft_rng_derive(const weft_rng* rng, weft_text name, uint64_t index) {
+  const uint64_t parent = rng->stream * 0x9E3779B97F4A7C15U + 0x632BE59BD9B4E019U;
+  weft_rng derived;
+  derived.key = rng->key;
+  derived.stream = (weft_hash_text(name, parent ^ WEFT_HASH_OF_NOTHING) ^ index) * 0xD6E8FEB86659FD93U + index;
+  derived.counter = 0;
+  return derived;
+}
+
 #ifdef __cplusplus
 }
 #endif
+
+/* ---- the export line ------------------------------------------------------------------------------------------ */
+
+#define WEFT_STRINGIZE_(x) #x
+#define WEFT_STRINGIZE(x) WEFT_STRINGIZE_(x)
+#if defined(__clang__)
+#define WEFT_COMPILER_TAG "clang" WEFT_STRINGIZE(__clang_major__)
+#else
+#define WEFT_COMPILER_TAG "gcc" WEFT_STRINGIZE(__GNUC__)
+#endif
+#ifndef WEFT_TORCH_TAG
+#define WEFT_TORCH_TAG ""
+#endif
+#ifdef __cplusplus
+#define WEFT_EXTERN_C_ extern "C"
+#else
+#define WEFT_EXTERN_C_ extern
+#endif
+
+/* Everything in front of the torch tag, with which the stamp ends. */
+#define WEFT_STAMP_(build_tag) \
+  "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" build_tag " torch="
+
+/* Descriptor and stamp over weft_plugin_components. The descriptor's torch tag is the end of the stamp: a linker that
+ * drops what nothing refers to (--gc-sections, link-time optimisation) keeps the two together. */
+#define WEFT_EXPORT_(build_tag)                                                                 \
+  __attribute__((section(".weft.stamp"), used)) static const char weft_plugin_stamp[] =         \
+      WEFT_STAMP_(build_tag) WEFT_TORCH_TAG;                                                    \
+  WEFT_EXTERN_C_ __attribute__((visibility("default"))) const weft_descriptor weft_plugin;      \
+  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                              \
+                                       sizeof(weft_descriptor),                                 \
+                                       WEFT_ABI_MAJOR,                                          \
+                                       WEFT_ABI_MINOR,                                          \
+                                       build_tag,                                               \
+                                       weft_plugin_stamp + sizeof(WEFT_STAMP_(build_tag)) - 1,  \
+                                       weft_plugin_components,                                  \
+                                       sizeof(weft_plugin_components) / sizeof(weft_component), \
+                                       sizeof(weft_component)};
+
+/* The last line of a plugin in C, with one WEFT_COMPONENT for each thing that it offers:
+ *
+ *   WEFT_PLUGIN_C(WEFT_COMPONENT("optimizer", "mine", create, destroy, find_interface))
+ */
+#define WEFT_COMPONENT(kind, name, create, destroy, find_interface) \
+  { sizeof(weft_component), kind, name, create, destroy, find_interface }
+#define WEFT_PLUGIN_C(...)                                              \
+  static const weft_component weft_plugin_components[] = {__VA_ARGS__}; \
+  WEFT_EXPORT_(WEFT_COMPILER_TAG "/c")
 
 #endif

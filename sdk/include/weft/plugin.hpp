@@ -19,22 +19,12 @@
 #include "weft/optimizer.hpp"
 #include "weft/space.hpp"
 
-#define WEFT_STRINGIZE_(x) #x
-#define WEFT_STRINGIZE(x) WEFT_STRINGIZE_(x)
-#if defined(__clang__)
-#define WEFT_COMPILER_TAG "clang" WEFT_STRINGIZE(__clang_major__)
-#else
-#define WEFT_COMPILER_TAG "gcc" WEFT_STRINGIZE(__GNUC__)
-#endif
 #if defined(_LIBCPP_VERSION)
 #define WEFT_LIBRARY_TAG "libc++"
 #else
 #define WEFT_LIBRARY_TAG "libstdc++-abi" WEFT_STRINGIZE(_GLIBCXX_USE_CXX11_ABI)
 #endif
 #define WEFT_BUILD_TAG WEFT_COMPILER_TAG "/" WEFT_LIBRARY_TAG
-#ifndef WEFT_TORCH_TAG
-#define WEFT_TORCH_TAG ""
-#endif
 
 namespace weft::detail {
 
@@ -70,18 +60,6 @@ constexpr weft_component component(const char* name) {
 
 }  // namespace weft
 
-#define WEFT_PLUGIN(...)                                                                                     \
-  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                                  \
-  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;                       \
-  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                                           \
-                                       sizeof(weft_descriptor),                                              \
-                                       WEFT_ABI_MAJOR,                                                       \
-                                       WEFT_ABI_MINOR,                                                       \
-                                       WEFT_BUILD_TAG,                                                       \
-                                       WEFT_TORCH_TAG,                                                       \
-                                       weft_plugin_components,                                               \
-                                       sizeof(weft_plugin_components) / sizeof(weft_component),              \
-                                       sizeof(weft_component)};                                              \
-  __attribute__((section(".weft.stamp"), used, retain)) static const char weft_plugin_stamp[] =              \
-      "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG \
-                                                                                    " torch=" WEFT_TORCH_TAG;
+#define WEFT_PLUGIN(...)                                                    \
+  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__}; \
+  WEFT_EXPORT_(WEFT_BUILD_TAG)

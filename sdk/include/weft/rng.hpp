@@ -2,7 +2,7 @@
 //
 // A stream is (key, stream, counter); draw number n of a stream is a pure function of the three, so a stream can be
 // copied, stored and resumed exactly, and streams for different plugins, trials and epochs are independent without
-// being coordinated. Block function: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+// being coordinated. The draws themselves are C functions, for plugins in other languages: weft/abi.h.
 #pragma once
 
 #include <array>
@@ -22,21 +22,13 @@ namespace weft {
 
 // The block function itself: ten rounds over a 128-bit counter with a 64-bit key.
 inline std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{0xD2511F53U} * counter[0];
-    const std::uint64_t b = std::uint64_t{0xCD9E8D57U} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key[0], static_cast<std::uint32_t>(b),
-               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key[1], static_cast<std::uint32_t>(a)};
-    key[0] += 0x9E3779B9U;
-    key[1] += 0xBB67AE85U;
-  }
+  weft_philox4x32(counter.data(), (std::uint64_t{key[1]} << 32) | key[0]);
   return counter;
 }
 
 // FNV-1a: names of streams, and wherever text must become a stable number.
-inline std::uint64_t hash_text(std::string_view text, std::uint64_t hash = 0xcbf29ce484222325ULL) {
-  for (const unsigned char c : text) hash = (hash ^ c) * 0x100000001b3ULL;
-  return hash;
+inline std::uint64_t hash_text(std::string_view text, std::uint64_t hash = WEFT_HASH_OF_NOTHING) {
+  return weft_hash_text({text.data(), text.size()}, hash);
 }
 
 class Rng {
@@ -49,33 +41,21 @@ class Rng {
   static constexpr result_type min() { return 0; }
   static constexpr result_type max() { return ~result_type{0}; }
 
-  result_type operator()() {
-    const auto lo = [](std::uint64_t x) { return static_cast<std::uint32_t>(x); };
-    const auto hi = [](std::uint64_t x) { return static_cast<std::uint32_t>(x >> 32); };
-    const auto block = philox4x32({lo(state_.counter), hi(state_.counter), lo(state_.stream), hi(state_.stream)},
-                                  {lo(state_.key), hi(state_.key)});
-    ++state_.counter;
-    return (std::uint64_t{block[1]} << 32) | block[0];
-  }
+  result_type operator()() { return weft_rng_next(&state_); }
 
   // An independent stream, the same whenever it is derived: from a name, an index, or both.
   Rng derive(std::string_view name, std::uint64_t index = 0) const {
-    const std::uint64_t parent = state_.stream * 0x9E3779B97F4A7C15ULL + 0x632BE59BD9B4E019ULL;
-    return Rng(weft_rng{state_.key,
-                        (hash_text(name, parent ^ 0xcbf29ce484222325ULL) ^ index) * 0xD6E8FEB86659FD93ULL + index, 0});
+    return Rng(weft_rng_derive(&state_, {name.data(), name.size()}, index));
   }
 
   // Uniform over 0 .. count-1, without bias; count > 0.
   std::size_t below(std::size_t count) {
     assert(count > 0 && "nothing to draw from");
-    const std::uint64_t limit = max() - max() % count;
-    std::uint64_t draw = (*this)();
-    while (draw >= limit) draw = (*this)();
-    return static_cast<std::size_t>(draw % count);
+    return static_cast<std::size_t>(weft_rng_below(&state_, count));
   }
 
   // Uniform in [0, 1).
-  double uniform() { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
+  double uniform() { return weft_rng_uniform(&state_); }
 
   // Uniform in [low, high).
   double uniform(double low, double high) { return low + (high - low) * uniform(); }
