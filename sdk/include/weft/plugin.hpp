@@ -70,18 +70,17 @@ constexpr weft_component component(const char* name) {
 
 }  // namespace weft
 
-#define WEFT_PLUGIN(...)                                                                                     \
-  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                                  \
-  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;                       \
-  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                                           \
-                                       sizeof(weft_descriptor),                                              \
-                                       WEFT_ABI_MAJOR,                                                       \
-                                       WEFT_ABI_MINOR,                                                       \
-                                       WEFT_BUILD_TAG,                                                       \
-                                       WEFT_TORCH_TAG,                                                       \
-                                       weft_plugin_components,                                               \
-                                       sizeof(weft_plugin_components) / sizeof(weft_component),              \
-                                       sizeof(weft_component)};                                              \
-  __attribute__((section(".weft.stamp"), used, retain)) static const char weft_plugin_stamp[] =              \
-      "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" WEFT_BUILD_TAG \
-                                                                                    " torch=" WEFT_TORCH_TAG;
+#define WEFT_PLUGIN(...)                                                                        \
+  static constexpr weft_component weft_plugin_components[] = {__VA_ARGS__};                     \
+  extern "C" __attribute__((visibility("default"))) const weft_descriptor weft_plugin;          \
+  const weft_descriptor weft_plugin = {WEFT_MAGIC,                                              \
+                                       sizeof(weft_descriptor),                                 \
+                                       WEFT_ABI_MAJOR,                                          \
+                                       WEFT_ABI_MINOR,                                          \
+                                       WEFT_BUILD_TAG,                                          \
+                                       WEFT_TORCH_TAG,                                          \
+                                       weft_plugin_components,                                  \
+                                       sizeof(weft_plugin_components) / sizeof(weft_component), \
+                                       sizeof(weft_component)};                                 \
+  __attribute__((section(".weft.stamp"), used, retain)) static const char weft_plugin_stamp[] = \
+      "weft abi=" WEFT_PLUGIN_ABI " build=" WEFT_BUILD_TAG " torch=" WEFT_TORCH_TAG;
