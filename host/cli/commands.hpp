@@ -45,11 +45,25 @@ int plugin_show_command(const std::string& name, bool json, const PluginPath& pl
 
 struct ValidateOptions {
   std::filesystem::path path;
-  std::string args = "{}";   // JSON, for the contract suite
-  bool static_only = false;  // without the contract suite
+  std::string args = "{}";              // JSON, for the contract suite
+  std::optional<std::string> pipeline;  // the suite tries the plugin as this one uses it
+  Overrides overrides;                  // of that pipeline
+  bool static_only = false;             // without the contract suite
   bool json = false;
 };
-int plugin_validate_command(const ValidateOptions& options);
+int plugin_validate_command(const ValidateOptions& options, const PluginPath& plugin_path);
+
+struct InstallOptions {
+  std::filesystem::path package;            // a plugin's folder, or a file of `weft plugin pack`
+  std::optional<std::filesystem::path> to;  // default: the user's plugins
+};
+int plugin_install_command(const InstallOptions& options, const PluginPath& plugin_path);
+
+struct PackOptions {
+  std::filesystem::path folder;
+  std::optional<std::filesystem::path> output;  // default: ./NAME-VERSION.tar.gz
+};
+int plugin_pack_command(const PackOptions& options);
 
 struct NewPlugin {
   std::string kind, name;

@@ -58,8 +58,14 @@ std::vector<Finding> examine(const Catalogue& catalogue) {
   }
   findings.push_back({"cores", std::to_string(std::thread::hardware_concurrency()), ""});
   for (const std::filesystem::path& folder : catalogue.folders()) {
-    findings.push_back({"plugin folder",
-                        fmt::format("{}{}", folder.string(), std::filesystem::exists(folder) ? "" : " (absent)"), ""});
+    std::error_code ignored;
+    findings.push_back(
+        {"plugin folder",
+         fmt::format("{}{}", folder.string(), std::filesystem::exists(folder, ignored) ? "" : " (absent)"), ""});
+  }
+  for (const Catalogue::Broken& folder : catalogue.unsearched()) {
+    findings.push_back({"folder not searched", fmt::format("{}: {}", folder.file.string(), folder.error),
+                        "mend the path or the folder's permissions"});
   }
   findings.push_back({"plugins", std::to_string(catalogue.entries().size()),
                       catalogue.entries().empty() ? "build or install some; `./dev build` builds Weft's own" : ""});

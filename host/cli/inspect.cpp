@@ -1,4 +1,4 @@
-// `weft trials`, `weft best`, `weft export`, `weft plugin list`, `weft plugin show`: what is there, nothing changed.
+// `weft trials`, `weft best`, `weft export`: what is there, nothing changed.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
-#include <set>
 
 #include "host/cli/commands.hpp"
 #include "host/cli/output.hpp"
@@ -184,76 +183,6 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
     write_atomically(*target, text);
   } else {
     std::fwrite(text.data(), 1, text.size(), output());
-  }
-  return done;
-}
-
-int plugin_list_command(bool json, const PluginPath& plugin_path) {
-  const Catalogue catalogue = Catalogue::discover(plugin_path);
-  std::vector<const Catalogue::Entry*> entries;
-  for (const Catalogue::Entry& entry : catalogue.entries()) entries.push_back(&entry);
-  std::stable_sort(entries.begin(), entries.end(), [](auto* a, auto* b) {
-    return std::tie(a->manifest.kind, a->manifest.name) < std::tie(b->manifest.kind, b->manifest.name);
-  });
-  if (json) {
-    Json list = Json::array();
-    for (const auto* entry : entries) {
-      Json item = entry->manifest.json;
-      item["manifest_file"] = entry->manifest.file.string();
-      if (!entry->shadowed_by.empty()) item["shadowed_by"] = entry->shadowed_by.string();
-      list.push_back(std::move(item));
-    }
-    fmt::print(output(), "{}\n", list.dump(1));
-    return done;
-  }
-  std::string kind;
-  for (const auto* entry : entries) {
-    if (entry->manifest.kind != kind) fmt::print(output(), "{}\n", kind = entry->manifest.kind);
-    fmt::print(output(), "  {:<24} {}{}\n", entry->manifest.name, entry->manifest.summary,
-               entry->shadowed_by.empty() ? "" : fmt::format(" [shadowed by {}]", entry->shadowed_by.string()));
-  }
-  for (const Catalogue::Broken& broken : catalogue.broken()) fmt::print(stderr, "broken: {}\n", broken.error);
-  return done;
-}
-
-int plugin_show_command(const std::string& name, bool json, const PluginPath& plugin_path) {
-  const Catalogue catalogue = Catalogue::discover(plugin_path);
-  std::vector<const Manifest*> found;
-  std::set<std::string> known;
-  for (const Catalogue::Entry& entry : catalogue.entries()) {
-    if (!entry.shadowed_by.empty()) continue;
-    known.insert(entry.manifest.name);
-    if (entry.manifest.name == name) found.push_back(&entry.manifest);
-  }
-  if (found.empty()) {
-    throw InvalidInput(fmt::format("no plugin is called \"{}\"{}. `weft plugin list` shows all", name,
-                                   did_you_mean(name, {known.begin(), known.end()})));
-  }
-  if (json) {
-    Json list = Json::array();
-    for (const Manifest* manifest : found) list.push_back(manifest->json);
-    fmt::print(output(), "{}\n", list.dump(1));
-    return done;
-  }
-  for (const Manifest* manifest : found) {
-    fmt::print(output(), "{} {}: {}\n", manifest->title(), manifest->version, manifest->summary);
-    if (manifest->json.contains("reference")) {
-      const Json& reference = manifest->json.at("reference");
-      fmt::print(output(), "  {} {}, \"{}\"{}\n", reference.at("authors").get<std::string>(),
-                 reference.at("year").get<int>(), reference.at("title").get<std::string>(),
-                 reference.contains("arxiv") ? ", arXiv " + reference.at("arxiv").get<std::string>() : "");
-    }
-    fmt::print(output(), "  requires: {}\n  provides: {}\n",
-               manifest->required.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->required, ", ")),
-               manifest->provided.empty() ? "nothing" : fmt::format("{}", fmt::join(manifest->provided, ", ")));
-    fmt::print(output(), "  manifest: {}\n", manifest->file.string());
-    const Json properties = manifest->parameters().value("properties", Json::object());
-    if (!properties.empty()) fmt::print(output(), "  parameters:\n");
-    for (const auto& [parameter, schema] : properties.items()) {
-      fmt::print(output(), "    {:<24} {:<10} {}\n", parameter,
-                 schema.contains("default") ? one_line(schema.at("default").dump(), 40) : "(required)",
-                 schema.value("description", ""));
-    }
   }
   return done;
 }

@@ -139,8 +139,9 @@ int run(int argc, char** argv) {
   new_->add_option("kind", new_plugin.kind,
                    "What it is, such as optimizer; another word is answered with all that there are")
       ->required();
-  new_->add_option("name", new_plugin.name, "The plugin's name: small letters, digits and _")->required();
   new_->add_option("--language", new_plugin.language, "What it is written in: cpp, c or rust")->capture_default_str();
+  new_->add_option("name", new_plugin.name, "The plugin's name: small letters, digits and _; or VENDOR/NAME")
+      ->required();
   new_->add_option("--output", new_plugin.output, "The folder to write (default: ./NAME)");
   new_->callback([&] { code = plugin_new_command(new_plugin); });
 
@@ -152,9 +153,29 @@ int run(int argc, char** argv) {
       ->add_option("--args", validate_options.args,
                    "JSON: arguments for the contract suite, over the manifest's defaults")
       ->capture_default_str();
+  validate->add_option("--pipeline", validate_options.pipeline,
+                       "A pipeline that uses it: arguments, space, data set and budget of the contract suite");
+  validate->add_option("--profile", validate_options.overrides.profile, "Apply one of that pipeline's profiles");
+  validate
+      ->add_option("--set", validate_options.overrides.settings, "Replace one value of that pipeline (may be repeated)")
+      ->allow_extra_args(false);
   validate->add_flag("--static", validate_options.static_only, "Without the contract suite");
   validate->add_flag("--json", validate_options.json, "As JSON");
-  validate->callback([&] { code = plugin_validate_command(validate_options); });
+  validate->callback([&] { code = plugin_validate_command(validate_options, plugin_path); });
+
+  InstallOptions install_options;
+  CLI::App* install = plugin->add_subcommand("install", "Check a plugin and put it where weft finds it, whole");
+  install
+      ->add_option("package", install_options.package,
+                   "The folder of its manifest and library, or a file of `weft plugin pack`")
+      ->required();
+  install->add_option("--to", install_options.to, "A folder of plugins (default: ~/.local/share/weft/plugins)");
+  install->callback([&] { code = plugin_install_command(install_options, plugin_path); });
+  PackOptions pack_options;
+  CLI::App* pack = plugin->add_subcommand("pack", "Check a plugin and make one file of it, for `weft plugin install`");
+  pack->add_option("folder", pack_options.folder, "The folder of its manifest and library")->required();
+  pack->add_option("--output,-o", pack_options.output, "The file to write (default: ./NAME-VERSION.tar.gz)");
+  pack->callback([&] { code = plugin_pack_command(pack_options); });
 
   CLI::App* trials = app.add_subcommand("trials", "The trials of a study");
   trials->add_option("study", study, "The study's folder")->required();

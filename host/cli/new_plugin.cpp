@@ -28,6 +28,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// acme/mine -> mine: what files, class and project are called.
+std::string own_name(const std::string& name) { return name.substr(name.find('/') + 1); }
+
 // my_plugin -> MyPlugin
 std::string class_name(const std::string& name) {
   std::string text;
@@ -123,13 +126,22 @@ int plugin_new_command(const NewPlugin& plugin) {
   }
   check_language(plugin, templates, kinds);
   check_name(plugin.name, schemas);
-  const fs::path folder = plugin.output.value_or(plugin.name);
+  const fs::path folder = plugin.output.value_or(own_name(plugin.name));
   std::error_code absent;
   if (fs::exists(folder, absent) && !(fs::is_directory(folder) && fs::is_empty(folder, absent))) {
     throw InvalidInput(fmt::format("{}: exists and is not empty; name another folder with --output", folder.string()));
   }
 
-  const Words words = {{"my_plugin", plugin.name}, {"MyPlugin", class_name(plugin.name)}, {"my_kind", plugin.kind}};
+  // Names that are quoted are looked up, and have the vendor before them.
+  const std::string name = own_name(plugin.name);
+  const Words words = {{"\"my_plugin\"", "\"" + plugin.name + "\""},
+                       {"\"my_plugin\\0", "\"" + plugin.name + "\\0"},
+                       {"plugin show my_plugin", "plugin show " + plugin.name},
+                       {"my_kind my_plugin", plugin.kind + " " + plugin.name},
+                       {"my_kind/my_plugin", plugin.kind + "/" + plugin.name},
+                       {"my_plugin", name},
+                       {"MyPlugin", class_name(name)},
+                       {"my_kind", plugin.kind}};
   std::map<fs::path, std::string> files;
   for (const fs::path& source : {templates / "shared", templates / plugin.kind})
     read_templates(source, plugin.language, words, files);

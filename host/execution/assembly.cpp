@@ -47,6 +47,28 @@ void Assembly::check_library(const Manifest& manifest) const {
   }
 }
 
+// Only the kinds that no objective can have as a collaborator are told directions: to know them, every objective is
+// created first.
+Json Assembly::study_for(const Manifest& manifest) {
+  const bool told = manifest.kind == "optimizer" || manifest.kind == "evaluator";
+  Json listed = Json::array();
+  for (const ObjectiveUse& objective : pipeline_.objectives) listed.push_back({{"name", objective.manifest->name}});
+  const std::vector<ObjectiveRef> created = told ? objectives() : std::vector<ObjectiveRef>();
+  for (std::size_t i = 0; i < created.size(); ++i) {
+    try {
+      listed[i]["direction"] = created[i].direction() == Direction::maximize ? "maximize" : "minimize";
+    } catch (...) {
+      rethrow_as_refusal(*pipeline_.objectives[i].manifest, "direction");
+    }
+  }
+  Json study = {{"phase", phase_ == Phase::final ? "final" : "search"},
+                {"objectives", std::move(listed)},
+                {"budget", pipeline_.told.at("budget")},
+                {"slots", pipeline_.told.at("slots")}};
+  if (!task_.is_null()) study["task"] = task_;
+  return study;
+}
+
 weft_handle Assembly::part(const std::string& role_name, const Use& use, std::size_t index) {
   const std::string key = fmt::format("{}/{}", role_name, index);
   for (const auto& part : parts_) {
@@ -56,21 +78,16 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   part->component = &open_component(*use.manifest);
   check_library(*use.manifest);
 
-  Json objectives = Json::array();
-  for (const ObjectiveUse& objective : pipeline_.objectives) objectives.push_back({{"name", objective.manifest->name}});
-  Json study = {{"phase", phase_ == Phase::final ? "final" : "search"},
-                {"objectives", std::move(objectives)},
-                {"budget", pipeline_.told.at("budget")},
-                {"slots", pipeline_.told.at("slots")}};
-  if (!task_.is_null()) study["task"] = task_;
-  const std::string study_text = study.dump();
+  const std::string study_text = study_for(*use.manifest).dump();
   const std::string configuration = use.args.dump();
+  const std::string folder = std::filesystem::absolute(use.manifest->file).parent_path().lexically_normal().string();
   weft_context context{};
   context.size = sizeof(context);
   context.configuration = detail::text(configuration);
   context.study = detail::text(study_text);
   context.rng = Rng(pipeline_.seed()).derive(use.manifest->title(), index).state();
   context.host = part.get();
+  context.folder = detail::text(folder);
   context.log = [](void* host, std::int32_t level, weft_text message) {
     const auto severity = level <= 0   ? spdlog::level::debug
                           : level == 1 ? spdlog::level::info

@@ -48,6 +48,7 @@ class Assembly {
   struct Part;
   void check_library(const Manifest& manifest) const;
   weft_handle space_part();
+  Json study_for(const Manifest& manifest);
   weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
   std::optional<weft_handle> role(std::string_view name);
 

@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 
 #include "host/pipelines/utf8.hpp"
@@ -15,49 +18,109 @@ namespace weft::host {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+bool is_manifest(const fs::path& file) {
+  const std::string name = file.filename();
+  return name == "manifest.json" || (name.ends_with(".manifest.json") && name.front() != '.');
+}
+
+// "acme/mine" -> "mine"
+std::string without_vendor(const std::string& name) { return name.substr(name.find('/') + 1); }
+
+}  // namespace
+
+std::vector<fs::path> manifests_in(const fs::path& folder, std::error_code& error) {
+  std::vector<fs::path> files;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    if (is_manifest(at->path())) files.push_back(at->path());
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string meant_plugin(const std::string& name, const std::vector<std::string>& known) {
+  std::vector<std::string> same;
+  for (const std::string& other : known) {
+    if (without_vendor(other) == without_vendor(name)) same.push_back(other);
+  }
+  return same.empty() ? did_you_mean(name, known) : fmt::format("; did you mean \"{}\"?", fmt::join(same, "\" or \""));
+}
+
 Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
   const Installation installation = Installation::locate();
   const Json schema = read_json(installation.schemas / "plugin.json");
   Catalogue catalogue;
-  catalogue.folders_ = extra;
-  for (const fs::path& folder : extra) check_utf8(folder.string(), "--plugin-path", "rename the folder");
+  std::error_code ignored;
+  for (const fs::path& folder : extra) {
+    check_utf8(folder.string(), "--plugin-path", "rename the folder");
+    if (!fs::is_directory(folder, ignored)) {
+      throw InvalidInput(fmt::format("--plugin-path \"{}\": no such folder, seen from {}", folder.string(),
+                                     fs::current_path(ignored).string()));
+    }
+    catalogue.folders_.push_back(fs::absolute(folder));
+  }
   if (const char* variable = std::getenv("WEFT_PLUGIN_PATH"); variable != nullptr && getauxval(AT_SECURE) == 0) {
     std::istringstream stream(variable);
     for (std::string folder; std::getline(stream, folder, ':');) {
+      if (folder.empty()) continue;
       check_utf8(folder, "WEFT_PLUGIN_PATH: the folder", "rename it");
-      if (!folder.empty()) catalogue.folders_.emplace_back(folder);
+      catalogue.folders_.push_back(fs::absolute(folder));
+      if (!fs::is_directory(folder, ignored))
+        catalogue.unsearched_.push_back({catalogue.folders_.back(), "no such folder; WEFT_PLUGIN_PATH names it"});
     }
   }
-  if (const char* home = std::getenv("HOME"); home != nullptr)
-    catalogue.folders_.push_back(fs::path(home) / ".local/share/weft/plugins");
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    catalogue.folders_.push_back(fs::absolute(fs::path(home) / ".local/share/weft/plugins"));
   catalogue.folders_.push_back(installation.plugins);
   for (const fs::path& folder : catalogue.folders_) catalogue.scan(folder, schema);
   return catalogue;
 }
 
-// A manifest lies in the folder itself, or up to two levels below it (<kind>/<name>/manifest.json).
-void Catalogue::scan(const fs::path& folder, const Json& schema) {
-  std::error_code ignored;  // an absent or unreadable folder has no plugins
-  std::vector<fs::path> files;
-  if (fs::exists(folder / "manifest.json", ignored)) files.push_back(folder / "manifest.json");
-  for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored)) {
-    if (at.depth() >= 2) at.disable_recursion_pending();
-    if (at.depth() > 0 && at->path().filename() == "manifest.json") files.push_back(at->path());
+// At any depth, through symbolic links, every folder once; not in hidden folders, nor below a folder that has a
+// manifest: what lies there is the plugin's data.
+std::vector<fs::path> Catalogue::manifests_below(const fs::path& folder) {
+  struct stat state {};
+  if (stat(folder.c_str(), &state) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) unsearched_.push_back({folder, std::strerror(errno)});
+    return {};
   }
-  std::sort(files.begin(), files.end());
-  for (const fs::path& file : files) {
-    try {
-      check_utf8(file.string(), "the manifest", "rename its folder");
-      Entry entry{Manifest::read(file, schema), {}};
-      const auto first = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
-        return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind &&
-               other.manifest.name == entry.manifest.name;
-      });
-      if (first != entries_.end()) entry.shadowed_by = first->manifest.file;
-      entries_.push_back(std::move(entry));
-    } catch (const std::exception& error) {
-      broken_.push_back({file, error.what()});
+  if (!searched_.emplace(state.st_dev, state.st_ino).second) return {};
+  std::error_code error;
+  std::vector<fs::path> files = manifests_in(folder, error);
+  std::vector<fs::path> folders;
+  if (files.empty()) {
+    std::error_code not_a_folder;
+    for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+      const bool hidden = at->path().filename().string().front() == '.';
+      if (!hidden && at->is_directory(not_a_folder)) folders.push_back(at->path());
     }
+  }
+  if (error) unsearched_.push_back({folder, error.message()});
+  std::sort(folders.begin(), folders.end());
+  for (const fs::path& below : folders) {
+    const std::vector<fs::path> found = manifests_below(below);
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+void Catalogue::scan(const fs::path& folder, const Json& schema) {
+  for (const fs::path& file : manifests_below(folder)) add(file, folder, schema);
+}
+
+void Catalogue::add(const fs::path& file, const fs::path& origin, const Json& schema) {
+  try {
+    check_utf8(file.string(), "the manifest", "rename its folder");
+    Entry entry{Manifest::read(file, schema), origin, {}};
+    const auto first = std::find_if(entries_.begin(), entries_.end(), [&](const Entry& other) {
+      return other.shadowed_by.empty() && other.manifest.kind == entry.manifest.kind &&
+             other.manifest.name == entry.manifest.name;
+    });
+    if (first != entries_.end()) entry.shadowed_by = first->manifest.file;
+    entries_.push_back(std::move(entry));
+  } catch (const std::exception& error) {
+    broken_.push_back({file, error.what()});
   }
 }
 
@@ -66,14 +129,17 @@ const Manifest& Catalogue::find(const std::string& kind, const std::string& name
     if (entry.shadowed_by.empty() && entry.manifest.kind == kind && entry.manifest.name == name) return entry.manifest;
   }
   for (const Broken& broken : broken_) {
-    if (broken.file.parent_path().filename() == name) {
+    const std::string file = broken.file.filename();
+    const std::string called = file == "manifest.json" ? broken.file.parent_path().filename().string()
+                                                       : file.substr(0, file.find(".manifest.json"));
+    if (called == without_vendor(name)) {
       throw InvalidInput(fmt::format("{}: the {} \"{}\" is installed, but its manifest is broken:\n{}", place, kind,
                                      name, broken.error));
     }
   }
   const std::vector<std::string> known = names(kind);
   throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{}. Installed are: {}", place, kind, name,
-                                 did_you_mean(name, known),
+                                 meant_plugin(name, known),
                                  known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
 }
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <optional>
 #include <type_traits>
+#include <utility>
 
 namespace weft::host {
 namespace {
@@ -103,7 +104,15 @@ std::vector<std::string> read_needed(const Reader& reader, const std::vector<Elf
   return needed;
 }
 
-bool exports_descriptor(const Reader& reader, const std::vector<Elf64_Shdr>& sections, const Elf64_Shdr& symbols) {
+// Symbols that linkers export where nobody tells them not to.
+bool is_linkers(const std::string& name) {
+  for (const char* mark : {"_init", "_fini", "__bss_start", "_edata", "_end"}) {
+    if (name == mark) return true;
+  }
+  return false;
+}
+
+void read_exports(const Reader& reader, const std::vector<Elf64_Shdr>& sections, const Elf64_Shdr& symbols, Elf& elf) {
   if (symbols.sh_link >= sections.size()) throw DamagedElf("the dynamic symbols name no string table");
   const Elf64_Shdr& link = sections[symbols.sh_link];
   const std::string_view names = reader.bytes(link.sh_offset, link.sh_size, "the names of the dynamic symbols");
@@ -113,11 +122,13 @@ bool exports_descriptor(const Reader& reader, const std::vector<Elf64_Shdr>& sec
     const bool visible =
         ELF64_ST_VISIBILITY(symbol.st_other) == STV_DEFAULT || ELF64_ST_VISIBILITY(symbol.st_other) == STV_PROTECTED;
     if (symbol.st_shndx == SHN_UNDEF || ELF64_ST_BIND(symbol.st_info) == STB_LOCAL || !visible) continue;
-    if (ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
-        terminated(names, symbol.st_name, "a symbol's name") == "weft_plugin")
-      return true;
+    std::string name = terminated(names, symbol.st_name, "a symbol's name");
+    if (name == "weft_plugin" && ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT) {
+      elf.exports_descriptor = true;
+    } else if (!is_linkers(name)) {
+      elf.others.push_back(std::move(name));
+    }
   }
-  return false;
 }
 
 }  // namespace
@@ -147,7 +158,7 @@ Elf read_elf(std::string_view file) {
   const std::string_view names = reader.bytes(strings.sh_offset, strings.sh_size, "the section names");
   for (const Elf64_Shdr& section : sections) {
     if (section.sh_type == SHT_NULL || section.sh_type == SHT_NOBITS) continue;
-    if (section.sh_type == SHT_DYNSYM && exports_descriptor(reader, sections, section)) elf.exports_descriptor = true;
+    if (section.sh_type == SHT_DYNSYM) read_exports(reader, sections, section, elf);
     if (terminated(names, section.sh_name, "a section's name") == ".weft.stamp")
       elf.stamps = split_terminated(reader.bytes(section.sh_offset, section.sh_size, "the stamp"));
   }

@@ -24,6 +24,7 @@ struct Elf {
   std::vector<std::string> stamps;  // of section .weft.stamp, one per terminated text
   std::vector<std::string> needed;  // DT_NEEDED, in order
   bool exports_descriptor = false;  // a defined, visible data symbol `weft_plugin`
+  std::vector<std::string> others;  // what else it exports, but for the linker's own marks
 };
 
 // Every offset and count is checked against the file. Throws DamagedElf.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -123,6 +124,15 @@ std::string field(const std::string& stamp, const std::string& name) {
   return stamp.substr(from, stamp.find(' ', from) - from);
 }
 
+// Whether a library built for version `built` does for a manifest that states `stated`: the same major version, and a
+// minor one that is no less.
+bool serves(const std::string& built, const std::string& stated) {
+  const std::size_t dot = stated.find('.');
+  if (built.substr(0, built.find('.')) != stated.substr(0, dot) || built.find('.') != dot) return false;
+  const auto minor = [&](const std::string& version) { return std::strtoul(version.c_str() + dot + 1, nullptr, 10); };
+  return minor(built) >= minor(stated);
+}
+
 void check_stamp(const Manifest& manifest, LibraryFile& file) {
   const auto at = std::find_if(file.elf.stamps.begin(), file.elf.stamps.end(),
                                [](const std::string& stamp) { return stamp.rfind("weft ", 0) == 0; });
@@ -136,7 +146,7 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
                   expected, "library and manifest are of different builds: reinstall or rebuild the plugin");
   };
   const std::string abi = manifest.json.at("abi");
-  if (field(file.stamp, "abi") != abi)
+  if (!serves(field(file.stamp, "abi"), abi))
     refuse("abi=" + field(file.stamp, "abi"), fmt::format("{}, as its manifest says", abi));
   const std::string torch = field(file.stamp, "torch");
   if (!manifest.is_torch() && !torch.empty()) refuse("torch=" + torch, "none: its manifest says tier stable");

@@ -387,3 +387,8 @@ extern "C" void other_libtorch();
 extern "C" VISIBLE void (*const weft_test_use)();
 void (*const weft_test_use)() = other_libtorch;
 #endif
+#ifdef FAULT_exports_more
+namespace acme {
+VISIBLE int of_no_concern_to_others(int number) { return number; }
+}  // namespace acme
+#endif

@@ -33,7 +33,9 @@ TEST_CASE("the reader finds stamp, descriptor and needed libraries") {
   REQUIRE(elf.stamps.size() == 1);
   CHECK(elf.stamps[0] == "weft abi=1.0 build=test torch=");
   CHECK(std::find(elf.needed.begin(), elf.needed.end(), "libc.so.6") != elf.needed.end());
+  CHECK(elf.others.empty());
   CHECK_FALSE(read_elf(read_file(fs::path(WEFT_TEST_BINARY) / "tests/broken/hidden_descriptor.so")).exports_descriptor);
+  CHECK(read_elf(read_file(fs::path(WEFT_TEST_BINARY) / "tests/broken/exports_more.so")).others.size() == 1);
   CHECK_FALSE(read_elf("#!/bin/sh\n").is_elf);
   CHECK_FALSE(read_elf("").is_elf);
 }

@@ -91,6 +91,17 @@ class Echo final : public Optimizer, private Counted {
   Json told_;
 };
 
+// Says where its files are.
+class Placed final : public Optimizer, private Counted {
+ public:
+  explicit Placed(const Context& context) : folder_(context.folder()) {}
+  std::vector<Proposal> ask(std::size_t) override { return {Proposal{.notes = {{"folder", folder_.string()}}}}; }
+  void tell(const TrialResult&) override {}
+
+ private:
+  std::filesystem::path folder_;
+};
+
 class Reporting final : public Evaluator, private Counted {
  public:
   explicit Reporting(const Context&) {}
@@ -354,4 +365,20 @@ TEST_CASE("genotypes, fidelities and trial states read what they write") {
   CHECK(Fidelity{}.to_json().empty());
   for (const std::string_view name : trial_state_names) CHECK(to_string(trial_state(name)) == name);
   CHECK_THROWS_WITH(trial_state("DONE"), ContainsSubstring("unknown trial state \"DONE\""));
+}
+
+TEST_CASE("an instance is told its folder, and by a host that knows of none how to get one") {
+  static constexpr weft_component placed = component<Placed>("placed");
+  const Instance instance(placed, Json::object(), {}, "/where/it/lies");
+  CHECK(OptimizerRef(instance.handle()).ask(1).at(0).notes.at("folder") == "/where/it/lies");
+  CHECK_THROWS_WITH(Instance(placed, Json::object()), ContainsSubstring("not opened from a manifest"));
+
+  // As a host of ABI 1.0 lends it: the record ends with `collaborator`.
+  weft_context context{};
+  context.size = offsetof(weft_context, folder);
+  context.folder = detail::text("beyond the record");
+  void* made = nullptr;
+  detail::StringWriter error;
+  CHECK(placed.create(&context, &made, error) == WEFT_FAILED);
+  CHECK_THAT(error.text(), ContainsSubstring("ABI 1.1"));
 }

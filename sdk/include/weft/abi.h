@@ -24,7 +24,14 @@ extern "C" {
 
 #define WEFT_MAGIC "WEFTPLG" /* eight bytes with the terminator */
 #define WEFT_ABI_MAJOR 1
-#define WEFT_ABI_MINOR 0
+#define WEFT_ABI_MINOR 1
+
+/* The least version of a host that a plugin can do with: what its manifest's `abi` and its stamp state. Whatever a
+ * later minor version appended is found out by size, so that only a plugin that cannot do without it states that
+ * version. */
+#ifndef WEFT_PLUGIN_ABI
+#define WEFT_PLUGIN_ABI "1.0"
+#endif
 
 typedef int32_t weft_status;
 enum {
@@ -83,8 +90,8 @@ typedef struct weft_handle {
   void* instance;
 } weft_handle;
 
-/* What an instance is created with. `configuration` and `study` are JSON and are borrowed for the call; `host` and
- * the two functions stay valid until the instance is destroyed. */
+/* What an instance is created with. The texts are borrowed for the call, `configuration` and `study` are JSON; `host`
+ * and the two functions stay valid until the instance is destroyed. */
 typedef struct weft_context {
   uint64_t size;
   weft_text configuration; /* validated against the manifest's `parameters`, defaults filled in */
@@ -95,6 +102,8 @@ typedef struct weft_context {
   void (*log)(void* host, int32_t level, weft_text message);
   /* Another component of the pipeline by its role ("space", "dataset"); owned by the host, outlives the instance. */
   weft_status (*collaborator)(void* host, weft_text role, weft_handle* found, const weft_writer* error);
+  /* Since 1.1. Absolute: where the manifest lies, and the plugin's data files beside it. */
+  weft_text folder;
 } weft_context;
 
 typedef struct weft_descriptor {
@@ -349,7 +358,7 @@ static inline weft_rng weft_rng_derive(const weft_rng* rng, weft_text name, uint
 
 /* Everything in front of the torch tag, with which the stamp ends. */
 #define WEFT_STAMP_(build_tag) \
-  "weft abi=" WEFT_STRINGIZE(WEFT_ABI_MAJOR) "." WEFT_STRINGIZE(WEFT_ABI_MINOR) " build=" build_tag " torch="
+  "weft abi=" WEFT_PLUGIN_ABI " build=" build_tag " torch="
 
 /* Descriptor and stamp over weft_plugin_components. The descriptor's torch tag is the end of the stamp: a linker that
  * drops what nothing refers to (--gc-sections, link-time optimisation) keeps the two together. */

@@ -2,7 +2,9 @@
 // collaborators, and the host's log.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -78,8 +80,18 @@ class Context {
   SpaceRef space() const { return SpaceRef(collaborator("space")); }
   Task task() const { return study_.contains("task") ? Task::from_json(study_.at("task")) : Task{}; }
 
+  // Absolute: where the plugin's manifest lies, and whatever it ships beside it. Read what is needed of it now: a newer
+  // version may take its place while this instance lives. Throws Error in hosts before ABI 1.1.
+  std::filesystem::path folder() const {
+    if (context_->size < offsetof(weft_context, folder) + sizeof(weft_text))
+      throw Error("this host does not tell a plugin its folder; update Weft to one with ABI 1.1 or later");
+    if (context_->folder.size == 0) throw Error("this component has no folder: it was not opened from a manifest");
+    return detail::view(context_->folder);
+  }
+
   // {"task", "objectives": [{"name", "direction"}..], "budget": {"trials", "seconds"}, "phase", "slots"}; members may
-  // be absent.
+  // be absent. "direction" is "maximize" or "minimize"; optimizers and evaluators are told it. Spaces and data sets are
+  // not: an objective may be created with them.
   const Json& study() const { return study_; }
   // During a search the test split must not be touched; a final evaluation may.
   bool final_phase() const { return study_.value("phase", "search") == "final"; }

@@ -26,10 +26,15 @@ struct Genotype {
   // Equal exactly for equal genotypes.
   std::string key() const { return to_json().dump(); }
 
-  Json to_json() const { return opaque.is_null() ? Json(decisions) : opaque; }
+  // Decisions as their list, anything else as it is. What would be read as decisions, or as its own wrapping, is
+  // wrapped: {"weft.opaque": [1, 2]}.
+  Json to_json() const {
+    if (opaque.is_null()) return decisions;
+    return is_list_of_integers(opaque) || is_wrapped(opaque) ? Json{{wrapping, opaque}} : opaque;
+  }
   static Genotype from_json(const Json& json) {
     Genotype genotype;
-    if (json.is_array() && std::all_of(json.begin(), json.end(), [](const Json& x) { return x.is_number_integer(); })) {
+    if (is_list_of_integers(json)) {
       for (const Json& option : json) {
         if (option < std::numeric_limits<std::int32_t>::min() || option > std::numeric_limits<std::int32_t>::max()) {
           throw InvalidInput("option number " + option.dump() + " is out of range");
@@ -37,10 +42,18 @@ struct Genotype {
       }
       genotype.decisions = json.get<std::vector<std::int32_t>>();
     } else {
-      genotype.opaque = json;
+      genotype.opaque = is_wrapped(json) ? json.at(wrapping) : json;
     }
     return genotype;
   }
+
+ private:
+  static constexpr const char* wrapping = "weft.opaque";
+  static bool is_list_of_integers(const Json& json) {
+    return json.is_array() &&
+           std::all_of(json.begin(), json.end(), [](const Json& x) { return x.is_number_integer(); });
+  }
+  static bool is_wrapped(const Json& json) { return json.is_object() && json.size() == 1 && json.contains(wrapping); }
 };
 
 }  // namespace weft

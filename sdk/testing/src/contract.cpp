@@ -1,19 +1,20 @@
 // Runs the contract suite of a plugin's kind on the plugin of a manifest: what `weft plugin validate` calls last.
 //
-//   contract_stable MANIFEST [ARGS]        ARGS: JSON, filled up with the manifest's defaults
+//   contract_stable MANIFEST SETTING FINDINGS
 //
-// Exit code 0: kept. 1: broken, standard output says where. 77: there is no suite for this kind in this program.
+// SETTING is JSON: {"args": {..}} of the plugin, filled up with the manifest's defaults; and where a pipeline says how
+// it is used, "space" and "dataset" {"manifest", "args"}, "objectives" a list of such, "study" as in weft/context.hpp,
+// and "trials" of the simulated studies. What is found goes to the file FINDINGS, a line each.
+//
+// Exit code 0: kept. 1: broken. 77: there is no suite for this kind in this program.
 
-#if __has_include(<catch2/catch.hpp>)
-#define CATCH_CONFIG_RUNNER
-#include <catch2/catch.hpp>
-#else
-#include <catch2/catch_all.hpp>
-#endif
-
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
+#include <optional>
 
+#include "findings.hpp"
 #include "weft/testing/evaluator_contract.hpp"
 #include "weft/testing/objective_contract.hpp"
 #include "weft/testing/optimizer_contract.hpp"
@@ -29,58 +30,125 @@ namespace {
 
 constexpr int no_suite = 77;
 
-Plugin plugin;
-Json args = Json::object();
+// Another plugin of the pipeline.
+struct Part {
+  Plugin plugin;
+  Json args;
+};
+
+Part part_of(const Json& json) {
+  return {Plugin::open(std::filesystem::path(json.at("manifest").get<std::string>())), json.at("args")};
+}
+
+struct Setting {
+  Json args;
+  Part space;
+  std::optional<Part> dataset;
+  Json study = Json::object();
+  std::optional<std::size_t> trials;
+};
+
+// A data set says what the task is, an objective which way is up.
+Setting read_setting(const Json& json) {
+  Setting setting{json.at("args"), {small_space(), Json::object()}, {}, json.value("study", Json::object()), {}};
+  if (json.contains("space")) setting.space = part_of(json.at("space"));
+  if (json.contains("trials")) setting.trials = json.at("trials").get<std::size_t>();
+  if (json.contains("dataset")) {
+    setting.dataset = part_of(json.at("dataset"));
+    const Instance instance(setting.dataset->plugin, setting.dataset->args, {.study = {{"phase", "search"}}});
+    const auto* task = static_cast<const weft_task_1*>(instance.handle().component->find_interface(WEFT_TASK_1));
+    if (task == nullptr) throw Error("the data set does not describe its task");
+    detail::StringWriter out;
+    detail::StringWriter error;
+    detail::check(task->describe(instance.handle().instance, out, error), error);
+    setting.study["task"] = Json::parse(out.text());
+  }
+  for (const Json& listed : json.value("objectives", Json::array())) {
+    const Part objective = part_of(listed);
+    const Instance instance(objective.plugin, objective.args);
+    const bool maximized = ObjectiveRef(instance.handle()).direction() == Direction::maximize;
+    setting.study["objectives"].push_back(
+        {{"name", objective.plugin.component->name}, {"direction", maximized ? "maximize" : "minimize"}});
+  }
+  return setting;
+}
 
 // A space is for images, or else for texts.
-Json study_of_space() {
-  const auto accepts = [](const Json& study) {
+Json study_of_space(const Plugin& plugin, const Setting& setting) {
+  const auto accepts = [&](const Json& study) {
     try {
-      const Instance instance(plugin, args, {.study = study});
+      const Instance instance(plugin, setting.args, {.study = study});
       return true;
     } catch (const Error&) {
       return false;
     }
   };
-  const Json images = Json::object();
-  const Json texts = {{"task", {{"input", {5, 1}}, {"classes", 10}}}};
-  return !accepts(images) && accepts(texts) ? texts : images;
+  Json texts = setting.study;
+  texts["task"] = {{"input", {5, 1}}, {"classes", 10}};
+  const bool is_known = setting.study.contains("task");
+  return !is_known && !accepts(setting.study) && accepts(texts) ? texts : setting.study;
+}
+
+OptimizerCheck optimizer_check(const Setting& setting) {
+  OptimizerCheck check{.space = setting.space.plugin, .space_args = setting.space.args, .study = setting.study};
+  check.improves = false;  // which is a virtue, not a duty
+  if (!setting.trials) return check;
+  // A study never goes beyond its budget; in a short one the memory per trial cannot be told from the rest.
+  check.trials = std::min(*setting.trials, std::size_t{1000});
+  check.long_study = *setting.trials < 10000 ? 0 : std::min(*setting.trials, check.long_study);
+  return check;
+}
+
+void check_evaluator_in(const Plugin& plugin, const Setting& setting) {
+  const Instance space(setting.space.plugin, setting.space.args, {.study = setting.study});
+  Surroundings surroundings{.study = setting.study, .collaborators = {{"space", space.handle()}}};
+  std::optional<Instance> dataset;
+  if (setting.dataset) {
+    dataset.emplace(setting.dataset->plugin, setting.dataset->args, Surroundings{.study = setting.study});
+    surroundings.collaborators["dataset"] = dataset->handle();
+  }
+  check_evaluator(plugin, setting.args, surroundings);
+}
+
+// False where there is no suite for its kind.
+bool run_suite(const Plugin& plugin, const Setting& setting) {
+  const std::string_view kind = plugin.component->kind;
+  if (kind == "space") {
+    check_space(plugin, setting.args, study_of_space(plugin, setting));
+  } else if (kind == "optimizer") {
+    check_optimizer(plugin, setting.args, optimizer_check(setting));
+  } else if (kind == "objective") {
+    check_objective(plugin, setting.args,
+                    {.space = setting.space.plugin, .space_args = setting.space.args, .study = setting.study});
+  } else if (kind == "evaluator") {
+    check_evaluator_in(plugin, setting);
+#ifdef WEFT_CONTRACT_TORCH
+  } else if (kind == "dataset") {
+    check_dataset(plugin, setting.args);
+#endif
+  } else {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace
 
-TEST_CASE("the plugin keeps the contract of its kind") {
-  const std::string_view kind = plugin.component->kind;
-  if (kind == "space") {
-    check_space(plugin, args, study_of_space());
-  } else if (kind == "optimizer") {
-    check_optimizer(plugin, args, {.improves = false});  // which is a virtue, not a duty
-  } else if (kind == "objective") {
-    check_objective(plugin, args);
-  } else if (kind == "evaluator") {
-    const Instance space(small_space(), Json::object());
-    check_evaluator(plugin, args, {.collaborators = {{"space", space.handle()}}});
-#ifdef WEFT_CONTRACT_TORCH
-  } else if (kind == "dataset") {
-    check_dataset(plugin, args);
-#endif
-  }
-}
-
 int main(int argc, char** argv) {
-  try {
-    if (argc < 2) throw std::runtime_error("usage: contract MANIFEST [ARGS]");
-    plugin = Plugin::open(std::filesystem::path(argv[1]));
-    if (argc > 2) args = Json::parse(argv[2]);
-  } catch (const std::exception& error) {
-    std::cout << error.what() << "\n";
+  if (argc != 4) {
+    std::cerr << "usage: contract MANIFEST SETTING FINDINGS\n";
     return 1;
   }
-  const std::string_view kind = plugin.component->kind;
-  bool known = kind == "space" || kind == "optimizer" || kind == "objective" || kind == "evaluator";
-#ifdef WEFT_CONTRACT_TORCH
-  known = known || kind == "dataset";
-#endif
-  if (!known) return no_suite;
-  return Catch::Session().run(1, argv) == 0 ? 0 : 1;
+  std::ofstream findings(argv[3]);
+  try {
+    const Setting setting = read_setting(Json::parse(argv[2]));
+    return run_suite(Plugin::open(std::filesystem::path(argv[1])), setting) ? 0 : no_suite;
+  } catch (const Finding& finding) {
+    findings << finding.text << "\n";
+  } catch (const std::exception& error) {
+    findings << Circumstances::left() << "it failed: " << error.what() << "\n";
+  } catch (...) {
+    findings << Circumstances::left() << "an exception that is not a std::exception came across the boundary\n";
+  }
+  return 1;
 }

@@ -6,7 +6,7 @@ use std::os::raw::{c_char, c_void};
 
 pub const WEFT_MAGIC: [u8; 8] = *b"WEFTPLG\0";
 pub const WEFT_ABI_MAJOR: u16 = 1;
-pub const WEFT_ABI_MINOR: u16 = 0;
+pub const WEFT_ABI_MINOR: u16 = 1;
 
 pub type weft_status = i32;
 pub const WEFT_OK: weft_status = 0;
@@ -90,6 +90,8 @@ pub struct weft_context {
             error: *const weft_writer,
         ) -> weft_status,
     >,
+    /// Since 1.1: read it only if `size` covers it.
+    pub folder: weft_text,
 }
 
 #[repr(C)]

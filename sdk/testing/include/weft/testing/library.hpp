@@ -19,11 +19,12 @@
 
 namespace weft::testing {
 
-// A component and its manifest; by kind and name it is found under `WEFT_TEST_PLUGINS/<kind>/<name>`. Stays open for
-// the process's life.
+// A component and its manifest; by kind and name it is found under `WEFT_TEST_PLUGINS/<kind>/<name>`, or, where a
+// library has several components, by the file of its manifest. Stays open for the process's life.
 struct Plugin {
   const weft_component* component = nullptr;
   Json manifest;
+  std::string folder = {};  // of the manifest, absolute
 
 #ifdef WEFT_TEST_PLUGINS
   static Plugin open(const std::string& kind, const std::string& name) {
@@ -34,7 +35,7 @@ struct Plugin {
   static Plugin open(const std::filesystem::path& manifest) {
     std::ifstream file(manifest);
     if (!file) throw std::runtime_error("no manifest " + manifest.string());
-    Plugin plugin{nullptr, Json::parse(file)};
+    Plugin plugin{nullptr, Json::parse(file), std::filesystem::absolute(manifest).parent_path().string()};
     const std::string kind = plugin.manifest.at("kind");
     const std::string name = plugin.manifest.at("name");
     const std::filesystem::path path = manifest.parent_path() / plugin.manifest.at("library").get<std::string>();
@@ -75,7 +76,8 @@ struct Surroundings {
 // An instance of a component; destroyed with this object.
 class Instance {
  public:
-  Instance(const weft_component& component, const Json& configuration, Surroundings surroundings = {})
+  Instance(const weft_component& component, const Json& configuration, Surroundings surroundings = {},
+           const std::string& folder = {})
       : component_(&component), surroundings_(std::make_unique<Surroundings>(std::move(surroundings))) {
     const std::string configuration_text = configuration.dump();
     const std::string study_text = surroundings_->study.dump();
@@ -84,6 +86,7 @@ class Instance {
     context.configuration = detail::text(configuration_text);
     context.study = detail::text(study_text);
     context.rng = surroundings_->rng.state();
+    context.folder = detail::text(folder);
     context.host = surroundings_.get();
     context.log = [](void* host, std::int32_t, weft_text message) {
       static_cast<Surroundings*>(host)->log.emplace_back(detail::view(message));
@@ -100,7 +103,7 @@ class Instance {
     detail::check(component.create(&context, &instance_, error), error);
   }
   Instance(const Plugin& plugin, const Json& args, Surroundings surroundings = {})
-      : Instance(*plugin.component, plugin.configuration(args), std::move(surroundings)) {}
+      : Instance(*plugin.component, plugin.configuration(args), std::move(surroundings), plugin.folder) {}
   ~Instance() {
     if (instance_ != nullptr) component_->destroy(instance_);
   }

@@ -19,15 +19,22 @@
 
 namespace weft::testing {
 
-inline void check_objective(const Plugin& plugin, const Json& args = Json::object()) {
+struct ObjectiveCheck {
+  Plugin space = small_space();  // whose candidates it is asked about
+  Json space_args = Json::object();
+  Json study = Json::object();
+};
+
+inline void check_objective(const Plugin& plugin, const Json& args = Json::object(), const ObjectiveCheck& check = {}) {
   INFO("objective " << plugin.component->name << " with " << args.dump());
   REQUIRE(std::string_view(plugin.component->kind) == "objective");
-  const Instance instance(plugin, args);
+  const Instance space_instance(check.space, check.space_args, {.study = check.study});
+  const Surroundings surroundings{.study = check.study, .collaborators = {{"space", space_instance.handle()}}};
+  const Instance instance(plugin, args, surroundings);
   const ObjectiveRef objective(instance.handle());
-  const Instance twin(plugin, args);
+  const Instance twin(plugin, args, surroundings);
   REQUIRE(objective.direction() == ObjectiveRef(twin.handle()).direction());
 
-  const Instance space_instance(small_space(), Json::object());
   const SpaceRef space(space_instance.handle());
   const bool claimed = plugin.manifest.at("provides").get<std::set<std::string>>().contains("objective.before");
   Rng rng(61);

@@ -1,0 +1,277 @@
+// `weft plugin install`, `weft plugin pack`: a plugin's folder goes from one place to another whole, or not at all.
+//
+// What is installed is what was checked: the copy, made in a hidden folder beside its place, where no host looks.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "host/cli/commands.hpp"
+#include "host/cli/output.hpp"
+#include "host/plugins/catalogue.hpp"
+#include "host/plugins/inspection.hpp"
+#include "host/plugins/probe.hpp"
+#include "host/plugins/refusal.hpp"
+#include "host/plugins/schema.hpp"
+#include "weft/error.hpp"
+
+namespace weft::host {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const fs::path& path, const std::string& what) {
+  throw Error(fmt::format("{}: {}", path.string(), what));
+}
+
+// A hidden folder in another; goes with this object.
+class HiddenFolder {
+ public:
+  explicit HiddenFolder(const fs::path& within) {
+    std::error_code error;
+    fs::create_directories(within, error);
+    if (error) fail(within, "cannot be created: " + error.message());
+    std::string pattern = (within / ".incoming-XXXXXX").string();
+    if (mkdtemp(pattern.data()) == nullptr) fail(within, fmt::format("cannot be written: {}", std::strerror(errno)));
+    path_ = pattern;
+  }
+  ~HiddenFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  HiddenFolder(const HiddenFolder&) = delete;
+  HiddenFolder& operator=(const HiddenFolder&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+void tar(std::vector<std::string> arguments, const fs::path& about) {
+  arguments.insert(arguments.begin(), "tar");
+  std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
+  for (std::string& argument : arguments) words.push_back(argument.data());
+  words.push_back(nullptr);
+  std::vector<char*> environment;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, "TAR_OPTIONS=", 12) != 0) environment.push_back(*variable);
+  }
+  environment.push_back(nullptr);
+  pid_t process = 0;
+  int status = 0;
+  const int error = posix_spawnp(&process, "tar", nullptr, nullptr, words.data(), environment.data());
+  if (error != 0) fail(about, fmt::format("tar cannot be started: {}", std::strerror(error)));
+  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (status != 0) fail(about, "tar failed; its words are above");
+}
+
+// Files as their owner's alone to write; links as what they lead to.
+void copy_tree(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::copy(from, to, fs::copy_options::recursive, error);
+  if (error) fail(from, "cannot be copied: " + error.message());
+}
+
+void expect_plain(const fs::path& folder) {
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_symlink() && (entry.is_directory() || entry.is_regular_file())) continue;
+    fail(fs::relative(entry.path(), folder),
+         "a package holds files and folders alone; make it with `weft plugin pack`");
+  }
+}
+
+void synchronise(const fs::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool kept = descriptor >= 0 && fsync(descriptor) == 0;
+  const int error = errno;
+  if (descriptor >= 0) close(descriptor);
+  if (!kept) fail(path, fmt::format("cannot be written to the disk: {}", std::strerror(error)));
+}
+
+// Readable by all, writable by the owner, and on the disk.
+void settle(const fs::path& folder) {
+  using fs::perms;
+  const auto settle_one = [](const fs::path& path, bool executable) {
+    const perms executed = executable ? perms::owner_exec | perms::group_exec | perms::others_exec : perms::none;
+    fs::permissions(path, perms::owner_read | perms::owner_write | perms::group_read | perms::others_read | executed);
+    synchronise(path);
+  };
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    const bool executable = (entry.status().permissions() & perms::owner_exec) != perms::none;
+    settle_one(entry.path(), entry.is_directory() || executable);
+  }
+  settle_one(folder, true);
+}
+
+// What is said of the copy is meant of what it was made from.
+std::string of_given(std::string text, const fs::path& copy, const fs::path& given) {
+  for (std::size_t at = 0; (at = text.find(copy.string(), at)) != std::string::npos; at += given.string().size())
+    text.replace(at, copy.string().size(), given.string());
+  return text;
+}
+
+// The plugins of a folder, by which it is called first; every one was checked as `weft plugin validate --static` does.
+std::vector<Manifest> checked(const fs::path& folder, const fs::path& given) {
+  std::error_code error;
+  std::vector<fs::path> files = manifests_in(folder, error);
+  if (files.empty()) {
+    throw InvalidInput(
+        fmt::format("{}: has no manifest.json; give the folder that holds a plugin's manifest and library, such as "
+                    "build/plugins/KIND/NAME",
+                    given.string()));
+  }
+  std::stable_partition(files.begin(), files.end(),
+                        [](const fs::path& file) { return file.filename() == "manifest.json"; });
+  const Json schema = read_json(Installation::locate().schemas / "plugin.json");
+  std::vector<Manifest> manifests;
+  for (const fs::path& file : files) {
+    try {
+      manifests.push_back(Manifest::read(file, schema));
+      LibraryFile library;
+      inspect(manifests.back(), library);
+      probe(manifests.back());
+    } catch (const Refusal& refusal) {
+      throw Refusal(refusal.code(), of_given(refusal.what(), folder, given));
+    }
+  }
+  return manifests;
+}
+
+// The folder in `incoming` that holds what is to be installed.
+fs::path bring(const fs::path& package, const HiddenFolder& incoming) {
+  if (fs::is_directory(package)) {
+    copy_tree(package, incoming.path() / "plugin");
+    return incoming.path() / "plugin";
+  }
+  if (!fs::is_regular_file(package))
+    throw InvalidInput(
+        fmt::format("{}: no such folder or file, seen from {}", package.string(), fs::current_path().string()));
+  tar({"--extract", "--file", fs::absolute(package).string(), "--force-local", "--directory", incoming.path().string(),
+       "--no-same-owner", "--no-same-permissions"},
+      package);
+  expect_plain(incoming.path());
+  std::vector<fs::path> unpacked;
+  for (const fs::directory_entry& entry : fs::directory_iterator(incoming.path())) unpacked.push_back(entry.path());
+  if (unpacked.size() != 1 || !fs::is_directory(unpacked.front()))
+    fail(package, "must hold one folder; make it with `weft plugin pack`");
+  return unpacked.front();
+}
+
+// Installing must neither take away what is no version of this plugin, nor hide it where no host looks.
+void expect_free(const fs::path& target, const fs::path& to) {
+  std::error_code error;
+  if (fs::exists(target) && manifests_in(target, error).empty() && (error || !fs::is_empty(target)))
+    fail(target, "is there, and is no plugin; remove it, or install elsewhere with --to");
+  for (fs::path above = target.parent_path(); above != to && above.has_relative_path(); above = above.parent_path()) {
+    if (!manifests_in(above, error).empty())
+      fail(target, fmt::format("{} is a plugin, below which none is found; remove it first", above.string()));
+  }
+}
+
+// `made` takes the place of `target`, which afterwards lies at `made`. Readers see the one or the other.
+void put_in_place(const fs::path& made, const fs::path& target) {
+  fs::create_directories(target.parent_path());
+  const auto exchange = [&] {
+    return renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0;
+  };
+  if (fs::exists(fs::symlink_status(target)) && !exchange()) {
+    // The file system cannot exchange: for a moment there is none.
+    fs::path old = made;
+    old += ".old";
+    fs::rename(target, old);
+  }
+  if (!fs::exists(fs::symlink_status(target))) fs::rename(made, target);
+  synchronise(target.parent_path());
+}
+
+std::string version_at(const fs::path& target) {
+  try {
+    return Manifest::read(target / "manifest.json", read_json(Installation::locate().schemas / "plugin.json")).version;
+  } catch (const Error&) {
+    return "another version";  // which could not be used
+  }
+}
+
+// What the search will make of it.
+void say_shadows(const std::vector<Manifest>& manifests, const fs::path& target, const fs::path& to,
+                 const PluginPath& plugin_path) {
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
+  for (const Manifest& manifest : manifests) {
+    const fs::path file = target / manifest.file.filename();
+    bool found = false;
+    for (const Catalogue::Entry& entry : catalogue.entries()) {
+      std::error_code ignored;
+      const bool is_this = fs::equivalent(entry.manifest.file, file, ignored);
+      found = found || is_this;
+      if (is_this && !entry.shadowed_by.empty())
+        fmt::print(output(), "  it is shadowed by {}, which is found before it\n", entry.shadowed_by.string());
+      if (!entry.shadowed_by.empty() && fs::equivalent(entry.shadowed_by, file, ignored))
+        fmt::print(output(), "  it shadows {} {}\n", entry.manifest.file.string(), entry.manifest.version);
+    }
+    if (!found) fmt::print(output(), "  weft finds it with --plugin-path '{}'\n", to.string());
+  }
+}
+
+}  // namespace
+
+int plugin_install_command(const InstallOptions& options, const PluginPath& plugin_path) {
+  const char* home = std::getenv("HOME");
+  if (!options.to && (home == nullptr || *home != '/'))
+    throw InvalidInput("weft plugin install: HOME is not set; say where to, with --to FOLDER");
+  const fs::path to =
+      fs::absolute(options.to.value_or(fs::path(home != nullptr ? home : "") / ".local/share/weft/plugins"))
+          .lexically_normal();
+  const HiddenFolder incoming(to);
+  const fs::path made = bring(options.package, incoming);
+  settle(made);
+  const std::vector<Manifest> manifests = checked(made, options.package);
+  const Manifest& first = manifests.front();
+  const fs::path target = to / first.kind / first.name;
+  expect_free(target, to);
+  const std::string replaced = fs::exists(target) ? fmt::format(", in place of {}", version_at(target)) : "";
+  put_in_place(made, target);
+  for (const Manifest& manifest : manifests)
+    fmt::print(output(), "{} {} is installed in {}{}\n", manifest.title(), manifest.version, target.string(), replaced);
+  say_shadows(manifests, target, to, plugin_path);
+  return done;
+}
+
+int plugin_pack_command(const PackOptions& options) {
+  if (!fs::is_directory(options.folder))
+    throw InvalidInput(
+        fmt::format("{}: no such folder, seen from {}", options.folder.string(), fs::current_path().string()));
+  const HiddenFolder incoming(fs::temp_directory_path());
+  const fs::path made = incoming.path() / "plugin";
+  copy_tree(options.folder, made);
+  settle(made);
+  const Manifest first = checked(made, options.folder).front();
+  std::string name = fmt::format("{}-{}", first.name, first.version);
+  std::replace(name.begin(), name.end(), '/', '-');
+  fs::rename(made, incoming.path() / name);
+  const fs::path package = options.output.value_or(name + ".tar.gz");
+  fs::path part = package;
+  part += ".part";
+  // The same folder gives the same bytes.
+  tar({"--create", "--file", fs::absolute(part).string(), "--force-local", "--directory", incoming.path().string(),
+       "--format=gnu", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0",
+       "--use-compress-program=gzip -n", name},
+      package);
+  synchronise(part);
+  fs::rename(part, package);
+  fmt::print(output(), "{}: {} {}; install it with: weft plugin install {}\n", package.string(), first.title(),
+             first.version, package.string());
+  return done;
+}
+
+}  // namespace weft::host
