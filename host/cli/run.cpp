@@ -50,7 +50,9 @@ class Conduct {
       auto local = std::make_unique<LocalExecutor>(
           pipeline_.slots, hello(Phase::search, task_), pipeline_.evaluator.manifest->title(),
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
-      task_ = local->describe();
+      const LocalExecutor::Description description = local->describe();
+      task_ = description.task;
+      fingerprint_ = description.fingerprint;
       local->set_task(task_);
       executor_ = std::move(local);
     }
@@ -67,6 +69,7 @@ class Conduct {
       optimizer_ = std::make_unique<OptimizerRef>(assembly_->optimizer());
     }
     if (pipeline_.is_inline) {
+      fingerprint_ = assembly_->evaluator().fingerprint();
       executor_ = std::make_unique<InlineExecutor>(
           *assembly_, pipeline_.seed(),
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
@@ -74,6 +77,7 @@ class Conduct {
   }
 
   const Json& task() const { return task_; }
+  const std::string& fingerprint() const { return fingerprint_; }
   Assembly& assembly() { return *assembly_; }
   // Null where the final networks are those of the search.
   Assembly* final_assembly() { return final_assembly_.get(); }
@@ -130,7 +134,8 @@ class Conduct {
     } else if (pipeline_.is_inline) {  // else a worker of the search has looked
       final_task_ = LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
                                   pipeline_.final->evaluator.manifest->title(), {})
-                        .describe();
+                        .describe()
+                        .task;
     }
     if (!pipeline_.json().at("final").contains("space")) return;
     final_assembly_ = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
@@ -257,6 +262,7 @@ class Conduct {
   bool has_searched_ = false;
   Json libraries_;
   Json task_, final_task_;
+  std::string fingerprint_;  // of the evaluator's own data
   std::unique_ptr<Assembly> assembly_, final_assembly_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Search> search_;
@@ -318,7 +324,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
-    const Provenance provenance = Provenance::begin(pipeline, conduct.task());
+    const Provenance provenance = Provenance::begin(pipeline, conduct.task(), conduct.fingerprint());
     Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
@@ -349,6 +355,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   is.pipeline = json;
   is.plugins = libraries;
   is.task = conduct.task();
+  is.fingerprint = conduct.fingerprint();
   is.told = pipeline.told;
   const bool changed = accept(was, is, options);
   if (changed) {

@@ -84,7 +84,7 @@ void LocalExecutor::launch(Worker& worker) {
   worker.process->send(hello_);
 }
 
-Json LocalExecutor::describe() {
+LocalExecutor::Description LocalExecutor::describe() {
   Worker& worker = *workers_.front();
   if (!worker.process) launch(worker);
   worker.process->send({{"job", "describe"}});
@@ -94,7 +94,7 @@ Json LocalExecutor::describe() {
     if (const std::string fault = fault_of(*message); !fault.empty()) {
       worker.process->condemn("broke the protocol: " + fault);
     } else if (message->at("event") == "described") {
-      return message->at("task");
+      return {message->at("task"), message->at("fingerprint")};
     } else if (message->at("event") == "error") {
       worker.process.reset();
       throw_error(*message);

@@ -26,9 +26,13 @@ class LocalExecutor final : public Executor {
   LocalExecutor(std::vector<std::string> slots, Json hello, std::string evaluator, OnReport on_report);
   ~LocalExecutor() override;
 
+  struct Description {
+    Json task;
+    std::string fingerprint;  // Evaluator::fingerprint
+  };
   // Has a worker create the data set and the evaluators, so that what is wrong with them comes out before anything is
-  // written. Returns the task. Throws InvalidInput or Error with the worker's words.
-  Json describe();
+  // written. Throws InvalidInput or Error with the worker's words.
+  Description describe();
   // What every worker is told from its next start on.
   void set_task(const Json& task);
 

@@ -91,13 +91,13 @@ class Worker {
   void describe() {
     const Json task = assembly().task();
     task_ = task;
-    assembly().evaluator();
+    const std::string fingerprint = assembly().evaluator().fingerprint();
     if (pipeline_->final && phase_ == Phase::search) {
       Assembly last(*pipeline_, task_, Phase::final, libraries_);
       last.task();  // says what is to be said of the test split
       last.evaluator();
     }
-    channel_.send({{"event", "described"}, {"task", task}});
+    channel_.send({{"event", "described"}, {"task", task}, {"fingerprint", fingerprint}});
   }
 
   void drive_optimizer(const std::string& job, const Json& message) {

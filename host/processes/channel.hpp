@@ -5,8 +5,8 @@
 // {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder", "identity"}; {"verdict": n}
 // answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
 // {"job": "finished"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
-// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task"} or {"event": "error", "invalid",
-// "text"}, {"event": "answer", ..}.
+// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task", "fingerprint"} or {"event":
+// "error", "invalid", "text"}, {"event": "answer", ..}.
 #pragma once
 
 #include <mutex>

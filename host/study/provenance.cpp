@@ -71,9 +71,14 @@ Json libraries_of(const Pipeline& pipeline) {
   return plugins;
 }
 
-Provenance Provenance::begin(const Pipeline& pipeline, const Json& task) {
-  return {random_name(), pipeline.json(), libraries_of(pipeline), task, std::filesystem::current_path().string(),
-          pipeline.told};
+Provenance Provenance::begin(const Pipeline& pipeline, const Json& task, const std::string& fingerprint) {
+  return {.study = random_name(),
+          .pipeline = pipeline.json(),
+          .plugins = libraries_of(pipeline),
+          .task = task,
+          .fingerprint = fingerprint,
+          .directory = std::filesystem::current_path().string(),
+          .told = pipeline.told};
 }
 
 Provenance Provenance::read(const Journal& journal) {
@@ -91,6 +96,7 @@ void Provenance::apply(const Journal::Event& event) {
   pipeline = body.value("pipeline", pipeline);
   plugins = body.value("plugins", plugins);
   task = body.value("task", task);
+  fingerprint = body.value("fingerprint", fingerprint);
   directory = body.value("directory", directory);
   if (told.is_null()) told = body.value("told", Json());
 }
@@ -100,6 +106,7 @@ Json Provenance::to_json() const {
       {"weft", WEFT_VERSION}, {"pipeline", pipeline}, {"plugins", plugins}, {"directory", directory}, {"told", told}};
   if (!study.empty()) json["study"] = study;
   if (!task.is_null()) json["task"] = task;
+  if (!fingerprint.empty()) json["fingerprint"] = fingerprint;
   return json;
 }
 
@@ -131,6 +138,11 @@ std::vector<Difference> differences(const Provenance& was, const Provenance& is)
     Json now = is.task;
     if (!was.task.contains("fingerprint")) now.erase("fingerprint");  // release 1.0 took none
     compare(&was.task, &now, "the data set's ", found);
+  }
+  if (!was.fingerprint.empty() && was.fingerprint != is.fingerprint) {
+    found.push_back({fmt::format("the data that the evaluator answers from had the fingerprint {}, has {}",
+                                 was.fingerprint, is.fingerprint),
+                     false});
   }
   for (const Json& now : is.plugins) {
     for (const Json& then : was.plugins) {

@@ -13,15 +13,16 @@
 namespace weft::host {
 
 struct Provenance {
-  std::string study;      // random, one per study; empty where release 1.0 began it, which kept none of this but `task`
-  Json pipeline;          // as pipeline.json has it
-  Json plugins;           // [{"plugin": "space chain", "version", "sha256"}, ..]
-  Json task;              // what the data set said of itself
-  std::string directory;  // from which relative paths of the pipeline are seen
-  Json told;              // Pipeline::told as the study began
+  std::string study;  // random, one per study; empty where release 1.0 began it, which kept none of this but `task`
+  Json pipeline;      // as pipeline.json has it
+  Json plugins;       // [{"plugin": "space chain", "version", "sha256"}, ..]
+  Json task;          // what the data set said of itself
+  std::string fingerprint;  // of data of the evaluator's own, such as a table; may be empty
+  std::string directory;    // from which relative paths of the pipeline are seen
+  Json told;                // Pipeline::told as the study began
 
   // Of a study that begins now, here. Inspects the library of every plugin; throws Refusal.
-  static Provenance begin(const Pipeline& pipeline, const Json& task);
+  static Provenance begin(const Pipeline& pipeline, const Json& task, const std::string& fingerprint);
   // As begun, and as changed since: read() from the journal, apply() from its events one by one.
   static Provenance read(const Journal& journal);
   void apply(const Journal::Event& event);

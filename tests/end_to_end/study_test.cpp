@@ -129,6 +129,26 @@ TEST_CASE("a plugin that was replaced is refused with both hashes") {
   CHECK(study.resume({}, path).code == 0);
 }
 
+TEST_CASE("a table that was edited is refused") {
+  const TableStudy study(20);
+  write_file(study.folder / "table.csv", read_file(study.folder / "table.csv") + "\n");
+  const Ran refused = study.resume({"--set", "/budget/trials=30"});
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"the data that the evaluator answers from", "--accept-changes"});
+  CHECK(study.resume({"--set", "/budget/trials=30", "--accept-changes"}).code == 0);
+}
+
+TEST_CASE("pictures that were replaced are refused") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(2, {"cpu:1"});
+  write_file(folder / "pipeline.json", description.dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  edit(folder / "study/pipeline.json", {{"dataset", {{"args", {{"seed", 2}}}}}});
+  const Ran refused = run({"resume", "study"}, folder.path());
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"the data set's /fingerprint was"});
+}
+
 TEST_CASE("a worker does not load a plugin that was replaced while the study runs") {
   const TemporaryFolder plugins, folder;
   fs::copy(fs::path(WEFT_TEST_PLUGINS) / "evaluator/command", plugins / "command", fs::copy_options::recursive);

@@ -56,10 +56,12 @@ class Table final : public weft::Evaluator {
       }
       fidelities_[std::stoi(epochs)] = columns_of(columns);
     }
+    std::string text = contents(file);
+    fingerprint_ = weft::hash_text(text);
     if (file.extension() == ".json") {
-      read_json(contents(file), key);
+      read_json(text, key);
     } else {
-      read_csv(contents(file), key);
+      read_csv(std::move(text), key);
     }
     if (rows_.empty()) throw weft::InvalidInput(path_ + " has no rows");
     values_.shrink_to_fit();
@@ -77,6 +79,8 @@ class Table final : public weft::Evaluator {
     }
     return evaluation;
   }
+
+  std::string fingerprint() const override { return std::to_string(fingerprint_); }
 
  private:
   // The columns of a mapping, each read once however often it is named.
@@ -205,6 +209,7 @@ class Table final : public weft::Evaluator {
   }
 
   weft::SpaceRef space_;
+  std::uint64_t fingerprint_ = 0;  // of the file, byte for byte
   std::string path_;
   std::vector<std::string> columns_;  // that are read, beside the key
   Metrics metrics_;

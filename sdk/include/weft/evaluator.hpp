@@ -59,6 +59,9 @@ class Evaluator {
   virtual ~Evaluator() = default;
   // Throws Error if the candidate cannot be evaluated (the trial fails, the study goes on).
   virtual Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter) = 0;
+  // Of data of its own that its answers come from, such as a table: a text that changes with them. A study that is
+  // resumed compares it. Empty: it has none.
+  virtual std::string fingerprint() const { return {}; }
 };
 
 namespace detail {
@@ -84,7 +87,15 @@ struct EvaluatorTables {
         });
       }};
 
-  static const void* find(std::string_view id) { return id == WEFT_EVALUATOR_1 ? &evaluator : nullptr; }
+  static constexpr weft_task_1 task{
+      .size = sizeof(weft_task_1), .describe = [](void* instance, const weft_writer* out, const weft_writer* error) {
+        return guard(error, [&] { write(out, Json{{"fingerprint", self<T>(instance).fingerprint()}}.dump()); });
+      }};
+
+  static const void* find(std::string_view id) {
+    if (id == WEFT_TASK_1) return &task;
+    return id == WEFT_EVALUATOR_1 ? &evaluator : nullptr;
+  }
 };
 
 }  // namespace detail
@@ -97,6 +108,16 @@ class EvaluatorRef {
         table_(static_cast<const weft_evaluator_1*>(handle.component->find_interface(WEFT_EVALUATOR_1))) {
     if (table_ == nullptr)
       throw Error(std::string(handle.component->name) + " is not an evaluator: it has no " WEFT_EVALUATOR_1);
+    task_ = static_cast<const weft_task_1*>(handle.component->find_interface(WEFT_TASK_1));
+  }
+
+  // Empty where the plugin does not say.
+  std::string fingerprint() const {
+    if (task_ == nullptr) return {};
+    detail::StringWriter out;
+    detail::StringWriter error;
+    detail::check(detail::need(task_, &weft_task_1::describe)(instance_, out, error), error);
+    return detail::parse_json(out.text()).value("fingerprint", "");
   }
 
   Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
@@ -125,6 +146,7 @@ class EvaluatorRef {
  private:
   void* instance_;
   const weft_evaluator_1* table_;
+  const weft_task_1* task_;
 };
 
 }  // namespace weft
