@@ -9,6 +9,17 @@
 
 namespace weft::host {
 
+namespace {
+
+// "/epochs is 0" goes on from a pointer; "/data/train does not exist" does not.
+bool names_a_parameter(std::string_view message, const Manifest& manifest) {
+  if (!message.starts_with('/')) return false;
+  const std::string_view name = message.substr(1, message.find_first_of("/ :;,", 1) - 1);
+  return manifest.parameters().value("properties", Json::object()).contains(name);
+}
+
+}  // namespace
+
 struct Assembly::Part {
   Assembly* assembly;
   std::string role;
@@ -112,8 +123,8 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
     if (std::string_view(invalid.what()).starts_with(pipeline_.file() + ": ")) throw;
     const std::string pointer =
         index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
-    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer, invalid.what()[0] == '/' ? "" : ": ",
-                                   invalid.what()));
+    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer,
+                                   names_a_parameter(invalid.what(), *use.manifest) ? "" : ": ", invalid.what()));
   } catch (...) {
     rethrow_as_refusal(*use.manifest, "create");
   }

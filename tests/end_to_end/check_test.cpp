@@ -177,4 +177,6 @@ TEST_CASE("data paths are expanded, and a folder that is not there is told with 
   const Ran absent = pictures.call("check", pipeline);
   CHECK(absent.code == 2);
   check_holds(absent.err, "elsewhere/train does not exist, seen from " + pictures.folder.path().string());
+  pipeline["dataset"]["args"]["folder"] = "/nowhere";
+  check_holds(pictures.call("check", pipeline).err, "pipeline.json: /dataset/args: /nowhere/train does not exist. ");
 }
