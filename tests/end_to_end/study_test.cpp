@@ -143,7 +143,7 @@ TEST_CASE("pictures that were replaced are refused") {
   Json description = training_pipeline(2, {"cpu:1"});
   write_file(folder / "pipeline.json", description.dump());
   REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
-  edit(folder / "study/pipeline.json", {{"dataset", {{"args", {{"seed", 2}}}}}});
+  edit(folder / "study/pipeline.json", {{"dataset", {{"args", {{"noise", 0.5}}}}}});
   const Ran refused = run({"resume", "study"}, folder.path());
   CHECK(refused.code == 2);
   check_says(refused.err, {"the data set's /fingerprint was"});
