@@ -58,9 +58,9 @@ Setting read_setting(const Json& json) {
     const Instance instance(setting.dataset->plugin, setting.dataset->args, {.study = {{"phase", "search"}}});
     const auto* task = static_cast<const weft_task_1*>(instance.handle().component->find_interface(WEFT_TASK_1));
     if (task == nullptr) throw Error("the data set does not describe its task");
-    detail::StringWriter out;
-    detail::StringWriter error;
-    detail::check(task->describe(instance.handle().instance, out, error), error);
+    weft::detail::StringWriter out;
+    weft::detail::StringWriter error;
+    weft::detail::check(task->describe(instance.handle().instance, out, error), error);
     setting.study["task"] = Json::parse(out.text());
   }
   for (const Json& listed : json.value("objectives", Json::array())) {
