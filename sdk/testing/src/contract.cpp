@@ -100,11 +100,13 @@ OptimizerCheck optimizer_check(const Setting& setting) {
 }
 
 void check_evaluator_in(const Plugin& plugin, const Setting& setting) {
-  const Instance space(setting.space.plugin, setting.space.args, {.study = setting.study});
-  Surroundings surroundings{.study = setting.study, .collaborators = {{"space", space.handle()}}};
+  Json study = setting.study;
+  study["phase"] = "final";  // which has all metrics there are
+  const Instance space(setting.space.plugin, setting.space.args, {.study = study});
+  Surroundings surroundings{.study = study, .collaborators = {{"space", space.handle()}}};
   std::optional<Instance> dataset;
   if (setting.dataset) {
-    dataset.emplace(setting.dataset->plugin, setting.dataset->args, Surroundings{.study = setting.study});
+    dataset.emplace(setting.dataset->plugin, setting.dataset->args, Surroundings{.study = study});
     surroundings.collaborators["dataset"] = dataset->handle();
   }
   check_evaluator(plugin, setting.args, surroundings);
