@@ -124,15 +124,13 @@ std::string of_given(std::string text, const fs::path& copy, const fs::path& giv
 // The plugins of a folder, by which it is called first; every one was checked as `weft plugin validate --static` does.
 std::vector<Manifest> checked(const fs::path& folder, const fs::path& given) {
   std::error_code error;
-  std::vector<fs::path> files = manifests_in(folder, error);
+  const std::vector<fs::path> files = manifests_in(folder, error);
   if (files.empty()) {
     throw InvalidInput(
         fmt::format("{}: has no manifest.json; give the folder that holds a plugin's manifest and library, such as "
                     "build/plugins/KIND/NAME",
                     given.string()));
   }
-  std::stable_partition(files.begin(), files.end(),
-                        [](const fs::path& file) { return file.filename() == "manifest.json"; });
   const Json schema = read_json(Installation::locate().schemas / "plugin.json");
   std::vector<Manifest> manifests;
   for (const fs::path& file : files) {

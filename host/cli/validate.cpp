@@ -99,9 +99,10 @@ void expect_no_other_exports(const LibraryFile& library) {
   std::vector<std::string> shown;
   for (std::size_t i = 0; i < std::min(most, others.size()); ++i) shown.push_back(demangled(others[i]));
   throw Error(fmt::format(
-      "{}: exports {} symbols besides weft_plugin; expected none: {}{}. Remedy: link with a version script that keeps "
-      "the rest local, or with -fvisibility=hidden (weft_add_plugin does both)",
-      library.path.string(), others.size(), fmt::join(shown, ", "), others.size() > most ? ", .." : ""));
+      "{}: exports {}{}; expected weft_plugin alone. Remedy: link with a version script that keeps the rest local, as "
+      "weft_add_plugin does; -fvisibility=hidden leaves the standard library's templates",
+      library.path.string(), fmt::join(shown, ", "),
+      others.size() > most ? fmt::format(", {} more", others.size() - most) : ""));
 }
 
 // ---- the contract suite ------------------------------------------------------------------------------------------
@@ -110,29 +111,31 @@ void expect_no_other_exports(const LibraryFile& library) {
 struct Setting {
   Json json;
   bool torch = false;
+  bool unused = false;  // by the pipeline
 };
 
 Json part_of(const Use& use) { return {{"manifest", use.manifest->file.string()}, {"args", use.args}}; }
 
-// How the pipeline uses the plugin.
-const Use& use_of(const Manifest& manifest, const Pipeline& pipeline) {
+// How the pipeline uses the plugin, or null.
+const Use* use_of(const Manifest& manifest, const Pipeline& pipeline) {
   std::vector<const Use*> uses = {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator};
   for (const ObjectiveUse& objective : pipeline.objectives) uses.push_back(&objective);
   if (pipeline.dataset) uses.push_back(&*pipeline.dataset);
   if (pipeline.final) uses.push_back(&pipeline.final->evaluator);
   for (const Use* use : uses) {
     std::error_code ignored;
-    if (fs::equivalent(use->manifest->file, manifest.file, ignored)) return *use;
+    if (fs::equivalent(use->manifest->file, manifest.file, ignored)) return use;
   }
-  throw InvalidInput(fmt::format("{}: does not use the {} of {}; give a pipeline that does", pipeline.file(),
-                                 manifest.title(), manifest.file.string()));
+  return nullptr;
 }
 
 Setting setting_in(const Manifest& manifest, const ValidateOptions& options, PluginPath plugin_path) {
   plugin_path.insert(plugin_path.begin(), manifest.file.parent_path());
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Pipeline pipeline = Pipeline::load(*options.pipeline, options.overrides, catalogue);
-  Setting setting{{{"args", use_of(manifest, pipeline).args}, {"space", part_of(pipeline.space)}}};
+  const Use* use = use_of(manifest, pipeline);
+  if (use == nullptr) return {.unused = true};
+  Setting setting{{{"args", use->args}, {"space", part_of(pipeline.space)}}};
   std::vector<const Use*> parts = {&pipeline.space};
   setting.json["study"] = {{"phase", "search"},
                            {"budget", pipeline.json().at("budget")},
@@ -156,6 +159,7 @@ Setting setting_of(const Manifest& manifest, const ValidateOptions& options, con
   const Json given = Json::parse(options.args, nullptr, false);
   validate(given.is_discarded() ? Json(options.args) : given, Json{{"type", "object"}}, "--args");
   Setting setting = options.pipeline ? setting_in(manifest, options, plugin_path) : Setting{{{"args", Json::object()}}};
+  if (setting.unused) return setting;
   setting.torch = setting.torch || manifest.is_torch();
   Json& args = setting.json["args"];
   args.update(given);
@@ -195,6 +199,7 @@ class Findings {
 
 // Empty, or why nothing was run. Throws Error with what the suite found.
 std::string run_contract(const Manifest& manifest, const Setting& setting) {
+  if (setting.unused) return "the pipeline does not use it";
   const Json required = manifest.parameters().value("required", Json::array());
   for (const Json& parameter : required) {
     if (setting.json.at("args").contains(parameter.get<std::string>())) continue;
@@ -224,7 +229,12 @@ std::string run_contract(const Manifest& manifest, const Setting& setting) {
 
 // ---- all of it -----------------------------------------------------------------------------------------------------
 
-Validation examine(const fs::path& file, const ValidateOptions& options, const PluginPath& plugin_path) {
+struct Examined {
+  Validation validation;
+  bool unused = false;
+};
+
+Examined examine(const fs::path& file, const ValidateOptions& options, const PluginPath& plugin_path) {
   Manifest manifest;
   LibraryFile library;
   Validation validation;
@@ -253,7 +263,7 @@ Validation examine(const fs::path& file, const ValidateOptions& options, const P
   if (!validation.hidden() && !options.static_only) setting = setting_of(manifest, options, plugin_path);
   validation.check("8", "it keeps the contract of its kind",
                    [&] { return options.static_only ? std::string("--static") : run_contract(manifest, setting); });
-  return validation;
+  return {std::move(validation), setting.unused};
 }
 
 void print(const fs::path& file, const Validation& validation) {
@@ -269,9 +279,11 @@ void print(const fs::path& file, const Validation& validation) {
 
 int plugin_validate_command(const ValidateOptions& options, const PluginPath& plugin_path) {
   bool broken = false;
+  bool all_unused = true;
   Json list = Json::array();
   for (const fs::path& file : manifests_of(options.path)) {
-    const Validation validation = examine(file, options, plugin_path);
+    const auto [validation, unused] = examine(file, options, plugin_path);
+    all_unused = all_unused && unused;
     broken = broken || validation.broken();
     if (!options.json) print(file, validation);
     for (const Verdict& verdict : validation.verdicts()) {
@@ -283,6 +295,10 @@ int plugin_validate_command(const ValidateOptions& options, const PluginPath& pl
     }
   }
   if (options.json) fmt::print(output(), "{}\n", list.dump(1));
+  if (all_unused) {
+    throw InvalidInput(
+        fmt::format("{}: does not use {}; give a pipeline that does", *options.pipeline, options.path.string()));
+  }
   return broken ? failed : done;
 }
 

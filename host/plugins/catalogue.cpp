@@ -35,7 +35,10 @@ std::vector<fs::path> manifests_in(const fs::path& folder, std::error_code& erro
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
     if (is_manifest(at->path())) files.push_back(at->path());
   }
-  std::sort(files.begin(), files.end());
+  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) {
+    const auto order = [](const fs::path& file) { return std::pair(file.filename() != "manifest.json", file); };
+    return order(a) < order(b);
+  });
   return files;
 }
 

@@ -13,7 +13,7 @@
 
 namespace weft::host {
 
-// The manifests in a folder itself: manifest.json, and *.manifest.json of further components of the same library.
+// The manifests in a folder itself: manifest.json first, and *.manifest.json of further components of the same library.
 std::vector<std::filesystem::path> manifests_in(const std::filesystem::path& folder, std::error_code& error);
 
 // As did_you_mean(), but a plugin of that name by another vendor, or by none, is what was meant.

@@ -189,14 +189,14 @@ TEST_CASE("install puts a plugin in its place whole, and in place of an older ve
   CHECK(fs::exists(place / "libacme_digits.so.1"));
   CHECK(home.weft({"plugin", "validate", place.string(), "--static"}).code == 0);
 
-  const fs::path newer = copy_as("mine", "2.0.0", home / "newer");
-  const fs::path older = copy_as("mine", "1.0.0", home / "older");
+  const fs::path newer = copy_as("random_search", "2.0.0", home / "newer");
+  const fs::path older = copy_as("random_search", "1.0.0", home / "older");
   write_file(older / "left_over.txt", "of 1.0.0");
   CHECK(home.weft({"plugin", "install", older.string()}).code == 0);
   const Ran replaced = home.weft({"plugin", "install", newer.string()});
   CHECK_THAT(replaced.out,
-             ContainsSubstring("optimizer mine 2.0.0 is installed") && ContainsSubstring("in place of 1.0.0"));
-  CHECK_FALSE(fs::exists(home.plugins() / "optimizer/mine/left_over.txt"));
+             ContainsSubstring("optimizer random_search 2.0.0 is installed") && ContainsSubstring("in place of 1.0.0"));
+  CHECK_FALSE(fs::exists(home.plugins() / "optimizer/random_search/left_over.txt"));
   // Nothing else is left where plugins are looked for.
   for (const auto& entry : fs::directory_iterator(home.plugins())) CHECK(entry.path().filename().string()[0] != '.');
 }
@@ -214,7 +214,7 @@ TEST_CASE("install says what it shadows, and where it is found otherwise") {
 
 TEST_CASE("install refuses what validate refuses, and leaves everything as it was") {
   const Home home;
-  const fs::path sound = copy_as("mine", "1.0.0", home / "sound");
+  const fs::path sound = copy_as("random_search", "1.0.0", home / "sound");
   REQUIRE(home.weft({"plugin", "install", sound.string()}).code == 0);
   const auto refused = [&](const std::string& package, const std::string& why) {
     const Ran ran = home.weft({"plugin", "install", package});
@@ -222,10 +222,10 @@ TEST_CASE("install refuses what validate refuses, and leaves everything as it wa
     CHECK(ran.code != 0);
     CHECK_THAT(ran.err, ContainsSubstring(why));
     CHECK(ran.err.find(".incoming") == std::string::npos);  // it speaks of what it was given
-    CHECK(Json::parse(read_file(home.plugins() / "optimizer/mine/manifest.json")).at("version") == "1.0.0");
+    CHECK(Json::parse(read_file(home.plugins() / "optimizer/random_search/manifest.json")).at("version") == "1.0.0");
     CHECK(std::distance(fs::directory_iterator(home.plugins()), fs::directory_iterator()) == 1);
   };
-  const fs::path damaged = copy_as("mine", "2.0.0", home / "damaged");
+  const fs::path damaged = copy_as("random_search", "2.0.0", home / "damaged");
   fs::permissions(damaged / "random_search.so", fs::perms::owner_write, fs::perm_options::add);
   fs::resize_file(damaged / "random_search.so", 100);
   refused(damaged.string(), "E024 " + damaged.string());
@@ -236,10 +236,12 @@ TEST_CASE("install refuses what validate refuses, and leaves everything as it wa
   refused("text.tar.gz", "tar failed");
 
   // A folder of other things in its place is not taken away.
-  fs::create_directories(home.plugins() / "optimizer/other");
-  write_file(home.plugins() / "optimizer/other/precious.txt", "precious");
-  refused(copy_as("other", "1.0.0", home / "other").string(), "is no plugin");
-  CHECK(read_file(home.plugins() / "optimizer/other/precious.txt") == "precious");
+  fs::create_directories(home / "occupied/optimizer/random_search");
+  write_file(home / "occupied/optimizer/random_search/precious.txt", "precious");
+  const Ran occupied = home.weft({"plugin", "install", sound.string(), "--to", "occupied"});
+  CHECK(occupied.code == 1);
+  CHECK_THAT(occupied.err, ContainsSubstring("is no plugin; remove it"));
+  CHECK(read_file(home / "occupied/optimizer/random_search/precious.txt") == "precious");
 }
 
 TEST_CASE("a package is installed as the folder it was made of, and links that lead out of it are not") {
@@ -284,10 +286,20 @@ TEST_CASE("validate takes the vendor's own pipeline: its space, arguments and bu
   CHECK_THAT(without.out, ContainsSubstring("it failed: not 4 opaque digits: ["));
   CHECK(without.out.find(".hpp") == std::string::npos);
 
+  // A pipeline that uses one of them leaves the others out; one that uses none is of no use.
+  Json one = table_pipeline(write_table(folder / "table.csv"), 10);
+  one["optimizer"] = {{"name", "acme/climber"}};
+  write_file(folder / "one.json", one.dump());
+  const Ran used = run({"plugin", "validate", acme.string(), "--pipeline", "one.json", "--json"}, folder.path());
+  for (const Json& verdict : Json::parse(used.out)) {
+    if (verdict.at("rule") != "8") continue;
+    const bool climbs = verdict.at("manifest") == (acme / "optimizer.manifest.json").string();
+    CHECK((verdict.at("why") == "the pipeline does not use it") == !climbs);
+  }
   write_file(folder / "other.json", table_pipeline(write_table(folder / "table.csv"), 10).dump());
   const Ran unused = run({"plugin", "validate", acme.string(), "--pipeline", "other.json"}, folder.path());
   CHECK(unused.code == 2);
-  CHECK_THAT(unused.err, ContainsSubstring("other.json: does not use the space acme/numbers"));
+  CHECK_THAT(unused.err, ContainsSubstring("other.json: does not use " + acme.string()));
 }
 
 namespace {
@@ -322,7 +334,7 @@ TEST_CASE("validate names what a library exports besides the descriptor, and goe
   INFO(ran.out);
   CHECK(ran.code == 1);
   CHECK_THAT(ran.out, ContainsSubstring("BROKEN       rule 3: it exports nothing else") &&
-                          ContainsSubstring("exports 1 symbols besides weft_plugin") &&
+                          ContainsSubstring("expected weft_plugin alone") &&
                           ContainsSubstring("acme::of_no_concern_to_others(int)") &&
                           ContainsSubstring("ok           rule 8"));
   CHECK_THAT(
@@ -361,12 +373,12 @@ TEST_CASE("validate refuses kinds that do not exist yet and says which do") {
 
 TEST_CASE("a finding of the contract suite is one line with what was expected and what came") {
   const TemporaryFolder folder;
-  const fs::path plugin = broken_plugin("too_many_proposals", folder / "plugin");
+  const fs::path plugin = broken_plugin("ask_proposes_nothing", folder / "plugin");
   const Ran ran = run({"plugin", "validate", plugin.string(), "--json"}, folder.path());
   CHECK(ran.code == 1);
   const std::string why = Json::parse(ran.out).back().at("why");
   INFO(why);
-  CHECK_THAT(why, ContainsSubstring("ask(") && ContainsSubstring("expected proposals.size() <= capacity, got"));
+  CHECK_THAT(why, ContainsSubstring("ask(1) proposes nothing") && ContainsSubstring("expected finished, got false"));
   CHECK(std::count(why.begin(), why.end(), '\n') == 0);
   CHECK(why.find(".hpp") == std::string::npos);
 }

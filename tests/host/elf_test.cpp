@@ -35,7 +35,7 @@ TEST_CASE("the reader finds stamp, descriptor and needed libraries") {
   CHECK(std::find(elf.needed.begin(), elf.needed.end(), "libc.so.6") != elf.needed.end());
   CHECK(elf.others.empty());
   CHECK_FALSE(read_elf(read_file(fs::path(WEFT_TEST_BINARY) / "tests/broken/hidden_descriptor.so")).exports_descriptor);
-  CHECK(read_elf(read_file(fs::path(WEFT_TEST_BINARY) / "tests/broken/exports_more.so")).others.size() == 1);
+  CHECK_FALSE(read_elf(read_file(fs::path(WEFT_TEST_BINARY) / "tests/broken/exports_more.so")).others.empty());
   CHECK_FALSE(read_elf("#!/bin/sh\n").is_elf);
   CHECK_FALSE(read_elf("").is_elf);
 }

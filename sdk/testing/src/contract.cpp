@@ -58,9 +58,9 @@ Setting read_setting(const Json& json) {
     const Instance instance(setting.dataset->plugin, setting.dataset->args, {.study = {{"phase", "search"}}});
     const auto* task = static_cast<const weft_task_1*>(instance.handle().component->find_interface(WEFT_TASK_1));
     if (task == nullptr) throw Error("the data set does not describe its task");
-    detail::StringWriter out;
-    detail::StringWriter error;
-    detail::check(task->describe(instance.handle().instance, out, error), error);
+    weft::detail::StringWriter out;
+    weft::detail::StringWriter error;
+    weft::detail::check(task->describe(instance.handle().instance, out, error), error);
     setting.study["task"] = Json::parse(out.text());
   }
   for (const Json& listed : json.value("objectives", Json::array())) {
@@ -100,11 +100,13 @@ OptimizerCheck optimizer_check(const Setting& setting) {
 }
 
 void check_evaluator_in(const Plugin& plugin, const Setting& setting) {
-  const Instance space(setting.space.plugin, setting.space.args, {.study = setting.study});
-  Surroundings surroundings{.study = setting.study, .collaborators = {{"space", space.handle()}}};
+  Json study = setting.study;
+  study["phase"] = "final";  // which has all metrics there are
+  const Instance space(setting.space.plugin, setting.space.args, {.study = study});
+  Surroundings surroundings{.study = study, .collaborators = {{"space", space.handle()}}};
   std::optional<Instance> dataset;
   if (setting.dataset) {
-    dataset.emplace(setting.dataset->plugin, setting.dataset->args, Surroundings{.study = setting.study});
+    dataset.emplace(setting.dataset->plugin, setting.dataset->args, Surroundings{.study = study});
     surroundings.collaborators["dataset"] = dataset->handle();
   }
   check_evaluator(plugin, setting.args, surroundings);

@@ -48,6 +48,16 @@ class Circumstances {
   static inline std::vector<std::string> stack_, left_;
 };
 
+// What is inserted, one after the other.
+struct Words {
+  std::ostringstream out;
+  template <typename T>
+  Words& operator<<(const T& word) {
+    out << word;
+    return *this;
+  }
+};
+
 // Not a std::exception: nothing between a suite and the program is to take it for an error of the plugin.
 struct Finding {
   std::string text;
@@ -156,11 +166,8 @@ void require_throws(const char* call, Body&& body) {
 
 #define WEFT_JOINED_(a, b) a##b
 #define WEFT_JOINED(a, b) WEFT_JOINED_(a, b)
-#define INFO(...)                                                                        \
-  const weft::testing::Circumstances WEFT_JOINED(weft_circumstances_, __COUNTER__)([&] { \
-    std::ostringstream weft_text;                                                        \
-    weft_text << __VA_ARGS__;                                                            \
-    return weft_text.str();                                                              \
-  }())
+#define INFO(...)                                                     \
+  const weft::testing::Circumstances WEFT_JOINED(weft_circumstances_, \
+                                                 __COUNTER__)((weft::testing::Words() << __VA_ARGS__).out.str())
 #define REQUIRE(...) weft::testing::require(#__VA_ARGS__, weft::testing::Decomposer() <= __VA_ARGS__)
 #define REQUIRE_THROWS_AS(call, error) weft::testing::require_throws<error>(#call, [&] { static_cast<void>(call); })
