@@ -51,7 +51,8 @@ std::string fault_of(const Json& message) {
   if (!known) return fmt::format("\"{}\" is no event", event.substr(0, 40));
   if (event == "report" && !message.at("report").value("epoch", Json()).is_number_integer())
     return "\"epoch\" of \"report\" must be an integer";
-  if (event == "result" && std::find(endings.begin(), endings.end(), message.at("state")) == endings.end())
+  if (event == "result" &&
+      std::find(endings.begin(), endings.end(), message.at("state").get<std::string>()) == endings.end())
     return "\"state\" of \"result\" must be COMPLETE, PRUNED, PAUSED or FAIL";
   return {};
 }

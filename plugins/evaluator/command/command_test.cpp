@@ -301,6 +301,27 @@ TEST_CASE("command: what a program leaves running does not outlive its trial, no
   CHECK(seconds_since(start) < 60.0);
 }
 
+TEST_CASE("command: neither a session of its own nor the death of its parent lets a process escape") {
+  const std::string daemon =
+      "(setsid sh -c 'echo $$ > '$folder'/daemon; trap \"\" TERM HUP; sleep 600' &)\n"
+      "until [ -s $folder/daemon ]; do sleep 0.01; done\n";
+  const Bench bench("read request; " + daemon + good_result);
+  CHECK(bench.evaluate().metrics.at("validation_accuracy") == 91.5);
+  CHECK(ends(std::stoi(bench.read("daemon"))));
+  const Bench failing("read request; " + daemon + "exit 3");
+  CHECK_THAT(failing.failure(), ContainsSubstring("exited with code 3"));
+  CHECK(ends(std::stoi(failing.read("daemon"))));
+}
+
+TEST_CASE("command: of a standard error without end the last part is kept") {
+  const Bench bench("read request; head -c 6000000 /dev/zero | tr '\\0' x >&2; echo 'last words' >&2; exit 1");
+  CHECK_THAT(bench.failure(), ContainsSubstring("last words"));
+  const std::string kept = bench.read("stderr.txt");
+  CHECK(kept.size() < 4 << 20);
+  CHECK(kept.starts_with("["));
+  CHECK_THAT(kept.substr(0, 100), ContainsSubstring("bytes before this were not kept]"));
+}
+
 TEST_CASE("command: a result stands, whatever the program does afterwards") {
   CHECK(Bench(good_result + "; exit 1").evaluate().metrics.at("validation_accuracy") == 91.5);
   CHECK(Bench(good_result + "; sleep 600", {{"seconds", 1.5}}).evaluate().metrics.at("validation_accuracy") == 91.5);
@@ -329,7 +350,7 @@ TEST_CASE("command: a program inherits no signal settings and no descriptors") {
 }
 
 TEST_CASE("command: a program dies with the process that started it") {
-  const Bench bench("read request; echo $$ > $folder/pid; exec sleep 600");
+  const Bench bench("read request; setsid sleep 600 & echo $! > $folder/daemon; echo $$ > $folder/pid; exec sleep 600");
   const pid_t worker = fork();
   if (worker == 0) {
     bench.failure();
@@ -343,4 +364,5 @@ TEST_CASE("command: a program dies with the process that started it") {
   int status = 0;
   waitpid(worker, &status, 0);
   CHECK(ends(program));
+  CHECK(ends(std::stoi(bench.read("daemon"))));
 }

@@ -81,6 +81,11 @@ Program::Program(const Launch& launch, Descriptor errors)
   for (const Descriptor* end : {&input_.write, &output_.read}) fcntl(end->get(), F_SETFL, O_NONBLOCK);
 }
 
+Program::~Program() {
+  keeper_.end();
+  shorten_errors();
+}
+
 void Program::write_line(const std::string& line) {
   if (!input_.write.is_open()) return;
   unsent_ += line + "\n";
@@ -112,7 +117,7 @@ std::optional<std::string> Program::take_line() {
 
 // Moves what can be moved, waiting for it a tick at most.
 void Program::exchange(Clock::time_point until) {
-  if (size_of(errors_) > most_errors) shorten_errors();
+  shorten_errors();
   const bool ended = keeper_.has_ended();  // asked first: what it wrote before its end is in the pipe by now
   pollfd polled[] = {{unsent_.empty() ? -1 : input_.write.get(), POLLOUT, 0},
                      {output_.read.get(), POLLIN, 0},
@@ -156,10 +161,12 @@ std::optional<int> Program::wait(Clock::time_point until) {
   return keeper_.end();
 }
 
-// What the program appends meanwhile comes to lie somewhere near the end.
+// Where there is too much. What the program appends meanwhile comes to lie somewhere near the end.
 void Program::shorten_errors() {
+  const off_t size = size_of(errors_);
+  if (size <= most_errors) return;
+  const off_t left_out = size - kept_errors;
   std::string text(static_cast<std::size_t>(kept_errors), '\0');
-  const off_t left_out = size_of(errors_) - kept_errors;
   const ssize_t count = pread(errors_.get(), text.data(), text.size(), left_out);
   if (count <= 0 || ftruncate(errors_.get(), 0) != 0) return;
   text.resize(static_cast<std::size_t>(count));

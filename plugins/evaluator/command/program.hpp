@@ -25,6 +25,7 @@ class Program {
   // `errors`, a file open for appending, becomes its standard error; of what comes to lie there only the end is kept.
   // Throws Error if it cannot be started.
   Program(const Launch& launch, Descriptor errors);
+  ~Program();
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
 
