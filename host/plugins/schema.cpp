@@ -156,7 +156,8 @@ void explain_missing(const Json& value, const Json& schema, const std::string& p
     if (!value.contains(name.get<std::string>()))
       problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
   }
-  for (const auto& [name, others] : schema.value("dependencies", Json::object()).items()) {
+  const Json dependencies = schema.value("dependencies", Json::object());
+  for (const auto& [name, others] : dependencies.items()) {
     if (!value.contains(name) || !others.is_array()) continue;
     for (const Json& other : others) {
       if (!value.contains(other.get<std::string>()))
