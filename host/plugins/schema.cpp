@@ -124,8 +124,6 @@ std::string phrase_of(const Json& schema) {
   if (schema.contains("patternProperties"))
     phrase +=
         fmt::format(" with members whose names match {}", fmt::join(keys(schema.at("patternProperties")), " or "));
-  if (schema.contains("propertyNames"))
-    phrase += fmt::format(" whose members' names are each {}", phrase_of(schema.at("propertyNames")));
   if (schema.contains("contains")) phrase += fmt::format(" that has {}", phrase_of(schema.at("contains")));
   if (schema.contains("not")) phrase += fmt::format(", but not {}", phrase_of(schema.at("not")));
   if (schema.contains("allOf")) phrase += fmt::format(", and {}", joined_phrases(schema.at("allOf"), ", and "));
