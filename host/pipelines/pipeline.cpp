@@ -81,10 +81,11 @@ Json value_of(const std::string& text) {
 // "/budget/trials=100"; null removes, as in a profile.
 void apply_setting(Json& json, const std::string& setting) {
   check_utf8(setting, "--set", "use a terminal that writes UTF-8, and rename files that have other names");
+  const std::string shown = setting.size() <= 200 ? setting : setting.substr(0, 197) + "...";
   const std::size_t equals = setting.find('=');
   if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
     throw InvalidInput(
-        fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", setting));
+        fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", shown));
   }
   try {
     const Json value = value_of(setting.substr(equals + 1));
@@ -96,12 +97,12 @@ void apply_setting(Json& json, const std::string& setting) {
       json.at(place.parent_pointer()).erase(place.back());
     }
   } catch (const Error& error) {
-    throw InvalidInput(fmt::format("--set \"{}\": {}", setting, error.what()));
+    throw InvalidInput(fmt::format("--set \"{}\": {}", shown, error.what()));
   } catch (const Json::exception&) {
     throw InvalidInput(
         fmt::format("--set \"{}\": what is before '=' must be a JSON pointer; ~ is written ~0, a / in a "
                     "name ~1",
-                    setting));
+                    shown));
   }
 }
 

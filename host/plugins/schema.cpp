@@ -124,8 +124,6 @@ std::string phrase_of(const Json& schema) {
   if (schema.contains("patternProperties"))
     phrase +=
         fmt::format(" with members whose names match {}", fmt::join(keys(schema.at("patternProperties")), " or "));
-  if (schema.contains("propertyNames"))
-    phrase += fmt::format(" whose members' names are each {}", phrase_of(schema.at("propertyNames")));
   if (schema.contains("contains")) phrase += fmt::format(" that has {}", phrase_of(schema.at("contains")));
   if (schema.contains("not")) phrase += fmt::format(", but not {}", phrase_of(schema.at("not")));
   if (schema.contains("allOf")) phrase += fmt::format(", and {}", joined_phrases(schema.at("allOf"), ", and "));
@@ -156,7 +154,8 @@ void explain_missing(const Json& value, const Json& schema, const std::string& p
     if (!value.contains(name.get<std::string>()))
       problems.push_back(fmt::format("{}/{} is missing; it must be given", place, name.get<std::string>()));
   }
-  for (const auto& [name, others] : schema.value("dependencies", Json::object()).items()) {
+  const Json dependencies = schema.value("dependencies", Json::object());
+  for (const auto& [name, others] : dependencies.items()) {
     if (!value.contains(name) || !others.is_array()) continue;
     for (const Json& other : others) {
       if (!value.contains(other.get<std::string>()))

@@ -415,8 +415,18 @@ TEST_CASE("slots that the machine does not have are refused before anything star
 
 TEST_CASE("batch norm of one value is named, not the learning rate") {
   const TemporaryFolder folder;
+  write_file(folder / "images",
+             big_endian(0x803) + big_endian(40) + big_endian(4) + big_endian(4) + std::string(640, 'x'));
+  write_file(folder / "labels", big_endian(0x801) + big_endian(40) + std::string(40, '\x03'));
   Json pipeline = training_pipeline(1, {"cpu:1"});
-  pipeline["dataset"]["args"]["resolution"] = 4;
+  pipeline["dataset"] = {{"name", "idx"},
+                         {"args",
+                          {{"folder", folder.path().string()},
+                           {"train_images", "images"},
+                           {"train_labels", "labels"},
+                           {"test_images", "images"},
+                           {"test_labels", "labels"},
+                           {"validation", 20}}}};
   pipeline["space"] = {{"name", "nas_bench_201"}, {"args", {{"channels", 4}, {"cells", 1}}}};
   pipeline["evaluator"]["args"].update({{"batch_size", 1}, {"lr", 0}});
   const fs::path file = write_file(folder / "pipeline.json", pipeline.dump());

@@ -4,19 +4,18 @@
 #include <exception>
 #include <new>
 #include <string>
-#include <string_view>
 
-#include "weft/detail/boundary.hpp"
+#include "weft/error.hpp"
 
 namespace weft {
 
 // LibTorch's words or the standard library's, on one line; empty for another error.
 inline std::string memory_shortage(const std::exception& error) {
-  const std::string_view words = detail::words_of(error);
+  const std::string text = error.what(), line = text.substr(0, text.find('\n'));
   const bool short_of_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
-                               words.find("out of memory") != std::string_view::npos ||
-                               words.find("can't allocate memory") != std::string_view::npos;
-  return short_of_memory ? std::string(words.substr(0, words.find('\n'))) : "";
+                               line.find("out of memory") != std::string::npos ||
+                               line.find("can't allocate memory") != std::string::npos;
+  return short_of_memory ? line : "";
 }
 
 // `body`; where memory does not suffice, an Error of `when` and `remedy`.
