@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "host/plugins/schema.hpp"
+#include "host/plugins/strict_json.hpp"
+#include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
@@ -18,9 +20,10 @@ namespace fs = std::filesystem;
 namespace {
 
 fs::path find_file(const std::string& name_or_file) {
-  if (fs::exists(name_or_file)) return name_or_file;
+  std::error_code unreadable;
+  if (fs::exists(name_or_file, unreadable)) return name_or_file;
   fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
-  if (fs::exists(installed)) return installed;
+  if (fs::exists(installed, unreadable)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
   throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}",
                                  name_or_file, did_you_mean(name_or_file, known), fmt::join(known, ", ")));
@@ -38,24 +41,69 @@ void apply_profile(Json& json, const std::string& profile, const std::string& fi
   json.merge_patch(profiles.at(profile));
 }
 
-// "/budget/trials=100": the value is JSON where it can be read as such, else text; null removes, as in a profile.
+// A list grows by one entry at a time, and only lists and objects have members.
+void check_place(const Json& json, const Json::json_pointer& place) {
+  std::vector<std::string> path;
+  for (Json::json_pointer rest = place; !rest.empty(); rest.pop_back()) path.push_back(rest.back());
+  std::reverse(path.begin(), path.end());
+  if (path.size() > static_cast<std::size_t>(detail::deepest_nesting))
+    throw InvalidInput(fmt::format("is nested deeper than {} levels", detail::deepest_nesting));
+  Json::json_pointer above;
+  const Json nothing;
+  const Json* at = &json;
+  for (const std::string& part : path) {
+    const bool is_index = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos;
+    if (at->is_array() || (at->is_null() && is_index)) {
+      const std::size_t size = at->size();
+      if (part != "-" && !(is_index && part.size() < 10 && std::stoul(part) <= size))
+        throw InvalidInput(
+            fmt::format("{} has {} entries; \"{}\" must be 0 to {}", above.to_string(), size, part, size));
+      at = part != "-" && std::stoul(part) < size ? &(*at)[std::stoul(part)] : &nothing;
+    } else if (at->is_object() || at->is_null()) {
+      at = at->contains(part) ? &at->at(part) : &nothing;
+    } else {
+      throw InvalidInput(
+          fmt::format("{} is {}, which has no member \"{}\"", above.to_string(), shortened(at->dump()), part));
+    }
+    above /= part;
+  }
+}
+
+// JSON where it can be read as such, else text.
+Json value_of(const std::string& text) {
+  if (Json::accept(text)) return read_strictly(text);
+  if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"'))
+    throw InvalidInput(
+        "the value begins as JSON does, but is none; are all brackets and quotes closed, and did the "
+        "shell leave the quotes alone?");
+  return text;
+}
+
+// "/budget/trials=100"; null removes, as in a profile.
 void apply_setting(Json& json, const std::string& setting) {
   const std::size_t equals = setting.find('=');
   if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
-    throw InvalidInput(
-        fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", setting));
+    throw InvalidInput(fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100",
+                                   shortened(setting)));
   }
-  const std::string text = setting.substr(equals + 1);
-  const Json parsed = Json::parse(text, nullptr, false);
   try {
+    const Json value = value_of(setting.substr(equals + 1));
     const Json::json_pointer place(setting.substr(0, equals));
-    if (!parsed.is_null() || parsed.is_discarded()) {
-      json[place] = parsed.is_discarded() ? Json(text) : parsed;
+    check_place(json, place);
+    if (!value.is_null()) {
+      json[place] = value;
     } else if (json.contains(place)) {
       json.at(place.parent_pointer()).erase(place.back());
     }
-  } catch (const Json::exception& error) {
-    throw InvalidInput(fmt::format("--set \"{}\": {}", setting, error.what()));
+    detail::check_bounds(json.dump());
+  } catch (const Error& error) {
+    throw InvalidInput(fmt::format("--set \"{}\": {}", shortened(setting), error.what()));
+  } catch (const Json::type_error&) {
+    throw InvalidInput(fmt::format("--set \"{}\": is not UTF-8, as all names must be", shortened(setting)));
+  } catch (const Json::exception&) {
+    throw InvalidInput(
+        fmt::format("--set \"{}\": what is before '=' must be a JSON pointer; ~ is written ~0, a / in a name ~1",
+                    shortened(setting)));
   }
 }
 
