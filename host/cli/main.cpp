@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/auxv.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -13,6 +14,7 @@
 #include "host/cli/output.hpp"
 #include "host/execution/worker.hpp"
 #include "host/plugins/probe.hpp"
+#include "host/processes/rights.hpp"
 #include "weft/error.hpp"
 
 namespace {
@@ -167,6 +169,7 @@ int main(int argc, char** argv) {
   logger->set_pattern("%^%l%$: %v");
   spdlog::set_default_logger(logger);
   try {
+    expect_own_rights(getauxval(AT_SECURE) != 0);
     return run(argc, argv);
   } catch (const weft::InvalidInput& error) {
     fmt::print(stderr, "{}\n", error.what());

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <sys/auxv.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,7 +18,7 @@ Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
   const Json schema = read_json(installation.schemas / "plugin.json");
   Catalogue catalogue;
   catalogue.folders_ = extra;
-  if (const char* variable = std::getenv("WEFT_PLUGIN_PATH"); variable != nullptr && getauxval(AT_SECURE) == 0) {
+  if (const char* variable = std::getenv("WEFT_PLUGIN_PATH"); variable != nullptr) {
     std::istringstream stream(variable);
     for (std::string folder; std::getline(stream, folder, ':');) {
       if (!folder.empty()) catalogue.folders_.emplace_back(folder);
@@ -37,7 +36,8 @@ void Catalogue::scan(const fs::path& folder, const Json& schema) {
   std::error_code ignored;  // an absent or unreadable folder has no plugins
   std::vector<fs::path> files;
   if (fs::exists(folder / "manifest.json", ignored)) files.push_back(folder / "manifest.json");
-  for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored)) {
+  for (fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, ignored), end;
+       at != end; at.increment(ignored)) {
     if (at.depth() >= 2) at.disable_recursion_pending();
     if (at.depth() > 0 && at->path().filename() == "manifest.json") files.push_back(at->path());
   }

@@ -21,7 +21,7 @@ class Catalogue {
     std::string error;
   };
 
-  // Search order: `extra`, WEFT_PLUGIN_PATH (ignored when running set-uid), the user's folder, the installation.
+  // Search order: `extra`, WEFT_PLUGIN_PATH, the user's folder, the installation.
   // Broken manifests are collected, not thrown: they matter only to who wants that plugin.
   static Catalogue discover(const std::vector<std::filesystem::path>& extra);
 
