@@ -58,8 +58,10 @@ std::vector<Finding> examine(const Catalogue& catalogue) {
   }
   findings.push_back({"cores", std::to_string(std::thread::hardware_concurrency()), ""});
   for (const std::filesystem::path& folder : catalogue.folders()) {
-    findings.push_back({"plugin folder",
-                        fmt::format("{}{}", folder.string(), std::filesystem::exists(folder) ? "" : " (absent)"), ""});
+    std::error_code unreadable;
+    findings.push_back(
+        {"plugin folder",
+         fmt::format("{}{}", folder.string(), std::filesystem::exists(folder, unreadable) ? "" : " (absent)"), ""});
   }
   findings.push_back({"plugins", std::to_string(catalogue.entries().size()),
                       catalogue.entries().empty() ? "build or install some; `./dev build` builds Weft's own" : ""});

@@ -68,7 +68,10 @@ function(weft_add_plugin folder)
             -P ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/weft_state_sha256.cmake
     BYPRODUCTS ${built})
   # Not install(TARGETS), which may strip or rewrite. The host looks for `lib` from its own place.
-  install(FILES $<TARGET_FILE:${target}> ${built} DESTINATION lib/weft/plugins/${kind}/${name} COMPONENT runtime)
+  set(folder lib/weft/plugins/${kind}/${name})
+  install(FILES $<TARGET_FILE:${target}> ${built} DESTINATION ${folder} COMPONENT runtime)
+  install(CODE "execute_process(COMMAND chmod go-w \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${folder}\" COMMAND_ERROR_IS_FATAL ANY)"
+          COMPONENT runtime)
 endfunction()
 
 function(weft_add_plugin_test folder)
