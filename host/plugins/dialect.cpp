@@ -18,7 +18,7 @@
 namespace weft::host {
 namespace {
 
-constexpr std::size_t largest = std::size_t{4} << 20;  // bytes of the unfolded schema
+constexpr std::size_t largest = std::size_t{1} << 20;  // bytes of the unfolded schema, about
 constexpr std::size_t cost_of_schema = 64;
 
 std::string shown(const Json& value) {
@@ -36,7 +36,7 @@ class Unfolding {
   Json schema(const Json& given, const std::string& place) {
     if (given.is_boolean()) return given.get<bool>() ? Json::object() : Json{{"not", Json::object()}};
     if (!given.is_object()) refuse(place, given, "must be a schema: an object, true or false");
-    spend(cost_of_schema, place);
+    spend(cost_of_schema + place.size(), place);
     if (++depth_ > detail::deepest_nesting)
       throw InvalidInput(fmt::format("{} is nested deeper than {} levels", place, detail::deepest_nesting));
     Json result = given.contains("$ref") ? referred(given, place + "/$ref") : keywords(given, place);

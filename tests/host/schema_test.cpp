@@ -107,7 +107,7 @@ TEST_CASE("a schema that would not end when its references are written out is re
     definitions[std::to_string(i)] = {{"allOf", {below, below}}};
   }
   CHECK_THROWS_WITH(unfolded({{"definitions", definitions}, {"$ref", "#/definitions/59"}}),
-                    ContainsSubstring("larger than 4 MiB"));
+                    ContainsSubstring("larger than 1 MiB"));
 }
 
 TEST_CASE("patterns match as ECMAScript's do") {
