@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/auxv.h>
 
 #include <CLI/CLI.hpp>
 #include <charconv>
@@ -16,6 +17,7 @@
 #include "host/cli/output.hpp"
 #include "host/execution/worker.hpp"
 #include "host/plugins/probe.hpp"
+#include "host/processes/rights.hpp"
 #include "host/processes/surroundings.hpp"
 #include "weft/error.hpp"
 
@@ -226,6 +228,7 @@ int run(int argc, char** argv) {
 
 int guarded(int argc, char** argv) {
   try {
+    expect_own_rights(getauxval(AT_SECURE) != 0);
     return run(argc, argv);
   } catch (const weft::InvalidInput& error) {
     fmt::print(stderr, "{}\n", error.what());

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "host/execution/calls.hpp"
 #include "host/plugins/library.hpp"
 #include "host/processes/signals.hpp"
@@ -26,6 +28,18 @@ struct Assembly::Part {
   const Manifest* manifest;
   const weft_component* component = nullptr;
   void* instance = nullptr;
+};
+
+// That a part is being created, for as long as it is.
+class Assembly::Unfinished {
+ public:
+  Unfinished(std::vector<const Part*>& parts, const Part& part) : parts_(parts) { parts_.push_back(&part); }
+  ~Unfinished() { parts_.pop_back(); }
+  Unfinished(const Unfinished&) = delete;
+  Unfinished& operator=(const Unfinished&) = delete;
+
+ private:
+  std::vector<const Part*>& parts_;
 };
 
 Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase, Json libraries)
@@ -80,11 +94,23 @@ Json Assembly::study_for(const Manifest& manifest) {
   return study;
 }
 
+// A plugin that asks for what is waiting for it would be created without end.
+void Assembly::expect_finished(const std::string& key) const {
+  const auto first =
+      std::find_if(unfinished_.begin(), unfinished_.end(), [&](const Part* part) { return part->role == key; });
+  if (first == unfinished_.end()) return;
+  std::string chain;
+  for (auto part = first; part != unfinished_.end(); ++part) chain += (*part)->manifest->title() + " asks for ";
+  throw Error(fmt::format("{}{} while that is being created; a plugin may ask only for what does not need it", chain,
+                          (*first)->manifest->title()));
+}
+
 weft_handle Assembly::part(const std::string& role_name, const Use& use, std::size_t index) {
   const std::string key = fmt::format("{}/{}", role_name, index);
   for (const auto& part : parts_) {
     if (part->role == key) return {part->component, part->instance};
   }
+  expect_finished(key);
   auto part = std::make_unique<Part>(Part{this, key, use.manifest});
   part->component = &open_component(*use.manifest);
   check_library(*use.manifest);
@@ -116,6 +142,7 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   detail::StringWriter error;
   const SignalsKept signals;
   try {
+    const Unfinished unfinished(unfinished_, *part);
     detail::check(part->component->create(&context, &part->instance, error), error);
     if (part->instance == nullptr) throw Error("create succeeded without an instance");
   } catch (const InvalidInput& invalid) {

@@ -47,16 +47,19 @@ class Assembly {
  private:
   struct Part;
   void check_library(const Manifest& manifest) const;
+  class Unfinished;
   weft_handle space_part();
   Json study_for(const Manifest& manifest);
   weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
   std::optional<weft_handle> role(std::string_view name);
+  void expect_finished(const std::string& role) const;
 
   const Pipeline& pipeline_;
   Json task_;
   Phase phase_;
   Json libraries_;
   std::vector<std::unique_ptr<Part>> parts_;  // in order of creation; destroyed in reverse
+  std::vector<const Part*> unfinished_;       // are being created: each was asked for by the one before it
 };
 
 }  // namespace weft::host

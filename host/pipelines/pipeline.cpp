@@ -10,6 +10,7 @@
 
 #include "host/pipelines/utf8.hpp"
 #include "host/plugins/schema.hpp"
+#include "host/plugins/strict_json.hpp"
 #include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
@@ -45,7 +46,10 @@ void apply_profile(Json& json, const std::string& profile, const std::string& fi
 // A list grows by one entry at a time, and only lists and objects have members.
 void check_place(const Json& json, const Json::json_pointer& place) {
   std::vector<std::string> path;
-  for (Json::json_pointer rest = place; !rest.empty(); rest.pop_back()) path.insert(path.begin(), rest.back());
+  for (Json::json_pointer rest = place; !rest.empty(); rest.pop_back()) path.push_back(rest.back());
+  std::reverse(path.begin(), path.end());
+  if (path.size() > static_cast<std::size_t>(detail::deepest_nesting))
+    throw InvalidInput(fmt::format("is nested deeper than {} levels", detail::deepest_nesting));
   Json::json_pointer above;
   const Json nothing;
   const Json* at = &json;
@@ -60,7 +64,8 @@ void check_place(const Json& json, const Json::json_pointer& place) {
     } else if (at->is_object() || at->is_null()) {
       at = at->contains(part) ? &at->at(part) : &nothing;
     } else {
-      throw InvalidInput(fmt::format("{} is {}, which has no member \"{}\"", above.to_string(), at->dump(), part));
+      throw InvalidInput(
+          fmt::format("{} is {}, which has no member \"{}\"", above.to_string(), shortened(at->dump()), part));
     }
     above /= part;
   }
@@ -68,9 +73,7 @@ void check_place(const Json& json, const Json::json_pointer& place) {
 
 // JSON where it can be read as such, else text.
 Json value_of(const std::string& text) {
-  detail::check_bounds(text);
-  Json value = Json::parse(text, nullptr, false);
-  if (!value.is_discarded()) return value;
+  if (Json::accept(text)) return read_strictly(text);
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"'))
     throw InvalidInput(
         "the value begins as JSON does, but is none; are all brackets and quotes closed, and did the "
@@ -81,11 +84,10 @@ Json value_of(const std::string& text) {
 // "/budget/trials=100"; null removes, as in a profile.
 void apply_setting(Json& json, const std::string& setting) {
   check_utf8(setting, "--set", "use a terminal that writes UTF-8, and rename files that have other names");
-  const std::string shown = setting.size() <= 200 ? setting : setting.substr(0, 197) + "...";
   const std::size_t equals = setting.find('=');
   if (setting.empty() || setting.front() != '/' || equals == std::string::npos) {
-    throw InvalidInput(
-        fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100", shown));
+    throw InvalidInput(fmt::format("--set \"{}\": must be a JSON pointer, '=' and a value, such as /budget/trials=100",
+                                   shortened(setting)));
   }
   try {
     const Json value = value_of(setting.substr(equals + 1));
@@ -96,13 +98,13 @@ void apply_setting(Json& json, const std::string& setting) {
     } else if (json.contains(place)) {
       json.at(place.parent_pointer()).erase(place.back());
     }
+    detail::check_bounds(json.dump());
   } catch (const Error& error) {
-    throw InvalidInput(fmt::format("--set \"{}\": {}", shown, error.what()));
+    throw InvalidInput(fmt::format("--set \"{}\": {}", shortened(setting), error.what()));
   } catch (const Json::exception&) {
     throw InvalidInput(
-        fmt::format("--set \"{}\": what is before '=' must be a JSON pointer; ~ is written ~0, a / in a "
-                    "name ~1",
-                    shown));
+        fmt::format("--set \"{}\": what is before '=' must be a JSON pointer; ~ is written ~0, a / in a name ~1",
+                    shortened(setting)));
   }
 }
 

@@ -31,7 +31,7 @@ class Catalogue {
     std::string error;
   };
 
-  // Search order: `extra`, WEFT_PLUGIN_PATH (ignored when running set-uid), the user's folder, the installation.
+  // Search order: `extra`, WEFT_PLUGIN_PATH, the user's folder, the installation.
   // Throws InvalidInput where a folder of `extra` is none. Everything else that is broken is collected, not thrown: it
   // matters only to who wants that plugin.
   static Catalogue discover(const std::vector<std::filesystem::path>& extra);

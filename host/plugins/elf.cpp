@@ -78,10 +78,10 @@ std::uint64_t offset_of(const std::vector<Elf64_Phdr>& segments, std::uint64_t a
   throw DamagedElf(fmt::format("{} lies at an address that no segment holds", what));
 }
 
-// The names that the loader itself will look for: through the dynamic segment, not the sections.
-std::vector<std::string> read_needed(const Reader& reader, const std::vector<Elf64_Phdr>& segments) {
-  std::vector<std::uint64_t> names;
-  std::optional<std::uint64_t> strings;
+// What the loader itself will read: through the dynamic segment, not the sections.
+void read_dynamic(const Reader& reader, const std::vector<Elf64_Phdr>& segments, Elf& elf) {
+  std::vector<std::uint64_t> needed;
+  std::optional<std::uint64_t> strings, soname, rpath, runpath;
   std::uint64_t strings_size = 0;
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_type != PT_DYNAMIC) continue;
@@ -89,19 +89,23 @@ std::vector<std::string> read_needed(const Reader& reader, const std::vector<Elf
                                                  sizeof(Elf64_Dyn), "the dynamic segment");
     for (const Elf64_Dyn& entry : entries) {
       if (entry.d_tag == DT_NULL) break;
-      if (entry.d_tag == DT_NEEDED) names.push_back(entry.d_un.d_val);
+      if (entry.d_tag == DT_NEEDED) needed.push_back(entry.d_un.d_val);
+      if (entry.d_tag == DT_SONAME) soname = entry.d_un.d_val;
+      if (entry.d_tag == DT_RPATH) rpath = entry.d_un.d_val;
+      if (entry.d_tag == DT_RUNPATH) runpath = entry.d_un.d_val;
       if (entry.d_tag == DT_STRTAB) strings = entry.d_un.d_ptr;
       if (entry.d_tag == DT_STRSZ) strings_size = entry.d_un.d_val;
     }
   }
-  if (names.empty()) return {};
+  if (!runpath) runpath = rpath;
+  if (needed.empty() && !soname && !runpath) return;
   if (!strings) throw DamagedElf("the dynamic segment has no string table");
   const std::string_view table =
       reader.bytes(offset_of(segments, *strings, "the string table"), strings_size, "the string table");
-  std::vector<std::string> needed;
-  needed.reserve(names.size());
-  for (const std::uint64_t name : names) needed.push_back(terminated(table, name, "the name of a needed library"));
-  return needed;
+  elf.needed.reserve(needed.size());
+  for (const std::uint64_t name : needed) elf.needed.push_back(terminated(table, name, "the name of a needed library"));
+  if (soname) elf.soname = terminated(table, *soname, "the library's own name");
+  if (runpath) elf.search_path = terminated(table, *runpath, "the search path");
 }
 
 // Symbols that linkers export where nobody tells them not to.
@@ -148,7 +152,7 @@ Elf read_elf(std::string_view file) {
   const auto segments =
       reader.table<Elf64_Phdr>(header.e_phoff, header.e_phnum, header.e_phentsize, "the segment table");
   for (const Elf64_Phdr& segment : segments) reader.bytes(segment.p_offset, segment.p_filesz, "a segment");
-  elf.needed = read_needed(reader, segments);
+  read_dynamic(reader, segments, elf);
 
   const auto sections =
       reader.table<Elf64_Shdr>(header.e_shoff, header.e_shnum, header.e_shentsize, "the section table");

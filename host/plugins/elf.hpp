@@ -23,6 +23,8 @@ struct Elf {
   std::uint16_t machine = 0;        // EM_*
   std::vector<std::string> stamps;  // of section .weft.stamp, one per terminated text
   std::vector<std::string> needed;  // DT_NEEDED, in order
+  std::string soname;               // DT_SONAME, or empty
+  std::string search_path;          // DT_RUNPATH, or else DT_RPATH: folders between colons
   bool exports_descriptor = false;  // a defined, visible data symbol `weft_plugin`
   std::vector<std::string> others;  // what else it exports, but for the linker's own marks
 };

@@ -13,6 +13,10 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <utility>
 
 #include "host/plugins/catalogue.hpp"
 #include "host/plugins/refusal.hpp"
@@ -24,6 +28,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr off_t largest_library = off_t{2} << 30;
 constexpr std::string_view torch_libraries[] = {"libtorch", "libc10", "libweft_torch"};
 
 bool is_torch(const std::string& library) {
@@ -37,6 +42,12 @@ std::string read_file(const fs::path& file) {
 }
 
 // ---- the path ---------------------------------------------------------------------------------------------------
+
+fs::path folder_of(const Manifest& manifest) { return fs::canonical(manifest.file.parent_path()); }
+
+bool is_within(const fs::path& folder, const fs::path& file) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+}
 
 void check_path(const Manifest& manifest, LibraryFile& file) {
   const fs::path given = manifest.json.at("library").get<std::string>();
@@ -52,9 +63,10 @@ void check_path(const Manifest& manifest, LibraryFile& file) {
     throw Refusal(Code::library_absent, manifest.library().string(), error.message(),
                   "the library that the manifest names", "build the plugin, or remove its manifest");
   }
-  const fs::path folder = fs::canonical(manifest.file.parent_path());
-  if (std::mismatch(folder.begin(), folder.end(), resolved.begin(), resolved.end()).first != folder.end())
+  if (!is_within(folder_of(manifest), resolved))
     refuse(fmt::format("\"{}\" leads to {}", given.string(), resolved.string()));
+  file.companions.clear();
+  file.found_from_here.clear();
   file.open(resolved);
 }
 
@@ -69,22 +81,28 @@ void check_owner(const fs::path& path) {
                   fmt::format("root or user {}, who runs this", geteuid()),
                   fmt::format("if you trust it: chown {} '{}'", geteuid(), path.string()));
   }
-  // A group of one's own is no group of others.
-  const bool by_group = (state.st_mode & S_IWGRP) != 0 && state.st_gid != 0 && state.st_gid != getegid();
-  if ((state.st_mode & S_IWOTH) != 0 || by_group) {
+  // Whoever is in a group today, others may be in it tomorrow.
+  const bool by_group = (state.st_mode & S_IWGRP) != 0;
+  const bool by_others = (state.st_mode & S_IWOTH) != 0;
+  if (by_group || by_others) {
     throw Refusal(Code::writable_by_others, path.string(), fmt::format("has mode {:04o}", state.st_mode & 07777),
-                  "that nobody but its owner can write to it", fmt::format("chmod go-w '{}'", path.string()));
+                  "that nobody but its owner can write to it",
+                  fmt::format("chmod {}{}-w '{}'", by_group ? "g" : "", by_others ? "o" : "", path.string()));
+  }
+}
+
+// Of a library inside the plugin's folder, and of all folders between them.
+void check_owners_within(const fs::path& top, const fs::path& library) {
+  check_owner(library);
+  for (fs::path folder = library.parent_path();; folder = folder.parent_path()) {
+    check_owner(folder);
+    if (folder == top) return;
   }
 }
 
 void check_owners(const Manifest& manifest, LibraryFile& file) {
-  check_owner(file.path);
   check_owner(manifest.file);
-  const fs::path top = fs::canonical(manifest.file.parent_path());
-  for (fs::path folder = file.path.parent_path();; folder = folder.parent_path()) {
-    check_owner(folder);
-    if (folder == top) return;
-  }
+  check_owners_within(folder_of(manifest), file.path);
 }
 
 // ---- what it is ---------------------------------------------------------------------------------------------------
@@ -153,6 +171,14 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
   if (manifest.is_torch() && torch.empty()) refuse("no torch tag", "one: its manifest says tier torch");
 }
 
+void check_torch_tag(const Manifest& manifest, LibraryFile& file) {
+  const std::string tag = field(file.stamp, "torch");
+  if (manifest.is_torch() && tag != WEFT_TORCH_TAG) {
+    throw Refusal(Code::other_torch, file.path.string(), "is built for " + tag, WEFT_TORCH_TAG ", which this host is",
+                  "rebuild the plugin with this SDK");
+  }
+}
+
 void check_exports(const Manifest&, LibraryFile& file) {
   if (!file.elf.exports_descriptor) {
     throw Refusal(
@@ -170,7 +196,7 @@ std::vector<std::string> installed_torch() {
   return names;
 }
 
-void check_torch(const Manifest& manifest, LibraryFile& file) {
+void check_needed_torch(const Manifest& manifest, const LibraryFile& file) {
   if (!manifest.is_torch()) {
     for (const std::string& library : file.elf.needed) {
       if (!is_torch(library)) continue;
@@ -178,11 +204,6 @@ void check_torch(const Manifest& manifest, LibraryFile& file) {
                     "no LibTorch: its manifest says tier stable", "link no LibTorch, or declare tier torch");
     }
     return;
-  }
-  const std::string tag = field(file.stamp, "torch");
-  if (tag != WEFT_TORCH_TAG) {
-    throw Refusal(Code::other_torch, file.path.string(), "is built for " + tag, WEFT_TORCH_TAG ", which this host is",
-                  "rebuild the plugin with this SDK");
   }
   const std::vector<std::string> installed = installed_torch();
   for (const std::string& library : file.elf.needed) {
@@ -192,13 +213,76 @@ void check_torch(const Manifest& manifest, LibraryFile& file) {
   }
 }
 
-constexpr std::array<Check, 7> all_checks = {{{5, "the library lies inside the manifest's folder", check_path},
-                                              {5, "nobody else can write to it", check_owners},
-                                              {5, "its SHA-256 is the manifest's", check_hash},
-                                              {5, "it is a shared library for this machine", check_machine},
-                                              {2, "its stamp says what the manifest says", check_stamp},
-                                              {3, "it exports the descriptor", check_exports},
-                                              {5, "it needs the LibTorch of its tier", check_torch}}};
+void check_torch(const Manifest& manifest, LibraryFile& file) {
+  check_torch_tag(manifest, file);
+  check_needed_torch(manifest, file);
+}
+
+// ---- what comes along ---------------------------------------------------------------------------------------------
+
+constexpr std::size_t most_companions = 64;
+
+// Where `library` looks for what it needs from its own place: $ORIGIN, which the loader cannot know of a library that
+// is opened from memory. Nothing where the loader will find it by itself, or nobody will.
+std::optional<fs::path> found_from(const LibraryFile& library, const std::string& needed) {
+  std::istringstream folders(library.elf.search_path);
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    std::error_code ignored;
+    for (const std::string_view origin : {"$ORIGIN", "${ORIGIN}"}) {
+      if (!folder.starts_with(origin)) continue;
+      const fs::path file = library.path.parent_path().string() + folder.substr(origin.size()) + "/" + needed;
+      if (fs::exists(file, ignored)) return fs::canonical(file, ignored);
+    }
+    if (folder.starts_with('/') && fs::exists(fs::path(folder) / needed, ignored)) return {};
+  }
+  return {};
+}
+
+void collect_companions(const Manifest& manifest, const LibraryFile& library, LibraryFile& plugin,
+                        std::set<std::pair<std::string, fs::path>>& seen) {
+  for (const std::string& needed : library.elf.needed) {
+    const std::optional<fs::path> path = found_from(library, needed);
+    if (!path || !seen.emplace(needed, *path).second) continue;
+    const fs::path top = folder_of(manifest);
+    if (!is_within(top, *path)) {
+      plugin.found_from_here.push_back(*path);
+      continue;
+    }
+    auto companion = std::make_unique<LibraryFile>();
+    companion->open(*path);
+    check_owners_within(top, *path);
+    companion->read();
+    check_machine(manifest, *companion);
+    if (companion->elf.soname != needed) {
+      throw Refusal(Code::cannot_open, companion->path.string(),
+                    fmt::format("has the SONAME \"{}\"", companion->elf.soname),
+                    fmt::format("\"{}\", as {} names it", needed, library.path.filename().string()),
+                    "link it with -Wl,-soname, as CMake does for a SHARED library");
+    }
+    if (seen.size() > most_companions) {
+      throw Refusal(Code::cannot_open, plugin.path.string(), "needs libraries without end",
+                    fmt::format("at most {} of its own", most_companions), "");
+    }
+    collect_companions(manifest, *companion, plugin, seen);
+    check_needed_torch(manifest, *companion);
+    plugin.companions.push_back(std::move(companion));
+  }
+}
+
+void check_companions(const Manifest& manifest, LibraryFile& file) {
+  std::set<std::pair<std::string, fs::path>> seen;  // name and place
+  collect_companions(manifest, file, file, seen);
+}
+
+constexpr std::array<Check, 8> all_checks = {
+    {{5, "the library lies inside the manifest's folder", check_path},
+     {5, "nobody else can write to it", check_owners},
+     {5, "its SHA-256 is the manifest's", check_hash},
+     {5, "it is a shared library for this machine", check_machine},
+     {2, "its stamp says what the manifest says", check_stamp},
+     {3, "it exports the descriptor", check_exports},
+     {5, "it needs the LibTorch of its tier", check_torch},
+     {5, "the libraries beside it that it needs are as sound", check_companions}}};
 
 }  // namespace
 
@@ -216,6 +300,10 @@ void LibraryFile::open(const fs::path& resolved) {
 }
 
 void LibraryFile::read() {
+  if (state_.st_size > largest_library) {
+    throw Refusal(Code::damaged_elf, path.string(), fmt::format("has {} bytes", state_.st_size),
+                  fmt::format("at most {}", largest_library), "reinstall or rebuild the plugin");
+  }
   bytes.resize(static_cast<std::size_t>(state_.st_size));
   for (std::size_t done = 0; done < bytes.size();) {
     const ssize_t count = pread(descriptor_, bytes.data() + done, bytes.size() - done, static_cast<off_t>(done));
@@ -227,7 +315,12 @@ void LibraryFile::read() {
   sha256 = SHA256Data(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(), digest.data());
 }
 
-void LibraryFile::expect_unchanged() const {
+void LibraryFile::forget_bytes() {
+  bytes = {};
+  for (const auto& companion : companions) companion->forget_bytes();
+}
+
+bool LibraryFile::is_unchanged() const {
   const auto same = [&](const struct stat& now) {
     return now.st_dev == state_.st_dev && now.st_ino == state_.st_ino && now.st_size == state_.st_size &&
            now.st_mtim.tv_sec == state_.st_mtim.tv_sec && now.st_mtim.tv_nsec == state_.st_mtim.tv_nsec &&
@@ -235,10 +328,22 @@ void LibraryFile::expect_unchanged() const {
   };
   struct stat at_path {};
   struct stat held {};
-  if (lstat(path.c_str(), &at_path) != 0 || fstat(descriptor_, &held) != 0 || !same(at_path) || !same(held)) {
-    throw Refusal(Code::file_changed, path.string(), "was changed while it was being checked",
-                  "the file that was checked", "let the installation finish, and try again");
-  }
+  return lstat(path.c_str(), &at_path) == 0 && fstat(descriptor_, &held) == 0 && same(at_path) && same(held) &&
+         std::all_of(companions.begin(), companions.end(), [](const auto& each) { return each->is_unchanged(); });
+}
+
+void LibraryFile::expect_unchanged() const {
+  if (is_unchanged()) return;
+  throw Refusal(Code::file_changed, path.string(), "was changed while it was being checked",
+                "the file that was checked", "let the installation finish, and try again");
+}
+
+std::string LibraryFile::fingerprint() const {
+  if (companions.empty()) return sha256;
+  std::string hashes = sha256;
+  for (const auto& companion : companions) hashes += companion->sha256;
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> digest{};
+  return SHA256Data(reinterpret_cast<const std::uint8_t*>(hashes.data()), hashes.size(), digest.data());
 }
 
 std::span<const Check> checks() { return all_checks; }

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "host/plugins/elf.hpp"
 #include "host/plugins/manifest.hpp"
@@ -22,15 +24,26 @@ class LibraryFile {
 
   // Of the resolved path. Throws Refusal (E021).
   void open(const std::filesystem::path& path);
-  void read();  // bytes and sha256
-  // The path still leads to the file that was checked, and nobody wrote to it. Throws Refusal (E025).
-  void expect_unchanged() const;
+  // Bytes and sha256. Throws Refusal (E025, E031).
+  void read();
+  void forget_bytes();
+  // The path still leads to the file that was checked, and nobody wrote to it; nor to its companions.
+  bool is_unchanged() const;
+  void expect_unchanged() const;  // Throws Refusal (E025).
+
+  int descriptor() const { return descriptor_; }
+  // `sha256`, or where there are libraries that come along, one over all their hashes.
+  std::string fingerprint() const;
 
   std::filesystem::path path;  // without symbolic links
   std::string bytes;
   std::string sha256;  // hexadecimal
   Elf elf;
   std::string stamp;  // of the ELF's stamps, the one that is Weft's
+  // Libraries of the plugin's folder that it needs, each after those that it needs itself.
+  std::vector<std::unique_ptr<LibraryFile>> companions;
+  // Other libraries that it finds from its own place, such as Weft's own for the torch tier.
+  std::vector<std::filesystem::path> found_from_here;
 
  private:
   int descriptor_ = -1;

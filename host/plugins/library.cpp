@@ -1,16 +1,18 @@
 #include "host/plugins/library.hpp"
 
+#include <dlfcn.h>
 #include <fmt/format.h>
 
-#include <boost/dll/shared_library.hpp>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include "host/plugins/inspection.hpp"
 #include "host/plugins/probe.hpp"
 #include "host/plugins/refusal.hpp"
+#include "host/plugins/sealed_library.hpp"
 #include "host/processes/signals.hpp"
 
 namespace weft::host {
@@ -25,26 +27,17 @@ struct OpenLibrary {
   std::string sha256;
 };
 
-// Of every library that is open. None is ever closed: a plugin's code may be reached for as long as the process lives.
+// By path. None is ever closed: a plugin's code may be reached for as long as the process lives.
 std::map<std::string, OpenLibrary>& open_libraries() {
   static auto* const libraries = new std::map<std::string, OpenLibrary>;
   return *libraries;
 }
 
-const weft_descriptor& load(const std::filesystem::path& file) {
+const weft_descriptor& load(const LibraryFile& file) {
   const SignalsKept signals;
-  static auto* const kept = new std::vector<boost::dll::shared_library>;  // never closed
-  boost::dll::shared_library library;
-  boost::dll::fs::error_code error;
-  library.load(file.string(), error, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
-  if (error) {
-    // Boost keeps the code and drops the text; the loader's own words say which symbol or library is missing.
-    const char* words = dlerror();
-    throw Refusal(Code::cannot_open, file.string(), words != nullptr ? words : error.message(), "",
-                  "rebuild the plugin with -z defs to find what it lacks, or install the library it needs");
-  }
-  kept->push_back(std::move(library));
-  return kept->back().get<const weft_descriptor>("weft_plugin");
+  void* const descriptor = dlsym(open_sealed(file), "weft_plugin");
+  if (descriptor == nullptr) throw Refusal(Code::descriptor_hidden, file.path.string(), dlerror(), "", "");
+  return *static_cast<const weft_descriptor*>(descriptor);
 }
 
 // `probed` says whether a child has tried the library, or has to now.
@@ -54,11 +47,11 @@ const weft_component& open(const Manifest& manifest, bool probed) {
   if (at == open_libraries().end()) {
     LibraryFile file;
     inspect(manifest, file);
-    if (!probed) probe_once(manifest, file.sha256);
+    if (!probed) probe_once(manifest, file);
     file.expect_unchanged();
-    const weft_descriptor& descriptor = load(file.path);
-    file.expect_unchanged();
-    at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.sha256}).first;
+    const weft_descriptor& descriptor = load(file);
+    file.expect_unchanged();  // where there is no sealed copy, the file itself was opened
+    at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.fingerprint()}).first;
   }
   return find_component(*at->second.descriptor, manifest, key);
 }
@@ -123,5 +116,18 @@ std::string library_sha256(const Manifest& manifest) {
 const weft_component& open_component(const Manifest& manifest) { return open(manifest, /*probed=*/false); }
 
 const weft_component& load_component(const Manifest& manifest) { return open(manifest, /*probed=*/true); }
+
+std::string library_sha256(const Manifest& manifest) {
+  const std::string key = manifest.library().string();
+  if (const auto at = open_libraries().find(key); at != open_libraries().end()) return at->second.sha256;
+  static auto* const inspected = new std::map<std::string, std::unique_ptr<LibraryFile>>;
+  std::unique_ptr<LibraryFile>& file = (*inspected)[key];
+  if (file && file->is_unchanged()) return file->fingerprint();
+  auto fresh = std::make_unique<LibraryFile>();
+  inspect(manifest, *fresh);
+  fresh->forget_bytes();
+  file = std::move(fresh);
+  return file->fingerprint();
+}
 
 }  // namespace weft::host

@@ -9,14 +9,15 @@
 
 namespace weft::host {
 
-// The component a manifest describes. On first use the library is inspected, tried in a child process and opened; it
-// stays open for the process's life. Throws Refusal.
+// The component a manifest describes. On first use the library is inspected, tried in a child process and opened, from
+// the bytes that were inspected; it stays open for the process's life. Throws Refusal.
 const weft_component& open_component(const Manifest& manifest);
 
 // The same without the trial in a child: for that child, and for who has already seen the verdict.
 const weft_component& load_component(const Manifest& manifest);
 
-// The SHA-256 of the library, as it was opened here, or else as its file is now. Throws Refusal.
+// The SHA-256 of the library as this process has opened it, or where it has not, of the file as it is now. With the
+// libraries of the plugin's folder that it needs: one over all their hashes. Throws Refusal.
 std::string library_sha256(const Manifest& manifest);
 
 // The checks on a descriptor alone. Throws Refusal; `file` names the library in its text.

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 
+#include "host/plugins/dialect.hpp"
 #include "host/plugins/refusal.hpp"
 #include "host/plugins/schema.hpp"
 #include "weft/abi.h"
 
 namespace weft::host {
+
+namespace fs = std::filesystem;
 
 bool Manifest::provides(const std::string& capability) const {
   return std::find(provided.begin(), provided.end(), capability) != provided.end();
@@ -17,13 +20,22 @@ bool Manifest::provides(const std::string& capability) const {
 Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   Manifest manifest;
   manifest.file = file;
+  std::error_code error;
   try {
+    // A pipe would be waited for.
+    if (fs::exists(file, error) && !fs::is_regular_file(file, error))
+      throw InvalidInput(fmt::format("{}: is no regular file", file.string()));
     manifest.json = read_json(file);
   } catch (const InvalidInput& unreadable) {
     throw Refusal(Code::manifest_unreadable, to_string(Code::manifest_unreadable) + " " + unreadable.what());
   }
   try {
     validate(manifest.json, schema, file.string());
+    try {
+      unfolded(manifest.parameters(), "/parameters");
+    } catch (const InvalidInput& unusable) {
+      throw InvalidInput(fmt::format("{}: {}", file.string(), unusable.what()));
+    }
   } catch (const InvalidInput& invalid) {
     throw Refusal(Code::manifest_invalid, to_string(Code::manifest_invalid) + " " + invalid.what());
   }

@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <new>
 #include <optional>
 
 #include "host/plugins/catalogue.hpp"
@@ -29,18 +34,23 @@ std::optional<fs::path> cache_folder() {
   return {};
 }
 
-// A verdict is about one library and one build of this program.
-std::string verdict_name(const std::string& sha256) {
+// A verdict is about one library and one build of this program. Nothing where there is no place for it.
+std::optional<fs::path> verdict_file(const std::string& fingerprint) {
+  const std::optional<fs::path> folder = cache_folder();
+  std::error_code size_error, time_error;
   const fs::path program = Installation::locate().program;
-  return fmt::format("{}-{}-{:x}-{:x}.json", sha256, WEFT_VERSION, fs::file_size(program),
-                     fs::last_write_time(program).time_since_epoch().count());
+  const std::uintmax_t size = fs::file_size(program, size_error);
+  const fs::file_time_type time = fs::last_write_time(program, time_error);
+  if (!folder || size_error || time_error) return {};
+  return *folder /
+         fmt::format("{}-{}-{:x}-{:x}.json", fingerprint, WEFT_VERSION, size, time.time_since_epoch().count());
 }
 
 // A verdict that cannot be kept is found again next time.
 void keep(const fs::path& file, const Json& verdict) {
   try {
     fs::create_directories(file.parent_path());
-    write_atomically(file, verdict.dump() + "\n");
+    write_atomically(file, verdict.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
   } catch (const std::exception&) {
   }
 }
@@ -60,9 +70,31 @@ void heed(const Json& verdict) {
   throw Refusal(static_cast<Code>(verdict.at("code").get<int>()), verdict.at("text").get<std::string>());
 }
 
-Refusal no_word(const Manifest& manifest, const std::string& how) {
+// Signals by which a process ends of its own doing. Others come from outside: by hand, at a limit, for want of memory.
+bool is_own(int signal) {
+  constexpr std::array<int, 7> own = {SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP};
+  return std::find(own.begin(), own.end(), signal) != own.end();
+}
+
+// The child ended without a word.
+Refusal no_word(const Manifest& manifest, Child& child) {
+  const std::string how = child.bury();
+  if (WIFSIGNALED(child.status()) && !is_own(WTERMSIG(child.status()))) {
+    return {Code::probe_stopped, manifest.library().string(), fmt::format("the process that was to try it {}", how),
+            "that it ends by itself", "nothing is said against the plugin, and nothing was kept: try again"};
+  }
   return {Code::probe_died, manifest.library().string(), fmt::format("when it was opened, the process {}", how),
           "a library that can be opened", "mend what the plugin does while it is loaded (static initialisers)"};
+}
+
+std::optional<Json> kept(const fs::path& file) {
+  try {
+    std::error_code ignored;
+    if (fs::exists(file, ignored)) return read_json(file);
+  } catch (const InvalidInput&) {
+    // A verdict that cannot be read is no verdict.
+  }
+  return {};
 }
 
 }  // namespace
@@ -80,29 +112,28 @@ void probe(const Manifest& manifest) {
                   "mend what the plugin does while it is loaded (static initialisers); on a busy machine give it more "
                   "time: WEFT_PROBE_SECONDS=120");
   }
-  throw no_word(manifest, child.bury());
+  throw no_word(manifest, child);
 }
 
-void probe_once(const Manifest& manifest, const std::string& sha256) {
-  const std::optional<fs::path> folder = cache_folder();
-  const std::optional<fs::path> file = folder ? std::optional(*folder / verdict_name(sha256)) : std::nullopt;
-  if (file && fs::exists(*file)) {
+void probe_once(const Manifest& manifest, const LibraryFile& library) {
+  const std::optional<fs::path> file = verdict_file(library.fingerprint());
+  if (const std::optional<Json> verdict = file ? kept(*file) : std::nullopt) {
     try {
-      return heed(read_json(*file));
-    } catch (const Refusal&) {
-      throw;
-    } catch (const std::exception&) {
-      // A damaged verdict is no verdict.
+      return heed(*verdict);
+    } catch (const Json::exception&) {
+      // Nor is one that says something else.
     }
   }
   try {
     probe(manifest);
   } catch (const Refusal& refusal) {
+    library.expect_unchanged();  // the child opened what lies there now
     // Only what the file itself does is kept: a library that it needs may be installed tomorrow, and
     // what was too slow on a busy machine may be in time on a quiet one.
     if (file && refusal.code() == Code::probe_died) keep(*file, verdict_of(refusal));
     throw;
   }
+  library.expect_unchanged();
   if (file) keep(*file, {{"verdict", "open"}});
 }
 
@@ -116,6 +147,9 @@ int run_probe(const std::string& file) {
     return 0;
   } catch (const Refusal& refusal) {
     channel.send(verdict_of(refusal));
+  } catch (const std::bad_alloc&) {
+    channel.send(verdict_of({Code::probe_stopped, file, "the process that was to try it had too little memory", "",
+                             "close other programs, and try again"}));
   } catch (const std::exception& error) {
     const Refusal thrown(Code::probe_died, file, fmt::format("threw while it was opened: {}", error.what()), "",
                          "mend what the plugin does while it is loaded (static initialisers)");

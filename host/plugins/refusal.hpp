@@ -35,6 +35,7 @@ enum class Code {
   component_absent = 45,
   probe_died = 50,
   probe_hung = 51,
+  probe_stopped = 52,
   call_failed = 60,
   bad_proposal = 61,
   quarantined = 70

@@ -4,17 +4,23 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <new>
 #include <numeric>
 #include <set>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/constraint_builder.hpp>
 #include <valijson/schema.hpp>
 #include <valijson/schema_parser.hpp>
 #include <valijson/validation_results.hpp>
 #include <valijson/validator.hpp>
 
+#include "host/plugins/dialect.hpp"
+#include "host/plugins/pattern.hpp"
+#include "host/plugins/strict_json.hpp"
 #include "weft/detail/boundary.hpp"
 
 namespace weft::host {
@@ -40,26 +46,23 @@ const Json* find(const Json& document, const Json::json_pointer& pointer) {
   }
 }
 
-// The part of the schema that governs the value at `pointer`, as far as properties and items lead.
+// The part of an unfolded schema that governs the value at `pointer`, as far as properties and items lead.
 const Json* schema_at(const Json& schema, Json::json_pointer pointer) {
   std::vector<std::string> path;
   for (; !pointer.empty(); pointer.pop_back()) path.push_back(pointer.back());
   const Json* at = &schema;
   for (auto part = path.rbegin(); part != path.rend(); ++part) {
     const Json* next = nullptr;
-    if (at->contains("$ref")) at = find(schema, Json::json_pointer(at->at("$ref").get<std::string>().substr(1)));
-    if (at == nullptr) return nullptr;
     if (at->contains("properties") && at->at("properties").contains(*part)) {
       next = &at->at("properties").at(*part);
     } else if (at->contains("items") && at->at("items").is_object()) {
       next = &at->at("items");
-    } else if (at->contains("additionalProperties") && at->at("additionalProperties").is_object()) {
+    } else if (at->contains("additionalProperties")) {
       next = &at->at("additionalProperties");
     }
-    if (next == nullptr) return nullptr;
+    if (next == nullptr || !next->is_object()) return nullptr;
     at = next;
   }
-  if (at->contains("$ref")) at = find(schema, Json::json_pointer(at->at("$ref").get<std::string>().substr(1)));
   return at;
 }
 
@@ -67,11 +70,6 @@ std::vector<std::string> keys(const Json& object) {
   std::vector<std::string> names;
   for (const auto& [name, value] : object.items()) names.push_back(name);
   return names;
-}
-
-std::string shortened(const Json& value) {
-  const std::string text = value.dump();
-  return text.size() <= 80 ? text : text.substr(0, 77) + "...";
 }
 
 std::string phrase_of(const Json& schema);
@@ -212,41 +210,80 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-}  // namespace
-
-Json read_json(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  if (!stream || std::filesystem::is_directory(file)) {
-    throw InvalidInput(fmt::format("{}: cannot be read; does it exist, and may you read it?", file.string()));
-  }
-  const std::string text(std::istreambuf_iterator<char>(stream), {});
-  try {
-    detail::check_bounds(text);
-    return Json::parse(text);
-  } catch (const Error& error) {
-    throw InvalidInput(fmt::format("{}: {}", file.string(), error.what()));
-  } catch (const Json::exception& error) {  // also numbers beyond all bounds
-    std::string what = error.what();
-    if (const auto at = what.find("parse error at "); at != std::string::npos) what = what.substr(at + 15);
-    throw InvalidInput(fmt::format("{}: not valid JSON: {}", file.string(), what));
+void fill_unfolded(Json& document, const Json& schema, Defaults defaults) {
+  if (!document.is_object() || !schema.contains("properties")) return;
+  for (const auto& [name, property] : schema.at("properties").items()) {
+    const bool older = defaults == Defaults::stored && property.contains("before");
+    const char* source = older ? "before" : "default";
+    if (!document.contains(name) && property.contains(source)) document[name] = property.at(source);
+    if (document.contains(name)) fill_unfolded(document[name], property, defaults);
   }
 }
 
-void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at) {
-  const Json bounded_schema = within_63_bits(schema), bounded_document = within_63_bits(document);
-  const valijson::adapters::NlohmannJsonAdapter schema_adapter(bounded_schema);
-  valijson::Schema compiled;
-  valijson::SchemaParser parser;
+// valijson's own `pattern` recurses once per character.
+class Matches final : public valijson::constraints::PolyConstraint {
+ public:
+  explicit Matches(Pattern pattern) : pattern_(std::move(pattern)) {}
+
+  bool validate(const valijson::adapters::Adapter& target, const std::vector<std::string>& context,
+                valijson::ValidationResults* results) const override {
+    if (!target.isString() || pattern_.is_found_in(target.asString())) return true;
+    if (results != nullptr) results->pushError(context, "does not match the pattern");
+    return false;
+  }
+
+ private:
+  Constraint* cloneInto(void* place) const override { return new (place) Matches(*this); }
+  std::size_t sizeOf() const override { return sizeof(Matches); }
+
+  Pattern pattern_;
+};
+
+struct MatchesBuilder final : valijson::ConstraintBuilder {
+  valijson::constraints::Constraint* make(const valijson::adapters::Adapter& pattern) const override {
+    return new Matches(Pattern(pattern.asString()));
+  }
+};
+
+}  // namespace
+
+Json read_json(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  std::error_code ignored;
+  if (!stream || std::filesystem::is_directory(file, ignored)) {
+    throw InvalidInput(fmt::format("{}: cannot be read; does it exist, and may you read it?", file.string()));
+  }
+  std::string text;
+  std::array<char, 65536> piece;
+  // What is too much will be refused, and some files never end.
+  while (stream && text.size() <= detail::most_text) {
+    stream.read(piece.data(), piece.size());
+    text.append(piece.data(), static_cast<std::size_t>(stream.gcount()));
+  }
   try {
-    parser.populateSchema(schema_adapter, compiled);
+    return read_strictly(text);
+  } catch (const InvalidInput& error) {
+    throw InvalidInput(fmt::format("{}: {}", file.string(), error.what()));
+  }
+}
+
+void validate(const Json& document, const Json& given_schema, const std::string& file, const std::string& at) {
+  valijson::Schema compiled;
+  try {
+    const Json rules = within_63_bits(unfolded_for(document, given_schema));
+    valijson::SchemaParser parser;
+    parser.addConstraintBuilder("matches", new MatchesBuilder);
+    parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(rules), compiled);
   } catch (const std::exception& error) {
     throw InvalidInput(
         fmt::format("{}: the schema for {} cannot be used: {}", file, at.empty() ? "it" : at, error.what()));
   }
+  const Json bounded_document = within_63_bits(document);
   const valijson::adapters::NlohmannJsonAdapter document_adapter(bounded_document);
   valijson::Validator validator;
   valijson::ValidationResults results;
   if (validator.validate(compiled, document_adapter, &results)) return;
+  const Json schema = unfolded(given_schema);
 
   // valijson reports a violation at every level on the way up; the deepest say what is wrong.
   struct Violation {
@@ -287,19 +324,21 @@ void validate(const Json& document, const Json& schema, const std::string& file,
                                                [&](const Violation& other) { return is_above(violation, other); });
     if (explained_below) continue;
     messages.insert(fmt::format("{}: {} is {}; {}", file, place.empty() ? "the document" : place,
-                                value ? shortened(*value) : "absent", rule ? rule_of(*rule) : violation.description));
+                                value ? shortened(value->dump()) : "absent",
+                                rule ? rule_of(*rule) : violation.description));
   }
   throw InvalidInput(fmt::format("{}", fmt::join(messages, "\n")));
 }
 
 void fill_defaults(Json& document, const Json& schema, Defaults defaults) {
-  if (!document.is_object() || !schema.contains("properties")) return;
-  for (const auto& [name, property] : schema.at("properties").items()) {
-    const bool older = defaults == Defaults::stored && property.contains("before");
-    const char* source = older ? "before" : "default";
-    if (!document.contains(name) && property.contains(source)) document[name] = property.at(source);
-    if (document.contains(name)) fill_defaults(document[name], property, defaults);
-  }
+  fill_unfolded(document, unfolded(schema), defaults);
+}
+
+std::string shortened(const std::string& text) {
+  if (text.size() <= 80) return text;
+  std::size_t end = 77;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // not within a character
+  return text.substr(0, end) + "...";
 }
 
 std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known) {

@@ -11,11 +11,12 @@
 
 namespace weft::host {
 
-// Reads and parses a file. Throws InvalidInput naming the file and, for malformed JSON, line and column.
+// Reads and parses a file, of any kind, as read_strictly() does. Throws InvalidInput naming the file and, for malformed
+// JSON, line and column.
 Json read_json(const std::filesystem::path& file);
 
-// Checks `document` against `schema`. Throws InvalidInput listing every violation as
-// "FILE: POINTER is VALUE; RULE", with `at` as the pointer of the document itself.
+// Checks `document` against `schema`, of which unfolded() says what it may be. Throws InvalidInput listing every
+// violation as "FILE: POINTER is VALUE; RULE", with `at` as the pointer of the document itself.
 void validate(const Json& document, const Json& schema, const std::string& file, const std::string& at = "");
 
 // What an absent member becomes: `default`; in a document that was complete when it was stored, `before`, if its
@@ -24,6 +25,9 @@ enum class Defaults { current, stored };
 
 // Fills absent members of `document` from the schema's properties, recursively.
 void fill_defaults(Json& document, const Json& schema, Defaults defaults = Defaults::current);
+
+// The text, or its first 77 bytes and dots: for a value in a message.
+std::string shortened(const std::string& text);
 
 // The known names closest to a mistyped one, best first; those within a third of its length.
 std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known);

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio/io_service.hpp>
-#include <boost/process.hpp>
-#include <future>
 #include <map>
 #include <set>
 
 #include "host/report/folding.hpp"
 #include "host/report/labels.hpp"
+#include "host/report/layout.hpp"
 #include "weft/error.hpp"
 #include "weft/recurrent.hpp"
 
@@ -344,24 +342,9 @@ std::string to_dot(const Architecture& architecture, const DrawingOptions& optio
 }
 
 std::string to_svg(const Architecture& architecture, const DrawingOptions& options) {
-  namespace process = boost::process;
-  const auto program = process::search_path("dot");
-  if (program.empty()) {
-    throw Error("a picture needs Graphviz's program \"dot\", which is not in PATH; install the package graphviz");
-  }
-  const std::string text = to_dot(architecture, options);
-  boost::asio::io_service service;
-  std::future<std::string> output, errors;
-  process::child child(program, "-Tsvg", process::std_in<boost::asio::buffer(text), process::std_out> output,
-                       process::std_err > errors, service);
-  service.run();
-  child.wait();
-  std::string svg = output.get();
+  std::string svg = lay_out(to_dot(architecture, options), options.limit);
   const std::size_t begin = svg.find("<svg");
-  if (child.exit_code() != 0 || begin == std::string::npos) {
-    throw Error(program.string() + " -Tsvg ended with exit code " + std::to_string(child.exit_code()) + ": " +
-                errors.get());
-  }
+  if (begin == std::string::npos) throw Error("\"dot -Tsvg\" ended without having written a picture");
   return svg.substr(begin);
 }
 

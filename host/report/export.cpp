@@ -50,7 +50,9 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
   }
   try {
     write_atomically(folder.best() / "picture.svg", to_svg(candidate.architecture));
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    fs::remove(folder.best() / "picture.svg", ignored);  // may be of another, which was the best before
     spdlog::warn("no picture: {}", error.what());
   }
 }

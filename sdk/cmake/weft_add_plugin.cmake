@@ -170,6 +170,8 @@ function(weft_add_plugin folder)
   foreach(shipped IN LISTS arg_DATA)
     weft_ship_data(${target} ${output} ${destination} ${folder} ${shipped})
   endforeach()
+  install(CODE "execute_process(COMMAND chmod -R go-w \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${destination}\" COMMAND_ERROR_IS_FATAL ANY)"
+          COMPONENT runtime)
 endfunction()
 
 # The contract suite as a test, by the installed program.

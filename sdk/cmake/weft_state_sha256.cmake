@@ -12,3 +12,7 @@ math(EXPR opening "${opening} + 1")
 string(SUBSTRING "${manifest}" 0 ${opening} front)
 string(SUBSTRING "${manifest}" ${opening} -1 rest)
 file(WRITE "${OUTPUT}" "${front}\n  \"sha256\": \"${hash}\",${rest}")
+
+# The host refuses what a group can write to, as a umask of 002 leaves it.
+get_filename_component(folder "${OUTPUT}" DIRECTORY)
+execute_process(COMMAND chmod go-w "${LIBRARY}" "${OUTPUT}" "${folder}" COMMAND_ERROR_IS_FATAL ANY)

@@ -19,6 +19,10 @@
 extern "C" int nobody_defines_this();
 #endif
 
+#ifdef FAULT_needs_companions
+extern "C" int test_outer();
+#endif
+
 namespace {
 
 #ifdef FAULT_init_throws
@@ -30,6 +34,11 @@ struct Initialiser {
 __attribute__((constructor)) void initialise() {
 #if defined(FAULT_init_aborts)
   std::abort();
+#elif defined(FAULT_init_killed_once)
+  const char* mark = std::getenv("WEFT_TEST_MARK");
+  if (mark == nullptr || std::ifstream(mark)) return;
+  std::ofstream(mark) << "killed\n";
+  std::raise(SIGKILL);
 #elif defined(FAULT_init_traps)
   __builtin_trap();
 #elif defined(FAULT_init_hangs)
@@ -133,6 +142,8 @@ weft_status create(const weft_context* context, void** instance, const weft_writ
   return WEFT_FAILED;
 #elif defined(FAULT_create_no_instance)
   return WEFT_OK;
+#elif defined(FAULT_needs_companions)
+  if (test_outer() != 42) return WEFT_FAILED;
 #endif
   auto* optimizer = new Optimizer;
   optimizer->rng = context->rng;
@@ -250,7 +261,7 @@ constexpr int channel = 3;
 }
 
 weft_status evaluate([[maybe_unused]] void* self, const weft_request*, const weft_reporter* reporter,
-                     const weft_writer* metrics, const weft_writer*) {
+                     const weft_writer* metrics, [[maybe_unused]] const weft_writer* error) {
   misbehave();
 #if defined(FAULT_report_no_object)
   reporter->report(reporter->context, {"[7]", 3});
@@ -271,7 +282,13 @@ weft_status evaluate([[maybe_unused]] void* self, const weft_request*, const wef
   }
   for (std::thread& thread : threads) thread.join();
 #endif
-#if defined(FAULT_evaluate_crashes)
+#if defined(FAULT_error_no_utf8)
+  say(error, "the file caf\xe9 is closed");
+  return WEFT_FAILED;
+#elif defined(FAULT_last_words_no_utf8)
+  std::fputs("caf\xe9\n", stderr);
+  crash();
+#elif defined(FAULT_evaluate_crashes)
   crash();
 #elif defined(FAULT_evaluate_throws)
   throw std::runtime_error("thrown by evaluate");
@@ -291,6 +308,25 @@ weft_status evaluate([[maybe_unused]] void* self, const weft_request*, const wef
 
 const weft_evaluator_1 evaluator_table = {sizeof(weft_evaluator_1), evaluate};
 
+// ---- a space and a data set that want another part before they are there --------------------------------------------
+
+weft_status create_wanting(const weft_context* context, void**, const weft_writer* error, const std::string& role) {
+  weft_handle found{};
+  return context->collaborator(context->host, text(role), &found, error);
+}
+
+weft_status create_space(const weft_context* context, void** instance, const weft_writer* error) {
+#ifdef FAULT_asks_for_itself
+  return create_wanting(context, instance, error, "space");
+#else
+  return create_wanting(context, instance, error, "dataset");
+#endif
+}
+
+weft_status create_dataset(const weft_context* context, void** instance, const weft_writer* error) {
+  return create_wanting(context, instance, error, "space");
+}
+
 const void* find_interface(const char* id) {
   if (std::strcmp(id, WEFT_OPTIMIZER_1) == 0) return &table;
   if (std::strcmp(id, WEFT_EVALUATOR_1) == 0) return &evaluator_table;
@@ -304,7 +340,9 @@ const weft_component components[] = {
     {sizeof(weft_component), "optimizer", "broken", create,
 #endif
      [](void* instance) { delete static_cast<Optimizer*>(instance); }, find_interface},
-    {sizeof(weft_component), "evaluator", "broken", create_evaluator, [](void*) {}, find_interface}};
+    {sizeof(weft_component), "evaluator", "broken", create_evaluator, [](void*) {}, find_interface},
+    {sizeof(weft_component), "space", "broken", create_space, [](void*) {}, find_interface},
+    {sizeof(weft_component), "dataset", "broken", create_dataset, [](void*) {}, find_interface}};
 
 struct Descriptor {
   weft_descriptor known;
@@ -344,7 +382,7 @@ struct Descriptor {
 #if defined(FAULT_absurd_count)
 #define COUNT (uint64_t{1} << 60)
 #else
-#define COUNT 2
+#define COUNT 4
 #endif
 #if defined(FAULT_absurd_stride)
 #define STRIDE 8

@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <functional>
+#include <utility>
 
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
@@ -18,6 +20,7 @@ namespace {
 class Installed {
  public:
   explicit Installed(const std::string& fault, const std::string& kind = "optimizer") {
+    umask(022);
     fs::create_directories(folder());
     fs::permissions(folder(), fs::perms::owner_all);
     fs::copy_file(fs::path(WEFT_TEST_BINARY) / "tests" / "broken" / (fault + ".so"), library());
@@ -198,11 +201,19 @@ TEST_CASE("a library whose file is wrong is refused before it is opened") {
   }
   SECTION("library writable by everybody") {
     fs::permissions(installed.library(), fs::perms::others_write, fs::perm_options::add);
-    check_refused(installed, {"E023", "p.so", "chmod go-w"});
+    check_refused(installed, {"E023", "p.so", "chmod o-w"});
+  }
+  SECTION("library writable by its group, even one's own") {
+    fs::permissions(installed.library(), fs::perms::group_write, fs::perm_options::add);
+    check_refused(installed, {"E023", "p.so", "chmod g-w"});
+  }
+  SECTION("folder writable by its group") {
+    fs::permissions(installed.folder(), fs::perms::group_write, fs::perm_options::add);
+    check_refused(installed, {"E023", "plugins", "chmod g-w"});
   }
   SECTION("folder writable by everybody") {
     fs::permissions(installed.folder(), fs::perms::others_write, fs::perm_options::add);
-    check_refused(installed, {"E023", "plugins", "chmod go-w"});
+    check_refused(installed, {"E023", "plugins", "chmod o-w"});
   }
   SECTION("foreign owner") {
     if (geteuid() != 0) return;  // nobody else can give a file away
@@ -283,6 +294,35 @@ TEST_CASE("a library that fails when it is opened fails in a child process") {
   }
 }
 
+TEST_CASE("a process that is killed while it tries a library says nothing of the library") {
+  const TemporaryFolder cache;
+  setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const Installed killed("init_killed_once");
+  setenv("WEFT_TEST_MARK", (killed.root() / "mark").c_str(), 1);
+  const Ran first = killed.weft_run();
+  INFO(first.err);
+  CHECK(first.code == 1);
+  check_says(first.err, {"E052", "p.so", "signal 9", "try again"});
+  CHECK(killed.weft_run().code == 0);
+  unsetenv("WEFT_TEST_MARK");
+  unsetenv("XDG_CACHE_HOME");
+}
+
+TEST_CASE("folders of one's own that cannot be used cost the kept verdicts, not the study") {
+  const Installed sound("none");
+  fs::create_symlink("loop", sound.root() / "loop");  // whatever is asked of it fails, also for root
+  const std::string home = getenv("HOME") != nullptr ? getenv("HOME") : "/";
+  setenv("HOME", (sound.root() / "loop").c_str(), 1);
+  setenv("XDG_CACHE_HOME", (sound.root() / "loop").c_str(), 1);
+  const Ran ran = sound.weft_run();
+  const Ran doctor = sound.weft({"doctor"});
+  setenv("HOME", home.c_str(), 1);
+  unsetenv("XDG_CACHE_HOME");
+  INFO(ran.err);
+  CHECK(ran.code == 0);
+  check_says(doctor.out, {"(absent)"});
+}
+
 TEST_CASE("the verdict on a library is kept") {
   const TemporaryFolder cache;
   setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
@@ -340,6 +380,30 @@ TEST_CASE("an optimizer that cannot be created is refused, and nothing is writte
     CHECK((ran.code == 1 || ran.code == 2));
     check_says(ran.err, parts);
     CHECK_FALSE(fs::exists(installed.study()));
+  }
+}
+
+TEST_CASE("a plugin that asks for a part that is waiting for it is refused with the names of all that wait") {
+  Installed installed("asks_for_itself", "space");
+  installed.pipeline["optimizer"] = {{"name", "random_search"}};
+  SECTION("itself") {
+    const Ran ran = installed.weft_run();
+    CHECK(ran.code == 1);
+    check_says(ran.err, {"E060", "space broken asks for space broken while that is being created"});
+  }
+  SECTION("through another") {
+    const Installed other("asks_in_a_circle", "dataset");
+    write_file(other.folder() / "manifest.json", other.manifest.dump());
+    installed.pipeline["dataset"] = {{"name", "broken"}};
+    fs::remove(installed.library());
+    fs::copy_file(other.library(), installed.library());
+    fs::create_directory(installed.folder() / "dataset");
+    for (const char* name : {"p.so", "manifest.json"})
+      fs::copy_file(other.folder() / name, installed.folder() / "dataset" / name);
+    const Ran ran = installed.weft_run();
+    INFO(ran.err);
+    CHECK(ran.code == 1);
+    check_says(ran.err, {"E060", "space broken asks for dataset broken", "dataset broken asks for space broken"});
   }
 }
 
@@ -432,6 +496,37 @@ TEST_CASE("an evaluator's faults fail their trials, three crashes in a row quara
   check_says(ran.err, {"E070", "evaluator broken", "3 times", "signal 11", "weft resume"});
   const Json trials = trials_of(crashing.study(), crashing.root());
   CHECK(trials.at(2).at("state") == "FAIL");
+}
+
+TEST_CASE("a plugin that was built under a umask of 002 can be used") {
+  const TemporaryFolder folder;
+  const fs::path output = folder / "plugin";
+  const std::string script = WEFT_TEST_SOURCE "/sdk/cmake/weft_state_sha256.cmake";
+  const std::string commands =
+      "umask 002; mkdir " + output.string() + " && cp " WEFT_TEST_BINARY "/tests/broken/none.so " + output.string() +
+      " && chmod 775 " + output.string() +
+      "/none.so && cmake -DMANIFEST=" WEFT_TEST_SOURCE "/plugins/optimizer/random_search/manifest.json -DLIBRARY=" +
+      output.string() + "/none.so -DOUTPUT=" + output.string() + "/manifest.json -P " + script;
+  REQUIRE(std::system(commands.c_str()) == 0);
+  for (const fs::path& path : {output, output / "none.so", output / "manifest.json"}) {
+    INFO(path);
+    CHECK((fs::status(path).permissions() & (fs::perms::group_write | fs::perms::others_write)) == fs::perms::none);
+  }
+}
+
+TEST_CASE("words that are no UTF-8 are kept as far as they can be read") {
+  const PlainSignals plain;
+  Installed inside("error_no_utf8", "evaluator");
+  inside.manifest["provides"].push_back("evaluator.inline");
+  inside.pipeline.erase("executor");
+  const Installed workers("last_words_no_utf8", "evaluator");
+  for (const Installed* installed : {&std::as_const(inside), &workers}) {
+    const Ran ran = installed->weft_run();
+    INFO(ran.err);
+    CHECK(ran.code == 1);
+    check_says(trials_of(installed->study(), installed->root()).at(0).at("reason"), {"caf\ufffd"});
+    CHECK(installed->weft({"resume", "study", "--quiet"}).err.find("UTF-8") == std::string::npos);
+  }
 }
 
 TEST_CASE("what a plugin prints does not get between the host's answers") {

@@ -1,18 +1,26 @@
 #include "tests/fuzz/targets.hpp"
 
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "host/pipelines/pipeline.hpp"
 #include "host/plugins/catalogue.hpp"
+#include "host/plugins/dialect.hpp"
 #include "host/plugins/elf.hpp"
 #include "host/plugins/schema.hpp"
+#include "host/plugins/strict_json.hpp"
+#include "host/processes/channel.hpp"
+#include "host/processes/message.hpp"
 #include "host/study/journal.hpp"
 #include "host/study/trials.hpp"
 #include "weft/error.hpp"
@@ -66,6 +74,26 @@ void pipeline(std::string_view bytes) {
   expect_clear_end([&] { Pipeline::load(file.path(), {.profile = "laptop", .settings = {"/a/0/b=1"}}, catalogue); });
 }
 
+void setting(std::string_view bytes) {
+  static const Catalogue catalogue = Catalogue::discover({source / "plugins"});
+  static const std::string file = source / "manifests/pipelines/nas_bench_201_regularized_evolution.json";
+  Overrides overrides;
+  std::istringstream lines{std::string(bytes)};
+  for (std::string line; std::getline(lines, line);) overrides.settings.push_back(line);
+  expect_clear_end([&] { Pipeline::load(file, overrides, catalogue); });
+}
+
+void parameters(std::string_view bytes) {
+  const std::size_t end = std::min(bytes.find('\n'), bytes.size());
+  expect_clear_end([&] {
+    const Json schema = read_strictly(bytes.substr(0, end));
+    unfolded(schema, "/parameters");
+    Json args = read_strictly(bytes.substr(end));
+    fill_defaults(args, schema);
+    validate(args, schema, "pipeline.json", "/space/args");
+  });
+}
+
 void elf(std::string_view bytes) {
   expect_clear_end([&] { read_elf(bytes); });
 }
@@ -99,6 +127,23 @@ void journal(std::string_view bytes) {
     trials.best(3);
   });
   remove();
+}
+
+void messages(std::string_view bytes) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) throw std::logic_error("no sockets");
+  Channel channel(ends[0]);
+  std::thread worker([&] {
+    send(ends[1], bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    close(ends[1]);
+  });
+  const auto take_all = [&] {
+    while (const std::optional<Json> message = channel.next_buffered()) fault_of(*message);
+  };
+  expect_clear_end([&] {
+    while (channel.read_available() != Channel::Arrival::end) take_all();
+  });
+  worker.join();
 }
 
 }  // namespace weft::fuzz

@@ -8,10 +8,10 @@
 #include "tests/fuzz/targets.hpp"
 
 TEST_CASE("readers end with a value or a clear error on the whole corpus") {
-  const std::pair<const char*, std::function<void(std::string_view)>> targets[] = {{"manifest", weft::fuzz::manifest},
-                                                                                   {"pipeline", weft::fuzz::pipeline},
-                                                                                   {"elf", weft::fuzz::elf},
-                                                                                   {"journal", weft::fuzz::journal}};
+  const std::pair<const char*, std::function<void(std::string_view)>> targets[] = {
+      {"manifest", weft::fuzz::manifest},     {"pipeline", weft::fuzz::pipeline}, {"setting", weft::fuzz::setting},
+      {"parameters", weft::fuzz::parameters}, {"elf", weft::fuzz::elf},           {"journal", weft::fuzz::journal},
+      {"messages", weft::fuzz::messages}};
   for (const auto& [name, read] : targets) {
     std::size_t files = 0;
     for (const auto& entry :

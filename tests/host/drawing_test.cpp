@@ -3,11 +3,15 @@
 #include "host/report/drawing.hpp"
 
 #include <boost/process/search_path.hpp>
+#include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "tests/catch.hpp"
+#include "tests/end_to_end/program.hpp"
 #include "weft/blocks.hpp"
 #include "weft/dense_network.hpp"
 
@@ -17,6 +21,7 @@ using weft::ArchitectureBuilder;
 using weft::NodeId;
 using weft::host::to_dot;
 using weft::host::to_svg;
+namespace fs = std::filesystem;
 namespace blocks = weft::blocks;
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -24,6 +29,18 @@ std::size_t count(const std::string& text, const std::string& part) {
   for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + part.size())) ++found;
   return found;
 }
+
+// The programs that are found while it lives.
+class Path {
+ public:
+  explicit Path(const std::string& folders) { setenv("PATH", folders.c_str(), 1); }
+  ~Path() { setenv("PATH", before_.c_str(), 1); }
+  Path(const Path&) = delete;
+  Path& operator=(const Path&) = delete;
+
+ private:
+  std::string before_ = std::getenv("PATH");
+};
 
 bool balanced(const std::string& dot) {
   int depth = 0;
@@ -180,10 +197,40 @@ TEST_CASE("the picture is an svg element") {
 }
 
 TEST_CASE("without Graphviz the error names the package") {
-  const std::string path = std::getenv("PATH");
-  setenv("PATH", "/nonexistent", 1);
+  const Path none("/nonexistent");
   CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("install the package graphviz"));
-  setenv("PATH", path.c_str(), 1);
+}
+
+TEST_CASE("a Graphviz that cannot draw is an error that says so") {
+  const weft::testing::TemporaryFolder folder;
+  const Path only(folder.path().string());
+  const auto install = [&](const std::string& script, fs::perms mode = fs::perms::owner_all) {
+    fs::remove(folder / "dot");
+    fs::permissions(weft::testing::write_file(folder / "dot", "#!/bin/sh\n" + script + "\n"), mode);
+  };
+  SECTION("it is no program") {
+    fs::create_symlink("dot", folder / "dot");
+    CHECK_THROWS_AS(to_svg(cells()), weft::Error);
+  }
+  SECTION("it fails") {
+    install("echo out of ink >&2; exit 3");
+    CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("exit code 3") && ContainsSubstring("out of ink"));
+  }
+  SECTION("it crashes") {
+    install("kill -SEGV $$");
+    CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("signal 11"));
+  }
+  SECTION("it writes nothing, and does not read either") {
+    install("exit 0");
+    CHECK_THROWS_WITH(to_svg(cells()), ContainsSubstring("without having written a picture"));
+  }
+  SECTION("it does not end, nor does what it has started") {
+    install("/bin/sleep 1000 & echo $! > " + (folder / "child").string() + "; wait");
+    CHECK_THROWS_WITH(to_svg(cells(), {.limit = std::chrono::milliseconds(300)}), ContainsSubstring("after 0.3 s"));
+    if (const std::string child = weft::testing::read_file(folder / "child"); !child.empty()) {
+      while (weft::testing::is_alive(std::stoi(child))) std::this_thread::yield();  // or the test's time is over
+    }
+  }
 }
 
 // Zoph and Le 2017, Figure 5 without its memory: two layers of one cell.

@@ -1,5 +1,8 @@
 #include "host/plugins/schema.hpp"
 
+#include "host/plugins/dialect.hpp"
+#include "host/plugins/pattern.hpp"
+#include "host/plugins/strict_json.hpp"
 #include "tests/catch.hpp"
 #include "weft/error.hpp"
 
@@ -133,6 +136,102 @@ TEST_CASE("a stored document takes what happened before a parameter existed, a n
   CHECK(stored == Json{{"nested", {{"fair", false}, {"rate", 0.5}}}});
   CHECK(current == Json{{"nested", {{"fair", true}, {"rate", 0.5}}}});
   CHECK(given == Json{{"nested", {{"fair", true}, {"rate", 0.5}}}});
+}
+
+TEST_CASE("a reference is read as what it leads to, with a default of its own where it has one") {
+  const Json size = {{"type", "integer"}, {"minimum", 1}, {"default", 2}};
+  const Json referring = {
+      {"definitions", {{"size", size}}},
+      {"properties",
+       {{"x", {{"$ref", "#/definitions/size"}}}, {"y", {{"$ref", "#/definitions/size"}, {"default", 3}}}}}};
+  Json document = Json::object();
+  fill_defaults(document, referring);
+  CHECK(document == Json{{"x", 2}, {"y", 3}});
+  CHECK_THROWS_WITH(validate({{"x", 0}}, referring, "file.json"),
+                    ContainsSubstring("/x is 0; must be an integer >= 1"));
+}
+
+TEST_CASE("a schema that cannot be used safely is refused with its place") {
+  const std::pair<const char*, const char*> schemas[] = {
+      {R"({"$ref": "#"})", "/$ref is \"#\"; leads back"},
+      {R"({"properties": {"x": {"items": {"$ref": "#/properties/x"}}}})", "/properties/x/items/$ref"},
+      {R"({"definitions": {"a": {"$ref": "#/definitions/b"}, "b": {"not": {"$ref": "#/definitions/a"}}},
+           "allOf": [{"$ref": "#/definitions/a"}]})",
+       "leads back"},
+      {R"({"properties": {"x": {"$ref": "#/definitions/absent"}}})", "leads nowhere"},
+      {R"({"properties": {"x": {"$ref": "other.json#/a"}}})", "into this schema"},
+      {R"({"properties": {"x": {"$ref": 7}}})", "into this schema"},
+      {R"({"properties": {"x": {"multipleOf": 0}}})", "/properties/x/multipleOf is 0; must be a number > 0"},
+      {R"({"properties": {"x": {"type": "int"}}})", "/properties/x/type"},
+      {R"({"properties": {"x": {"minLength": -1}}})", "/properties/x/minLength"},
+      {R"({"properties": {"x": {"pattern": "((a?){90}){90}"}}})", "/properties/x/pattern"},
+      {R"({"properties": {"x": {"pattern": "("}}})", "/properties/x/pattern"},
+      {R"({"properties": {"x": 7}})", "/properties/x is 7; must be a schema"}};
+  for (const auto& [text, words] : schemas) {
+    INFO(text);
+    CHECK_THROWS_WITH(unfolded(Json::parse(text)), ContainsSubstring(words));
+  }
+}
+
+TEST_CASE("a schema that would not end when its references are written out is refused") {
+  Json definitions = {{"0", {{"type", "integer"}}}};
+  for (int i = 1; i < 60; ++i) {
+    const Json below = {{"$ref", "#/definitions/" + std::to_string(i - 1)}};
+    definitions[std::to_string(i)] = {{"allOf", {below, below}}};
+  }
+  CHECK_THROWS_WITH(unfolded({{"definitions", definitions}, {"$ref", "#/definitions/59"}}),
+                    ContainsSubstring("larger than 1 MiB"));
+}
+
+TEST_CASE("patterns match as ECMAScript's do") {
+  CHECK(Pattern("^[a-z][a-z0-9_]*$").is_found_in("regularized_evolution"));
+  CHECK_FALSE(Pattern("^[a-z][a-z0-9_]*$").is_found_in("Regularized"));
+  CHECK(Pattern("^(cpu:[1-9][0-9]*|cuda:[0-9]+)$").is_found_in("cuda:12"));
+  CHECK_FALSE(Pattern("^(cpu:[1-9][0-9]*|cuda:[0-9]+)$").is_found_in("cpu:0"));
+  CHECK(Pattern("^[0-9a-f]{64}$").is_found_in(std::string(64, 'a')));
+  CHECK_FALSE(Pattern("^[0-9a-f]{64}$").is_found_in(std::string(65, 'a')));
+  CHECK(Pattern("b+c").is_found_in("abbbcd"));
+  CHECK(Pattern("^(\\d{4})-(\\d{2})$").is_found_in("2026-11"));
+  CHECK_FALSE(Pattern("^(?!weft_)").is_found_in("weft_name"));
+}
+
+TEST_CASE("a pattern ends on any text") {
+  CHECK_FALSE(Pattern("^(a+)+$").is_found_in(std::string(4000, 'a') + "b"));
+  CHECK(Pattern("^[a-z]*$").is_found_in(std::string(Pattern::longest_text, 'a')));
+  CHECK_FALSE(Pattern("^[a-z]*$").is_found_in(std::string(50000, 'a')));
+  const Json schema_of_name = {{"properties", {{"name", {{"type", "string"}, {"pattern", "^[a-z]*$"}}}}}};
+  CHECK_THROWS_WITH(validate({{"name", std::string(50000, 'a')}}, schema_of_name, "file.json"),
+                    ContainsSubstring("/name is \"aaa") && ContainsSubstring("matching \"^[a-z]*$\""));
+}
+
+TEST_CASE("properties that are described by patterns of their names are checked") {
+  const Json named = {{"patternProperties", {{"^x", {{"type", "integer"}}}, {"y$", {{"minimum", 3}}}}},
+                      {"properties", {{"xa", {{"minimum", 1}}}}},
+                      {"additionalProperties", false}};
+  CHECK_NOTHROW(validate({{"xa", 1}, {"xy", 3}, {"y", "text"}}, named, "file.json"));
+  CHECK_THROWS_AS(validate({{"xa", 0}}, named, "file.json"), weft::InvalidInput);
+  CHECK_THROWS_AS(validate({{"xa", 1.5}}, named, "file.json"), weft::InvalidInput);
+  CHECK_THROWS_AS(validate({{"xy", 2}}, named, "file.json"), weft::InvalidInput);
+  CHECK_THROWS_AS(validate({{"z", 2}}, named, "file.json"), weft::InvalidInput);
+  const Json patient = {{"patternProperties", {{"^(a+)+$", {{"type", "integer"}}}}}};
+  CHECK_NOTHROW(validate({{std::string(4000, 'a') + "b", "text"}}, patient, "file.json"));
+}
+
+TEST_CASE("a key that is given twice is refused with its place") {
+  CHECK_THROWS_WITH(read_strictly(R"({"a": [{"x": {}}, {"b": 1, "c": {"a": 2}, "b": 3}]})"),
+                    ContainsSubstring("/a/1/b is given twice"));
+  CHECK_THROWS_WITH(read_strictly(R"({"a/b": 1, "a/b": {}})"), ContainsSubstring("/a~1b is given twice"));
+  CHECK(read_strictly(R"([{"a": 1}, {"a": 1}, {"b": {"a": 1}, "a": 2}])").size() == 3);
+}
+
+TEST_CASE("what is too deep or no JSON is refused") {
+  CHECK_THROWS_WITH(read_strictly(std::string(60000, '[') + std::string(60000, ']')), ContainsSubstring("256 levels"));
+  CHECK_THROWS_WITH(read_strictly("{\"a\": }"), ContainsSubstring("not valid JSON: line 1, column 7"));
+  CHECK_THROWS_AS(read_strictly("1e999"), weft::InvalidInput);
+}
+
+TEST_CASE("a value in a message is not cut within a character") {
+  CHECK(shortened(std::string(76, 'a') + "\u00e9\u00e9\u00e9") == std::string(76, 'a') + "...");
 }
 
 TEST_CASE("nearest names") {
