@@ -25,6 +25,7 @@ struct Study {
                            {"abi", "1.0"},
                            {"library", "p.so"},
                            {"summary", "A test."},
+                           {"requires", Json::array()},
                            {"provides", {"metric.validation_accuracy"}},
                            {"parameters", {{"type", "object"}}},
                            {"license", "Apache-2.0"}};
