@@ -273,7 +273,9 @@ int resume_command(const fs::path& study, bool quiet, bool json, bool isolate_al
   });
   Conduct conduct(pipeline, plugin_path, quiet || json, isolate_all);
   conduct.prepare(task);
-  if (pipeline.dataset && conduct.task() != task) {
+  Json now = conduct.task();
+  if (now.is_object() && !task.contains("fingerprint")) now.erase("fingerprint");  // a study of release 1.0
+  if (pipeline.dataset && now != task) {
     throw Error(fmt::format("{}: the data set is not the one the study was begun with: it was {}, now it is {}",
                             study.string(), task.dump(), conduct.task().dump()));
   }
