@@ -134,148 +134,147 @@ void Pipeline::apply(Json& json, const std::vector<std::string>& settings) {
   for (const std::string& setting : settings) apply_setting(json, setting);
 }
 
-Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue) {
-  Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue, Defaults defaults) {
-    const Json schema = read_json(Installation::locate().schemas / "pipeline.json");
-    validate(json, schema, file);
-    fill_defaults(json, schema);
-    json.erase("profiles");
-    json.erase("$schema");
+Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& catalogue, Defaults defaults) {
+  const Json schema = read_json(Installation::locate().schemas / "pipeline.json");
+  validate(json, schema, file);
+  fill_defaults(json, schema);
+  json.erase("profiles");
+  json.erase("$schema");
 
-    Pipeline pipeline;
-    pipeline.json_ = std::move(json);
-    pipeline.file_ = file;
-    pipeline.defaults_ = defaults;
-    if (pipeline.json_.contains("dataset")) pipeline.dataset = pipeline.use("dataset", "/dataset", catalogue);
+  Pipeline pipeline;
+  pipeline.json_ = std::move(json);
+  pipeline.file_ = file;
+  pipeline.defaults_ = defaults;
+  if (pipeline.json_.contains("dataset")) pipeline.dataset = pipeline.use("dataset", "/dataset", catalogue);
+  pipeline.space = pipeline.use("space", "/space", catalogue);
+  pipeline.optimizer = pipeline.use("optimizer", "/optimizer", catalogue);
+  pipeline.evaluator = pipeline.use("evaluator", "/evaluator", catalogue);
+  for (std::size_t i = 0; i < pipeline.json_.at("objectives").size(); ++i) {
+    const std::string pointer = fmt::format("/objectives/{}", i);
+    ObjectiveUse objective{pipeline.use("objective", pointer, catalogue), {}};
+    const Json& entry = pipeline.json_.at("objectives")[i];
+    if (entry.contains("limit")) objective.limit = entry.at("limit").get<double>();
+    pipeline.objectives.push_back(std::move(objective));
+  }
+  const Json& budget = pipeline.json_.at("budget");
+  if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
+  if (budget.contains("seconds")) pipeline.budget.seconds = budget.at("seconds").get<double>();
+  pipeline.budget.grace = budget.at("grace");
+  pipeline.budget.failures = budget.at("failures");
+  if (pipeline.json_.contains("final")) {
+    Json& final = pipeline.json_.at("final");
+    if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
+    pipeline.final = Final{pipeline.final_space(), pipeline.use("evaluator", "/final/evaluator", catalogue),
+                           final.at("top"), final.value("slots", std::vector<std::string>())};
+  }
+  pipeline.choose_executor();
+  pipeline.check_capabilities(catalogue);
+  pipeline.told = {{"budget", Json::object()}, {"slots", std::max<std::size_t>(1, pipeline.slots.size())}};
+  for (const char* limit : {"trials", "seconds"}) {
+    if (budget.contains(limit)) pipeline.told["budget"][limit] = budget.at(limit);
+  }
+  return pipeline;
+}
+
+Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catalogue& catalogue) {
+  Pipeline pipeline;
+  pipeline.json_ = std::move(json);
+  pipeline.file_ = file;
+  pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
+  try {
     pipeline.space = pipeline.use("space", "/space", catalogue);
-    pipeline.optimizer = pipeline.use("optimizer", "/optimizer", catalogue);
-    pipeline.evaluator = pipeline.use("evaluator", "/evaluator", catalogue);
-    for (std::size_t i = 0; i < pipeline.json_.at("objectives").size(); ++i) {
-      const std::string pointer = fmt::format("/objectives/{}", i);
-      ObjectiveUse objective{pipeline.use("objective", pointer, catalogue), {}};
-      const Json& entry = pipeline.json_.at("objectives")[i];
-      if (entry.contains("limit")) objective.limit = entry.at("limit").get<double>();
-      pipeline.objectives.push_back(std::move(objective));
-    }
-    const Json& budget = pipeline.json_.at("budget");
-    if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
-    if (budget.contains("seconds")) pipeline.budget.seconds = budget.at("seconds").get<double>();
-    pipeline.budget.grace = budget.at("grace");
-    pipeline.budget.failures = budget.at("failures");
-    if (pipeline.json_.contains("final")) {
-      Json& final = pipeline.json_.at("final");
-      if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
-      pipeline.final = Final{pipeline.final_space(), pipeline.use("evaluator", "/final/evaluator", catalogue),
-                             final.at("top"), final.value("slots", std::vector<std::string>())};
-    }
-    pipeline.choose_executor();
-    pipeline.check_capabilities(catalogue);
-    pipeline.told = {{"budget", Json::object()}, {"slots", std::max<std::size_t>(1, pipeline.slots.size())}};
-    for (const char* limit : {"trials", "seconds"}) {
-      if (budget.contains(limit)) pipeline.told["budget"][limit] = budget.at(limit);
-    }
-    return pipeline;
+    if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(), {}, 1, {}};
+  } catch (const Json::exception& error) {
+    throw InvalidInput(fmt::format("{}: /space cannot be read: {}", file, error.what()));
   }
+  return pipeline;
+}
 
-  Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catalogue& catalogue) {
-    Pipeline pipeline;
-    pipeline.json_ = std::move(json);
-    pipeline.file_ = file;
-    pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
-    try {
-      pipeline.space = pipeline.use("space", "/space", catalogue);
-      if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(), {}, 1, {}};
-    } catch (const Json::exception& error) {
-      throw InvalidInput(fmt::format("{}: /space cannot be read: {}", file, error.what()));
-    }
-    return pipeline;
+std::vector<const Manifest*> Pipeline::manifests() const {
+  std::vector<const Manifest*> all;
+  const auto add = [&](const Manifest* manifest) {
+    if (std::find(all.begin(), all.end(), manifest) == all.end()) all.push_back(manifest);
+  };
+  if (dataset) add(dataset->manifest);
+  for (const Use* use : {&space, &optimizer, &evaluator}) add(use->manifest);
+  for (const ObjectiveUse& objective : objectives) add(objective.manifest);
+  if (final) add(final->evaluator.manifest);
+  return all;
+}
+
+// Finds the plugin named at `pointer`.
+Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
+  const std::string name = json_.at(Json::json_pointer(pointer + "/name"));
+  return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer);
+}
+
+// Checks the args at `pointer` against the plugin's manifest and fills in their defaults.
+Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
+  Json& args = json_[Json::json_pointer(pointer)]["args"];
+  if (args.is_null()) args = Json::object();
+  fill_defaults(args, manifest.parameters(), defaults_);
+  validate(args, manifest.parameters(), file_, pointer + "/args");
+  return {&manifest, args};
+}
+
+// The space that builds the final networks: that of the search, under a merge patch of its args.
+Use Pipeline::final_space() {
+  Json& final = json_.at("final");
+  if (!final.contains("space")) return space;
+  Json args = space.args;
+  args.merge_patch(final.at("space").at("args"));
+  final["space"]["args"] = std::move(args);
+  return use(*space.manifest, "/final/space");
+}
+
+void Pipeline::choose_executor() {
+  const bool can_be_inline = evaluator.manifest->provides("evaluator.inline");
+  const Json executor = json_.value("executor", Json::object());
+  is_inline = executor.value("name", can_be_inline ? "inline" : "local") == "inline";
+  if (is_inline && !can_be_inline) {
+    throw InvalidInput(
+        fmt::format("{}: /executor/name is \"inline\", but evaluator {} does not run inside the host; use \"local\"",
+                    file_, evaluator.manifest->name));
   }
-
-  std::vector<const Manifest*> Pipeline::manifests() const {
-    std::vector<const Manifest*> all;
-    const auto add = [&](const Manifest* manifest) {
-      if (std::find(all.begin(), all.end(), manifest) == all.end()) all.push_back(manifest);
-    };
-    if (dataset) add(dataset->manifest);
-    for (const Use* use : {&space, &optimizer, &evaluator}) add(use->manifest);
-    for (const ObjectiveUse& objective : objectives) add(objective.manifest);
-    if (final) add(final->evaluator.manifest);
-    return all;
+  if (is_inline && executor.contains("slots")) {
+    throw InvalidInput(fmt::format(
+        "{}: /executor/slots is given, but \"inline\" has no slots; use \"local\" or leave them out", file_));
   }
+  slots = executor.value("slots", std::vector<std::string>());
+  if (!is_inline && slots.empty()) slots.assign(std::max(1U, std::thread::hardware_concurrency()), "cpu:1");
+}
 
-  // Finds the plugin named at `pointer`.
-  Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
-    const std::string name = json_.at(Json::json_pointer(pointer + "/name"));
-    return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer);
+void Pipeline::check_capabilities(const Catalogue& catalogue) const {
+  std::vector<const Manifest*> parts = {space.manifest, optimizer.manifest, evaluator.manifest};
+  if (dataset) parts.push_back(dataset->manifest);
+  for (const ObjectiveUse& objective : objectives) parts.push_back(objective.manifest);
+  std::set<std::string> provided;
+  for (const Manifest* part : parts) {
+    provided.insert(part->kind);
+    provided.insert(part->provided.begin(), part->provided.end());
   }
+  if (final) parts.push_back(final->evaluator.manifest);
 
-  // Checks the args at `pointer` against the plugin's manifest and fills in their defaults.
-  Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
-    Json& args = json_[Json::json_pointer(pointer)]["args"];
-    if (args.is_null()) args = Json::object();
-    fill_defaults(args, manifest.parameters(), defaults_);
-    validate(args, manifest.parameters(), file_, pointer + "/args");
-    return {&manifest, args};
-  }
-
-  // The space that builds the final networks: that of the search, under a merge patch of its args.
-  Use Pipeline::final_space() {
-    Json& final = json_.at("final");
-    if (!final.contains("space")) return space;
-    Json args = space.args;
-    args.merge_patch(final.at("space").at("args"));
-    final["space"]["args"] = std::move(args);
-    return use(*space.manifest, "/final/space");
-  }
-
-  void Pipeline::choose_executor() {
-    const bool can_be_inline = evaluator.manifest->provides("evaluator.inline");
-    const Json executor = json_.value("executor", Json::object());
-    is_inline = executor.value("name", can_be_inline ? "inline" : "local") == "inline";
-    if (is_inline && !can_be_inline) {
-      throw InvalidInput(
-          fmt::format("{}: /executor/name is \"inline\", but evaluator {} does not run inside the host; use \"local\"",
-                      file_, evaluator.manifest->name));
-    }
-    if (is_inline && executor.contains("slots")) {
-      throw InvalidInput(fmt::format(
-          "{}: /executor/slots is given, but \"inline\" has no slots; use \"local\" or leave them out", file_));
-    }
-    slots = executor.value("slots", std::vector<std::string>());
-    if (!is_inline && slots.empty()) slots.assign(std::max(1U, std::thread::hardware_concurrency()), "cpu:1");
-  }
-
-  void Pipeline::check_capabilities(const Catalogue& catalogue) const {
-    std::vector<const Manifest*> parts = {space.manifest, optimizer.manifest, evaluator.manifest};
-    if (dataset) parts.push_back(dataset->manifest);
-    for (const ObjectiveUse& objective : objectives) parts.push_back(objective.manifest);
-    std::set<std::string> provided;
+  // "space.mutation" is a space's to provide, "dataset.images" a data set's; a metric is an evaluator's.
+  const auto blamed = [&](const std::string& capability) {
+    const std::string owner = capability.substr(0, capability.find('.'));
+    const std::string kind = owner == "metric" ? "evaluator" : owner;
     for (const Manifest* part : parts) {
-      provided.insert(part->kind);
-      provided.insert(part->provided.begin(), part->provided.end());
+      if (part->kind == kind) return fmt::format("{}, which does not provide it", part->title());
     }
-    if (final) parts.push_back(final->evaluator.manifest);
-
-    // "space.mutation" is a space's to provide, "dataset.images" a data set's; a metric is an evaluator's.
-    const auto blamed = [&](const std::string& capability) {
-      const std::string owner = capability.substr(0, capability.find('.'));
-      const std::string kind = owner == "metric" ? "evaluator" : owner;
-      for (const Manifest* part : parts) {
-        if (part->kind == kind) return fmt::format("{}, which does not provide it", part->title());
-      }
-      return fmt::format("the pipeline, which has no {}", kind);
-    };
-    std::vector<std::string> problems;
-    for (const Manifest* part : parts) {
-      for (const std::string& capability : part->required) {
-        if (provided.contains(capability)) continue;
-        const std::vector<std::string> able = catalogue.providing(capability);
-        problems.push_back(fmt::format("{}: {} needs \"{}\" from {}. Installed plugins that have it: {}", file_,
-                                       part->title(), capability, blamed(capability),
-                                       able.empty() ? "none" : fmt::format("{}", fmt::join(able, ", "))));
-      }
+    return fmt::format("the pipeline, which has no {}", kind);
+  };
+  std::vector<std::string> problems;
+  for (const Manifest* part : parts) {
+    for (const std::string& capability : part->required) {
+      if (provided.contains(capability)) continue;
+      const std::vector<std::string> able = catalogue.providing(capability);
+      problems.push_back(fmt::format("{}: {} needs \"{}\" from {}. Installed plugins that have it: {}", file_,
+                                     part->title(), capability, blamed(capability),
+                                     able.empty() ? "none" : fmt::format("{}", fmt::join(able, ", "))));
     }
-    if (!problems.empty()) throw InvalidInput(fmt::format("{}", fmt::join(problems, "\n")));
   }
+  if (!problems.empty()) throw InvalidInput(fmt::format("{}", fmt::join(problems, "\n")));
+}
 
 }  // namespace weft::host
