@@ -2,6 +2,8 @@
 
 #include "host/execution/local_executor.hpp"
 
+#include "host/execution/assembly.hpp"
+#include "host/plugins/catalogue.hpp"
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
 #include "weft/error.hpp"
