@@ -89,18 +89,32 @@ class Conduct {
     bool resumed = false, changes_accepted = false, retry_failed = false;
   };
 
-  int run(const Study& study) {
+  // Makes the search; of a study that is resumed, as it was left. Throws Error where it cannot be brought there.
+  void begin(const Study& study) {
     install_interrupt_handler();
-    const StudyFolder* folder = study.folder;
-    search_ = std::make_unique<Search>(
-        Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, folder, study.name, study.changes_accepted},
-        Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
-                         [this] {
-                           install_interrupt_handler();  // a plugin may have taken it away
-                           progress_.tick(*search_, *executor_);
-                         }});
+    study_ = study;
+    search_ =
+        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, study.folder,
+                                               study.name, study.changes_accepted},
+                                 Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
+                                                  [this] {
+                                                    install_interrupt_handler();  // a plugin may have taken it away
+                                                    progress_.tick(*search_, *executor_);
+                                                  }});
     if (study.resumed) search_->replay();
-    if (study.retry_failed) search_->retry_failed();
+  }
+
+  // Records that the study is made of something else from here on.
+  void change(const Provenance& now) {
+    const Json body = now.to_json();
+    study_.journal->append(search_->elapsed(), "change", -1, Journal::text(body));
+    search_->trials().apply({search_->elapsed(), "change", -1, body});
+    study_.journal->commit();
+  }
+
+  int run() {
+    const StudyFolder* folder = study_.folder;
+    if (study_.retry_failed) search_->retry_failed();
     if (!search_->trials().search_over()) {
       has_searched_ = true;
       progress_.tick(*search_, *executor_);
@@ -110,7 +124,7 @@ class Conduct {
     }
     const double searched = search_->elapsed();
     executor_.reset();  // the workers make room for the final training
-    if (pipeline_.final && folder != nullptr && !train_finals(*study.journal, *folder)) return stopped(folder);
+    if (pipeline_.final && folder != nullptr && !train_finals(*study_.journal, *folder)) return stopped(folder);
     return conclude(folder, searched);
   }
 
@@ -260,6 +274,7 @@ class Conduct {
   bool quiet_;
   bool isolate_all_;
   bool has_searched_ = false;
+  Study study_;
   Json libraries_;
   Json task_, final_task_;
   std::string fingerprint_;  // of the evaluator's own data
@@ -319,7 +334,8 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
   conduct.prepare(libraries_of(pipeline));
   int code = done;
   if (options.no_journal) {
-    code = conduct.run({});
+    conduct.begin({});
+    code = conduct.run();
   } else {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
@@ -328,7 +344,8 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
-    code = conduct.run({.journal = &journal, .folder = &folder, .name = provenance.study});
+    conduct.begin({.journal = &journal, .folder = &folder, .name = provenance.study});
+    code = conduct.run();
   }
   if (code == done) print_summary(conduct, options.json);
   return code;
@@ -358,17 +375,17 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   is.fingerprint = conduct.fingerprint();
   is.told = pipeline.told;
   const bool changed = accept(was, is, options);
+  conduct.begin({.journal = &journal,
+                 .folder = &folder,
+                 .name = was.study,
+                 .resumed = true,
+                 .changes_accepted = options.accept_changes,
+                 .retry_failed = options.retry_failed});
   if (changed) {
-    journal.append(journal.elapsed(), "change", -1, Journal::text(is.to_json()));
-    journal.commit();
-    write_durably(folder.pipeline(), json.dump(2) + "\n");
+    write_durably(folder.pipeline(), json.dump(2) + "\n");  // before its event: from here on it is what is compared
+    conduct.change(is);
   }
-  const int code = conduct.run({.journal = &journal,
-                                .folder = &folder,
-                                .name = was.study,
-                                .resumed = true,
-                                .changes_accepted = options.accept_changes,
-                                .retry_failed = options.retry_failed});
+  const int code = conduct.run();
   if (code == done && !conduct.has_searched() && !options.quiet && !options.json) {
     fmt::print(stderr, "the search was over before; to extend it: weft resume {} --set /budget/trials=N\n",
                options.study.string());

@@ -98,8 +98,11 @@ LocalExecutor::Description LocalExecutor::describe() {
     } else if (message->at("event") == "error") {
       worker.process.reset();
       throw_error(*message);
-    } else {
+    } else if (message->at("event") == "log") {
       handle(worker, *message);
+    } else {
+      worker.process->condemn(
+          fmt::format("broke the protocol: \"{}\" is no description", message->at("event").get<std::string>()));
     }
   }
   throw Error(bury(worker).reason);
@@ -157,6 +160,7 @@ void LocalExecutor::notice_death(Worker& worker) {
 
 std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) {
   const Clock::time_point deadline = Clock::now() + timeout;
+  rest({});  // hears who has something to say, however short the time
   for (;;) {
     bool idle = true;
     // Each has its turn, so that one which talks without end does not keep the others waiting.
@@ -259,6 +263,10 @@ JobResult LocalExecutor::bury(Worker& worker) {
 void LocalExecutor::cancel(TrialId trial, const std::string& reason) {
   for (const auto& worker : workers_) {
     if (worker->trial != trial || worker->ended) continue;
+    Child* const alone[] = {worker->process.get()};
+    Child::await(alone, {});
+    while (worker->process && !worker->ended && attend(*worker)) continue;  // its end may be among what it said
+    if (worker->ended) return;
     worker->process->kill();
     end(*worker, {.state = TrialState::pruned, .reason = reason});
     worker->process.reset();

@@ -5,6 +5,7 @@
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
 
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <memory>
@@ -91,6 +92,7 @@ class Worker {
   void describe() {
     const Json task = assembly().task();
     task_ = task;
+    data_checked_ = true;
     const std::string fingerprint = assembly().evaluator().fingerprint();
     if (pipeline_->final && phase_ == Phase::search) {
       Assembly last(*pipeline_, task_, Phase::final, libraries_);
@@ -115,6 +117,20 @@ class Worker {
     channel_.send(answer);
   }
 
+  // What this worker reads must be what the study was described by: it may have been replaced since.
+  void check_data() {
+    if (data_checked_ || !pipeline_->dataset || !task_.is_object() || !task_.contains("fingerprint")) return;
+    const Json now = Assembly(*pipeline_, task_, phase_, libraries_).task();
+    if (now.value("fingerprint", Json()) != task_.at("fingerprint")) {
+      throw Error(
+          fmt::format("{}: the data were replaced while the study runs: their fingerprint was {}, is {}. Put back "
+                      "what they were and `weft resume`, or go on with --accept-changes",
+                      pipeline_->dataset->manifest->title(), task_.at("fingerprint").dump(),
+                      now.value("fingerprint", Json()).dump()));
+    }
+    data_checked_ = true;
+  }
+
   void run_trial(const Json& message) {
     Job job{.trial = message.at("trial"),
             .genotype = Genotype::from_json(message.at("genotype")),
@@ -124,14 +140,16 @@ class Worker {
     if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
     job.identity = message.value("identity", Json());
     EvaluatorRef evaluator = assembly().evaluator();
+    check_data();
     ignore_stop_signals();  // a plugin may have undone it
-    const JobResult result =
-        InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
-          channel_.send({{"event", "report"}, {"report", report}});
-          const std::optional<Json> answer = channel_.receive();
-          if (!answer) std::_Exit(1);  // the host is gone
-          return static_cast<Verdict>(answer->at("verdict").get<int>());
-        });
+    const auto started = std::chrono::steady_clock::now();
+    JobResult result = InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
+      channel_.send({{"event", "report"}, {"report", report}});
+      const std::optional<Json> answer = channel_.receive();
+      if (!answer) std::_Exit(1);  // the host is gone
+      return static_cast<Verdict>(answer->at("verdict").get<int>());
+    });
+    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     // On disk before it is told: if the host dies in between, the trial is not trained again.
     if (job.folder && result.state == TrialState::complete) leave_job_folder(job, result);
     std::cout.flush();
@@ -148,6 +166,7 @@ class Worker {
   std::optional<Pipeline> pipeline_;
   Phase phase_ = Phase::search;
   Json libraries_;
+  bool data_checked_ = false;
   Json task_;
   std::unique_ptr<Assembly> assembly_;
 };

@@ -13,6 +13,7 @@
 #include "host/plugins/strict_json.hpp"
 #include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
+#include "weft/rng.hpp"
 
 namespace weft::host {
 
@@ -200,6 +201,16 @@ std::vector<const Manifest*> Pipeline::manifests() const {
   for (const ObjectiveUse& objective : objectives) add(objective.manifest);
   if (final) add(final->evaluator.manifest);
   return all;
+}
+
+std::string Pipeline::made_of(bool is_final) const {
+  Json parts = {{"space", json_.at("space")}, {"evaluator", json_.at("evaluator")}, {"seed", seed()}};
+  if (dataset) parts["dataset"] = json_.at("dataset");
+  if (is_final) {
+    parts["evaluator"] = json_.at("final").at("evaluator");
+    parts["final"] = json_.at("final").value("space", Json());
+  }
+  return fmt::format("{:016x}", hash_text(parts.dump()));
 }
 
 // Finds the plugin named at `pointer`.

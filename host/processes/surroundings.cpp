@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <locale>
 #include <stdexcept>
@@ -36,6 +37,7 @@ void open_standard_descriptors() {
 
 void put_surroundings_right() {
   open_standard_descriptors();
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, as some start their programs, it takes the status of children away
   if (exists("")) return;
   setenv("LC_ALL", exists("C.UTF-8") ? "C.UTF-8" : "C", 1);
 }

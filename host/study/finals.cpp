@@ -7,9 +7,14 @@
 namespace weft::host {
 
 Finals::Finals(const Pipeline& pipeline, Search& search, Journal& journal, const StudyFolder& folder)
-    : search_(search), journal_(journal), folder_(folder), pending_(search.trials().best(pipeline.final->top)) {
+    : search_(search),
+      journal_(journal),
+      folder_(folder),
+      made_of_(pipeline.made_of(/*final=*/true)),
+      pending_(search.trials().best(pipeline.final->top)) {
   for (const FinalResult& result : search.trials().finals()) {
-    if (result.state != TrialState::fail) std::erase(pending_, result.trial);
+    const bool same = result.made_of.empty() || result.made_of == made_of_;
+    if (result.state == TrialState::complete && same) std::erase(pending_, result.trial);
   }
 }
 
@@ -45,13 +50,19 @@ bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
 }
 
 void Finals::finish(const JobResult& result) {
-  const Ending ending{
-      .state = result.state, .metrics = result.metrics, .reason = result.reason, .seconds = result.seconds};
-  const Json body = ending.to_json();
+  const bool complete = result.state == TrialState::complete;
+  const Ending ending{.state = complete ? TrialState::complete : TrialState::fail,
+                      .metrics = result.metrics,
+                      .reason = complete || !result.reason.empty()
+                                    ? result.reason
+                                    : fmt::format("ended as {}, before its end", weft::to_string(result.state)),
+                      .seconds = result.seconds};
+  Json body = ending.to_json();
+  body["made_of"] = made_of_;
   journal_.append(search_.elapsed(), "final", result.trial, Journal::text(body));
   journal_.commit();
   search_.trials().apply({search_.elapsed(), "final", result.trial, body});
-  if (result.state == TrialState::fail) return;  // `weft resume` goes on from the checkpoint
+  if (!complete) return;  // `weft resume` goes on from the checkpoint
   std::error_code ignored;
   std::filesystem::remove(folder_.final(result.trial) / "checkpoint.pt", ignored);
 }

@@ -27,6 +27,7 @@ class Finals {
   Search& search_;
   Journal& journal_;
   const StudyFolder& folder_;
+  std::string made_of_;
   std::vector<TrialId> pending_;
 };
 

@@ -18,6 +18,20 @@ namespace weft::host {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// Empty, or what a host left that was killed before its study had begun.
+bool is_free(const fs::path& path) {
+  std::error_code error;
+  for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename();
+    if (name != "lock" && name != "pipeline.json" && !name.ends_with(".part")) return false;
+  }
+  return !error;
+}
+
+}  // namespace
+
 StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipeline) {
   check_utf8(fs::absolute(path).string(), "the study's folder", "choose another with --study, or rename it");
   std::error_code error;
@@ -32,14 +46,18 @@ StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipelin
         fmt::format("{}: already holds {}. Go on with it by `weft resume {}`, or choose another folder with --study",
                     path.string(), held, path.string()));
   }
-  if (fs::exists(path, error) && (!fs::is_directory(path, error) || !fs::is_empty(path, error))) {
-    throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
-  }
+  const auto expect_free = [&] {
+    if (fs::exists(path, error) && !is_free(path))
+      throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
+  };
+  expect_free();
   fs::create_directories(path, error);
   if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
   StudyFolder folder(path);
   folder.lock();
+  expect_free();  // another may have been faster
   write_durably(folder.pipeline(), pipeline);
+  sync_to_disk(fs::absolute(path).parent_path());
   return folder;
 }
 
@@ -75,9 +93,9 @@ void StudyFolder::lock() {
   const fs::path file = path_ / "lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock_ < 0) throw Error(fmt::format("{}: cannot be written: {}", file.string(), std::strerror(errno)));
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));
-  }
+  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) throw Error(fmt::format("{}: cannot be locked: {}", file.string(), std::strerror(errno)));
+  throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));
 }
 
 fs::path StudyFolder::trial(TrialId id) const { return path_ / "trials" / fmt::format("{:06}", id); }
@@ -104,7 +122,8 @@ std::optional<JobResult> stored_result(const Job& job) {
     return JobResult{.trial = job.trial,
                      .state = trial_state(stored.at("state").get<std::string>()),
                      .metrics = stored.at("metrics"),
-                     .reason = stored.at("reason")};
+                     .reason = stored.at("reason"),
+                     .seconds = stored.value("seconds", 0.0)};
   } catch (const std::exception&) {  // something is missing in it
     return {};
   }
@@ -122,18 +141,24 @@ std::optional<JobResult> enter_job_folder(const Job& job) {
   if (!fs::is_empty(folder, error)) {
     spdlog::warn("{}: holds files of another candidate, or of one that is not known; they are removed",
                  folder.string());
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) fs::remove_all(entry.path(), error);
-    if (error) throw Error(fmt::format("{}: cannot be emptied: {}", folder.string(), error.message()));
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+      fs::remove_all(entry.path(), error);
+      if (error) throw Error(fmt::format("{}: cannot be removed: {}", entry.path().string(), error.message()));
+    }
   }
   write_atomically(folder / "job.json", job.identity.dump(1) + "\n");
   return {};
 }
 
 void leave_job_folder(const Job& job, const JobResult& result) {
-  for (const fs::directory_entry& entry : fs::directory_iterator(*job.folder)) {
-    if (entry.is_regular_file()) sync_to_disk(entry.path());
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(*job.folder)) {
+    if (entry.is_directory() || (entry.is_regular_file() && !entry.is_symlink())) sync_to_disk(entry.path());
   }
-  Json stored = {{"state", to_string(result.state)}, {"metrics", result.metrics}, {"reason", result.reason}};
+  sync_to_disk(job.folder->parent_path());
+  Json stored = {{"state", to_string(result.state)},
+                 {"metrics", result.metrics},
+                 {"reason", result.reason},
+                 {"seconds", result.seconds}};
   if (!job.identity.is_null()) stored["job"] = job.identity;
   write_durably(*job.folder / "result.json", stored.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }

@@ -213,7 +213,10 @@ void Journal::for_each(const Visit& visit, Order order) const {
 
 double Journal::elapsed() const {
   try {
-    return database_->database->execAndGet("SELECT elapsed FROM events ORDER BY sequence DESC LIMIT 1").getDouble();
+    return database_->database
+        ->execAndGet(
+            "SELECT elapsed FROM events WHERE kind NOT IN ('final_start', 'final') ORDER BY sequence DESC LIMIT 1")
+        .getDouble();
   } catch (const SQLite::Exception& error) {
     database_->fail("cannot be read", error);
   }

@@ -58,7 +58,7 @@ class Journal {
   // sequence number of an event that is damaged, or of which `visit`
   // throws DamagedEvent.
   void for_each(const Visit& visit, Order order = Order::of_events) const;
-  // Of the last event, reports included.
+  // Of the search's last event, reports included: final trainings are no part of it.
   double elapsed() const;
   // The bodies of all events of a kind, in order.
   std::vector<Json> bodies(const std::string& kind) const;

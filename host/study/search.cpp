@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
 #include "host/execution/calls.hpp"
 #include "host/plugins/refusal.hpp"
@@ -36,10 +37,16 @@ std::string key_of(const Proposal& proposal) {
 // Nothing but the candidate decides its result.
 bool is_plain(const Proposal& proposal) { return !proposal.parent && proposal.fidelity == Fidelity{}; }
 
-// Texts that differ in a number alone (a trial's, a process's, an address) tell of the same failure.
-std::string without_digits(std::string text) {
-  std::erase_if(text, [](char c) { return c >= '0' && c <= '9'; });
-  return text;
+// What two failures have in common that have the same cause: how their first line begins, without words that hold a
+// digit (a trial's number, a process's, an address, a temporary name).
+std::string kind_of_failure(const std::string& reason) {
+  constexpr std::size_t telling = 120;
+  std::istringstream words(reason.substr(0, std::min(reason.find('\n'), telling)));
+  std::string kind;
+  for (std::string word; words >> word;) {
+    if (word.find_first_of("0123456789") == std::string::npos) kind += word + " ";
+  }
+  return kind;
 }
 
 }  // namespace
@@ -102,7 +109,8 @@ void Search::replay() {
     if (event.kind != "tell") return;
     const Trial& trial = trials_.at(event.trial);
     if (!trial.retried) told(trial);
-    rank(trial.id);
+    const std::vector<TrialId> surplus = rank(trial.id);
+    if (keeps_files(trial)) drop_files(trial.id, surplus);  // a kill may have come between the event and this
     if (trial.has_result() && !trial.duplicate_of) remember(trial);
   });
   if (!proposed.empty())
@@ -111,14 +119,20 @@ void Search::replay() {
 
   elapsed_before_ = journal_->elapsed();
   began_ = Clock::now();
+  // Those that were begun come first: what waits for their results must not take their place.
+  std::vector<TrialId> open;
   for (const Trial& trial : trials_.all()) {
-    if (!trial.ended()) admit(trials_.at(trial.id));
+    if (!trial.ended()) open.push_back(trial.id);
   }
+  std::stable_partition(open.begin(), open.end(), [&](TrialId id) { return trials_.at(id).attempts > 0; });
+  for (const TrialId id : open) admit(trials_.at(id));
 }
 
 void Search::retry_failed() {
   for (const Trial& trial : trials_.all()) {
     if (trial.state != TrialState::fail || trial.duplicate_of) continue;
+    std::error_code absent;
+    if (folder_ != nullptr) fs::remove(folder_->trial(trial.id) / "result.json", absent);  // it may be what was judged
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);
     admit(trials_.at(trial.id));
@@ -191,14 +205,17 @@ bool Search::exhausted() const {
 void Search::stop_overdue(Executor& executor) const {
   const Budget& budget = pipeline_.budget;
   if (!budget.seconds || time_left()) return;
-  const double over_since = elapsed() - *budget.seconds;
   for (const SlotStatus& slot : executor.status()) {
-    const double silent = std::chrono::duration<double>(Clock::now() - slot.heard).count();
-    if (!slot.trial || std::min(over_since, silent) < budget.grace) continue;
-    executor.cancel(*slot.trial,
-                    fmt::format("stalled: the time of the budget was over, and it said nothing for {} s more "
-                                "(/budget/grace); it was stopped",
-                                budget.grace));
+    if (!slot.trial) continue;
+    const auto answered = told_to_stop_.find(*slot.trial);
+    const double since = answered == told_to_stop_.end() ? *budget.seconds : answered->second;
+    if (elapsed() - since < budget.grace) continue;
+    executor.cancel(
+        *slot.trial,
+        fmt::format("stalled: the time of the budget was over, and {} s later (/budget/grace) it had {}; "
+                    "it was stopped",
+                    budget.grace,
+                    answered == told_to_stop_.end() ? "not reported again" : "not ended, as it was told to"));
   }
 }
 
@@ -362,6 +379,7 @@ bool Search::take_known_result(Trial& trial) {
   if (!original || *original == trial.id) return false;
   const Trial& known = trials_.at(*original);
   if (!known.ended()) {
+    if (trial.waits_for != original) record("wait", trial.id, [&] { return Json{{"for", *original}}; });
     trial.waits_for = original;
     waiting_[*original].push_back(trial.id);
     ++waiting_count_;
@@ -408,7 +426,10 @@ void Search::start(Executor& executor, TrialId id) {
           .transfer = trial.proposal.transfer};
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
-    if (trial.proposal.parent) job.parent_folder = folder_->trial(*trial.proposal.parent);
+    if (trial.proposal.parent) {
+      const TrialId parent = *trial.proposal.parent;  // a duplicate has the files of its original
+      job.parent_folder = folder_->trial(trials_.at(parent).duplicate_of.value_or(parent));
+    }
     job.identity = identity(id, Phase::search);
     commit();
     if (const std::optional<JobResult> stored = enter_job_folder(job)) {
@@ -427,13 +448,16 @@ Json Search::identity(TrialId id, Phase phase) const {
           {"seed", pipeline_.seed()},
           {"trial", id},
           {"phase", phase == Phase::final ? "final" : "search"},
+          {"made_of", pipeline_.made_of(phase == Phase::final)},
           {"proposal", std::move(proposal)}};
 }
 
 Verdict Search::report(TrialId trial, const Json& report) {
   record("report", trial, [&] { return report; });
   if (!pipeline_.is_inline) commit();
-  return time_left() ? Verdict::go_on : Verdict::stop;
+  if (time_left()) return Verdict::go_on;
+  told_to_stop_.emplace(trial, elapsed());
+  return Verdict::stop;
 }
 
 // ---- how a trial ends -------------------------------------------------------------------------------------------
@@ -493,8 +517,9 @@ void Search::tell(TrialId id, const Ending& ending) {
   record("tell", id, [&] { return ending.to_json(); });
   trials_.end(id, ending);
   known_.erase(id);
+  told_to_stop_.erase(id);
   const std::vector<TrialId> surplus = rank(id);
-  if (folder_ != nullptr && !pipeline_.is_inline && !ending.duplicate_of && !ending.refused) {
+  if (keeps_files(trials_.at(id))) {
     commit();
     drop_files(id, surplus);
   }
@@ -504,7 +529,7 @@ void Search::tell(TrialId id, const Ending& ending) {
   waiting_for_results_ = false;
   if (observer_.ended) observer_.ended(trial);
   serve_duplicates(id);
-  if (!trial.duplicate_of) count_failures(trial);
+  if (!trial.duplicate_of && !trial.refused) count_failures(trial);
 }
 
 // Those that wait for a trial take its result, or the first of them is evaluated if it has none.
@@ -523,7 +548,7 @@ void Search::count_failures(const Trial& trial) {
     failures_in_a_row_ = 0;
     return;
   }
-  std::string failure = without_digits(trial.reason);
+  std::string failure = kind_of_failure(trial.reason);
   failures_in_a_row_ = failure == last_failure_ ? failures_in_a_row_ + 1 : 1;
   last_failure_ = std::move(failure);
   if (failures_in_a_row_ < pipeline_.budget.failures) return;

@@ -97,6 +97,9 @@ class Search {
   void serve_duplicates(TrialId id);
   void count_failures(const Trial& trial);
   std::vector<TrialId> rank(TrialId id);
+  bool keeps_files(const Trial& trial) const {
+    return folder_ != nullptr && !pipeline_.is_inline && !trial.duplicate_of && !trial.refused;
+  }
   void drop_files(TrialId id, const std::vector<TrialId>& surplus) const;
 
   const Pipeline& pipeline_;
@@ -119,7 +122,8 @@ class Search {
   std::unordered_map<std::uint64_t, TrialId> by_hash_;
   std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a queued or running trial
   std::size_t waiting_count_ = 0;
-  std::vector<TrialId> with_weights_;  // best first
+  std::unordered_map<TrialId, double> told_to_stop_;  // when, of running trials
+  std::vector<TrialId> with_weights_;                 // best first
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program
   std::size_t failures_in_a_row_ = 0;

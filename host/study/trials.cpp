@@ -118,6 +118,8 @@ void Trial::apply(const Journal::Event& event) {
     proposal = Proposal::from_json(body);
   } else if (event.kind == "start") {
     start(body.contains("hash") ? std::optional(hash_from(body.at("hash"))) : std::nullopt);
+  } else if (event.kind == "wait") {
+    waits_for = body.at("for").get<TrialId>();
   } else if (event.kind == "tell") {
     end(Ending::from_json(body));
   } else if (event.kind == "retry") {
@@ -174,6 +176,8 @@ void Trials::apply(const Journal::Event& event) {
     } else if (event.kind == "start") {
       at(known()).apply(event);
       nothing_new_in_a_row_ = refused_in_a_row_ = 0;
+    } else if (event.kind == "wait") {
+      at(known()).apply(event);
     } else if (event.kind == "tell") {
       end(known(), Ending::from_json(body));
     } else if (event.kind == "retry") {
@@ -189,7 +193,8 @@ void Trials::apply(const Journal::Event& event) {
     } else if (event.kind == "final") {
       const Ending ending = Ending::from_json(body);
       std::erase_if(finals_, [&](const FinalResult& earlier) { return earlier.trial == known(); });
-      finals_.push_back({known(), ending.state, ending.metrics, ending.reason, ending.seconds});
+      finals_.push_back(
+          {known(), ending.state, ending.metrics, ending.reason, ending.seconds, body.value("made_of", "")});
     }
   } catch (const InvalidInput& error) {  // a state, a genotype that cannot be
     throw DamagedEvent(error.what());

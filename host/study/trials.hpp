@@ -73,6 +73,7 @@ struct FinalResult {
   Json metrics = Json::object();
   std::string reason;
   double seconds = 0.0;
+  std::string made_of;  // Pipeline::made_of; empty in a study of release 1.0
 };
 
 class Trials {
