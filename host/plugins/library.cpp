@@ -105,14 +105,6 @@ const weft_component& find_component(const weft_descriptor& descriptor, const Ma
   std::abort();  // refuse does not return
 }
 
-std::string library_sha256(const Manifest& manifest) {
-  const auto at = open_libraries().find(manifest.library().string());
-  if (at != open_libraries().end()) return at->second.sha256;
-  LibraryFile file;
-  inspect(manifest, file);
-  return file.sha256;
-}
-
 const weft_component& open_component(const Manifest& manifest) { return open(manifest, /*probed=*/false); }
 
 const weft_component& load_component(const Manifest& manifest) { return open(manifest, /*probed=*/true); }
