@@ -34,12 +34,11 @@ struct JobResult {
   double seconds = 0;  // wall-clock time of this attempt
 };
 
-// What a slot is doing, for the progress display and for who watches over the time.
+// What a slot is doing, for the progress display.
 struct SlotStatus {
-  std::string name;                               // "cpu:1"
-  std::optional<TrialId> trial = {};              // nothing: idle
-  std::string note = {};                          // "epoch 2, validation_accuracy 83.1"
-  std::chrono::steady_clock::time_point heard{};  // when the trial last gave a sign of life, its start included
+  std::string name;                   // "cpu:1"
+  std::optional<TrialId> trial = {};  // nothing: idle
+  std::string note = {};              // "epoch 2, validation_accuracy 83.1"
 };
 
 class Executor {

@@ -50,7 +50,7 @@ struct LocalExecutor::Worker {
   std::unique_ptr<Child> process = {};  // null: not running
   std::optional<TrialId> trial = {};    // until its result was handed over
   std::optional<std::filesystem::path> folder = {};
-  Clock::time_point started = {}, heard = {};
+  Clock::time_point started = {};
   Json report = {};                     // the last one
   std::optional<JobResult> ended = {};  // how the trial ended
   Clock::time_point due = {};           // when that is handed over
@@ -134,7 +134,7 @@ void LocalExecutor::start(const Job& job) {
     worker->process->take_output();  // what it printed since its last trial belongs to none
     worker->trial = job.trial;
     worker->folder = job.folder;
-    worker->started = worker->heard = Clock::now();
+    worker->started = Clock::now();
     worker->report = Json();
     Json message = {{"job", "trial"},
                     {"trial", job.trial},
@@ -195,7 +195,6 @@ bool LocalExecutor::attend(Worker& worker) {
     const std::string event = fault.empty() ? message->at("event").get<std::string>() : "";
     if (!worker.busy() && (event == "report" || event == "result")) fault = "\"" + event + "\" belongs to no trial";
     if (fault.empty()) {
-      worker.heard = Clock::now();
       handle(worker, *message);
     } else {
       worker.process->condemn("broke the protocol: " + fault);
@@ -277,8 +276,7 @@ void LocalExecutor::cancel(TrialId trial, const std::string& reason) {
 std::vector<SlotStatus> LocalExecutor::status() const {
   std::vector<SlotStatus> status;
   for (const auto& worker : workers_) {
-    status.push_back(
-        {worker->slot, worker->trial, worker->report.is_null() ? "" : in_words(worker->report), worker->heard});
+    status.push_back({worker->slot, worker->trial, worker->report.is_null() ? "" : in_words(worker->report)});
   }
   return status;
 }

@@ -77,8 +77,8 @@ class Worker {
     for (const Json& folder : hello.at("plugin_path")) extra.emplace_back(folder.get<std::string>());
     catalogue_ = Catalogue::discover(extra);
     pipeline_ = Pipeline::resolve(hello.at("pipeline"), hello.at("file"), catalogue_);
-    pipeline_->told = hello.at("told");
-    libraries_ = hello.at("libraries");
+    if (hello.contains("told")) pipeline_->told = hello.at("told");
+    libraries_ = hello.value("libraries", Json::array());
     phase_ = hello.at("phase") == "final" ? Phase::final : Phase::search;
     task_ = hello.value("task", Json());
   }

@@ -187,4 +187,8 @@ TEST_CASE("resume refuses when a plugin proposes differently") {
   REQUIRE(resumed.code == 1);
   REQUIRE(resumed.err.find("optimizer regularized_evolution proposes differently") != std::string::npos);
   REQUIRE(resumed.err.find("Trial 0") != std::string::npos);
+  // Nothing was recorded of what cannot be: the study goes on once the seed is put back.
+  stored["seed"] = 5;
+  write_file(folder / "study/pipeline.json", stored.dump());
+  REQUIRE(run({"resume", "study", "--set", "/budget/trials=40", "--quiet"}, folder.path()).code == 0);
 }

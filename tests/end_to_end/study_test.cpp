@@ -52,7 +52,7 @@ void edit(const fs::path& file, const Json& patch) {
 }
 
 // A command for the evaluator of the same name that answers what `body`, a shell script, says after the request.
-Json command_pipeline(const fs::path& folder, const std::string& body, int trials) {
+Json command_study(const fs::path& folder, const std::string& body, int trials) {
   const fs::path script = write_file(folder / "trainer.sh", "#!/bin/sh\nread request\n" + body);
   fs::permissions(script, fs::perms::owner_all);
   Json description = table_pipeline("", trials);
@@ -163,7 +163,7 @@ TEST_CASE("a worker does not load a plugin that was replaced while the study run
       "/proc/$at/status); done\n"
       "kill -9 $worker; sleep 60\n",
       library.string());
-  write_file(folder / "pipeline.json", command_pipeline(folder.path(), body, 5).dump());
+  write_file(folder / "pipeline.json", command_study(folder.path(), body, 5).dump());
   const Ran ran =
       run({"--plugin-path", plugins.path().string(), "run", "pipeline.json", "--study", "study"}, folder.path());
   CHECK(ran.code == 1);
@@ -172,7 +172,7 @@ TEST_CASE("a worker does not load a plugin that was replaced while the study run
 
 TEST_CASE("a result belongs to its study and its candidate, not to its number") {
   const TemporaryFolder folder;
-  write_file(folder / "pipeline.json", command_pipeline(folder.path(), "echo x >> evaluated\n" + answers, 6).dump());
+  write_file(folder / "pipeline.json", command_study(folder.path(), "echo x >> evaluated\n" + answers, 6).dump());
   REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
   REQUIRE(fs::exists(folder / "study/trials/000002/result.json"));
   const Json before = trials_of("study", folder.path());
@@ -203,6 +203,39 @@ TEST_CASE("a result belongs to its study and its candidate, not to its number") 
   CHECK(trials_of("study", folder.path()) == before);
 }
 
+TEST_CASE("failed trials are evaluated again, also where it was an objective that failed them") {
+  const TemporaryFolder folder;
+  const std::string wrong = "echo '{\"event\": \"result\", \"metrics\": {\"validation_accuracy\": 500}}'\n";
+  write_file(folder / "pipeline.json", command_study(folder.path(), wrong, 3).dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
+  CHECK(ran.code == 1);
+  command_study(folder.path(), answers, 3);
+  CHECK(run({"resume", "study"}, folder.path()).code == 1);
+  const Ran again = run({"resume", "study", "--retry-failed", "--quiet"}, folder.path());
+  INFO(again.err);
+  CHECK(again.code == 0);
+  for (const Json& trial : trials_of("study", folder.path())) CHECK(trial.at("state") == "COMPLETE");
+}
+
+TEST_CASE("a final training that was changed is made anew, an unchanged one is not") {
+  const TemporaryFolder folder;
+  Json description = training_pipeline(2, {"cpu:1"});
+  description["final"] = {{"evaluator", description["evaluator"]}};
+  write_file(folder / "pipeline.json", description.dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  const auto finals = [&] {
+    SQLite::Database database((folder / "study/study.db").string(), SQLite::OPEN_READONLY);
+    return database.execAndGet("SELECT count(*) FROM events WHERE kind = 'final'").getInt();
+  };
+  CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 0);
+  CHECK(finals() == 1);
+  const Ran ran = run({"resume", "study", "--set", "/final/evaluator/args/epochs=3"}, folder.path());
+  INFO(ran.err);
+  CHECK(ran.code == 0);
+  CHECK(finals() == 2);
+  check_says(ran.out, {"trained to the end", "\"epochs\":3"});
+}
+
 TEST_CASE("an empty pipeline.json does not block a resume") {
   const TableStudy study(10);
   write_file(study.study() / "pipeline.json", "");
@@ -229,7 +262,7 @@ TEST_CASE("a damaged event is named by file and number") {
 TEST_CASE("an error in bytes that are no text is kept and does not block a resume") {
   const TemporaryFolder folder;
   write_file(folder / "pipeline.json",
-             command_pipeline(folder.path(), "printf 'no \\377\\376 text\\n' >&2; exit 3\n", 3).dump());
+             command_study(folder.path(), "printf 'no \\377\\376 text\\n' >&2; exit 3\n", 3).dump());
   const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
   CHECK(ran.code == 1);
   const Json trials = trials_of("study", folder.path());

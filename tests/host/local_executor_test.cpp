@@ -17,7 +17,6 @@ using weft::Verdict;
 using weft::testing::command_pipeline;
 using weft::testing::command_result;
 using weft::testing::TemporaryFolder;
-using Clock = std::chrono::steady_clock;
 
 namespace {
 
@@ -73,13 +72,18 @@ TEST_CASE("wait handles message after message, from each worker, and rests only 
   CHECK(bench.reports.size() == 10);
 }
 
+TEST_CASE("a wait of no time hears what has arrived") {
+  Bench bench("echo '{\"event\": \"report\", \"epoch\": 1}'; read -r v\n" + command_result);
+  bench.start(0);
+  std::optional<JobResult> result;
+  while (!result) result = bench.executor.wait(0ms);
+  CHECK(result->state == TrialState::complete);
+  CHECK(bench.reports.size() == 1);
+}
+
 TEST_CASE("a trial that does not end is cancelled: pruned, with the reason, and its slot is free again") {
   Bench bench("[ $1 = 1 ] || sleep 600\n" + command_result);
-  const Clock::time_point before = Clock::now();
   bench.start(0);
-  for (const SlotStatus& slot : bench.executor.status()) {
-    if (slot.trial == TrialId{0}) CHECK(slot.heard >= before);
-  }
   CHECK_FALSE(bench.executor.wait(10ms));
   bench.executor.cancel(7, "nobody has heard of it");
   bench.executor.cancel(0, "the time is over");

@@ -345,7 +345,9 @@ TEST_CASE("the same failure again and again ends the study, different ones do no
     all.push_back({.genotype = weft::Genotype({i % 5, i / 5 % 5, i / 25, 0, 0, 0})});
   Script same(description, all, 1);
   same.executor.answer = [](Held& held, TrialId trial) {
-    return held.end(trial, TrialState::fail, fmt::format("process {} found no disk", 100 + trial));
+    return held.end(trial, TrialState::fail,
+                    fmt::format("process {} found no disk at 0x{:x}f\nand a trace of its own {}", 100 + trial,
+                                1000 + trial, std::string(trial, 'x')));
   };
   CHECK_THROWS_WITH(same.search.run(same.executor, never), ContainsSubstring("5 trials in a row") &&
                                                                ContainsSubstring("process 104 found no disk") &&
@@ -413,6 +415,19 @@ TEST_CASE("a silent trial is stopped when the time and the grace are over") {
   CHECK(script.search.trials().all()[0].state == TrialState::pruned);
   CHECK_THAT(script.search.trials().all()[0].reason,
              ContainsSubstring("stalled") && ContainsSubstring("/budget/grace"));
+}
+
+TEST_CASE("a trial that goes on although it was told to stop is stopped") {
+  const TemporaryFolder folder;
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.001}, {"grace", 0.01}}), {cell(1)}, 1);
+  script.executor.answer = [&](Held& held, TrialId trial) -> std::optional<JobResult> {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    script.search.report(trial, {{"epoch", held.waits}});
+    if (held.cancelled.empty()) return {};
+    return held.end(trial, TrialState::pruned, held.cancelled[trial]);
+  };
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK_THAT(script.search.trials().all()[0].reason, ContainsSubstring("not ended, as it was told to"));
 }
 
 TEST_CASE("what ends after the stop signal is not judged") {
