@@ -92,7 +92,7 @@ int trials_command(const fs::path& study, bool json) {
   if (json) {
     const char* before = "[";
     for_each_trial(folder, [&](const Trial& trial) {
-      fmt::print(output(), "{}\n{}", before, trial.to_json().dump(-1, ' ', false, Json::error_handler_t::replace));
+      fmt::print(output(), "{}\n{}", before, trial.to_json().dump(1, ' ', false, Json::error_handler_t::replace));
       before = ",";
     });
     fmt::print(output(), "{}\n", *before == '[' ? "[]" : "\n]");

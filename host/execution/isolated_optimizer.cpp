@@ -61,7 +61,7 @@ Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t 
         throw Refusal(Code::quarantined, title_,
                       fmt::format("is quarantined: {} ended its process {} times in a row, the last time so: it {}",
                                   call, crashes_in_a_row_, crash.how),
-                      "", "the study is kept; mend or replace the plugin, then `weft resume`");
+                      "", "the study is kept; mend or replace the plugin, then `weft resume --accept-changes`");
       }
       spdlog::warn("{}: {} ended its process: it {}; it is started again", title_, call, crash.how);
     }

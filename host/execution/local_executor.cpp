@@ -125,7 +125,7 @@ void LocalExecutor::start(const Job& job) {
     throw Refusal(Code::quarantined, evaluator_,
                   fmt::format("is quarantined: it crashed {} times in a row, the last time so: {}", crashes_in_a_row_,
                               last_crash_),
-                  "", "the study is kept; mend or replace the plugin, then `weft resume`");
+                  "", "the study is kept; mend or replace the plugin, then `weft resume --accept-changes`");
   }
   for (const auto& worker : workers_) {
     if (worker->trial) continue;

@@ -99,6 +99,8 @@ std::string phrase_of(const Json& schema) {
   for (const char* keyword : {"oneOf", "anyOf"}) {
     if (schema.contains(keyword)) phrase += (phrase.empty() ? "" : ": ") + joined_phrases(schema.at(keyword), " or ");
   }
+  if (phrase.empty() && schema.contains("required"))
+    return fmt::format("one with {}", fmt::join(schema.at("required").get<std::vector<std::string>>(), " and "));
   const bool multiple_alone = phrase.empty() && schema.contains("multipleOf");
   if (phrase.empty()) phrase = multiple_alone ? "a multiple of " + schema.at("multipleOf").dump() : "a value";
   const auto bound = [&](const char* keyword, const char* words) {

@@ -118,7 +118,10 @@ void check_stops(const Installed& installed, const std::vector<std::string>& par
   REQUIRE(fs::exists(installed.study() / "study.db"));
   fs::remove(installed.library());
   fs::copy_file(fs::path(WEFT_TEST_BINARY) / "tests" / "broken" / "none.so", installed.library());
-  const Ran resumed = installed.weft({"resume", "study", "--quiet"});
+  const Ran refused = installed.weft({"resume", "study"});
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"optimizer broken was", "--accept-changes"});
+  const Ran resumed = installed.weft({"resume", "study", "--quiet", "--accept-changes"});
   INFO(resumed.err);
   CHECK(resumed.code == 0);
   CHECK(trials_of(installed.study(), installed.root()).size() == 12);
@@ -397,9 +400,7 @@ TEST_CASE("a plugin that asks for a part that is waiting for it is refused with 
     installed.pipeline["dataset"] = {{"name", "broken"}};
     fs::remove(installed.library());
     fs::copy_file(other.library(), installed.library());
-    fs::create_directory(installed.folder() / "dataset");
-    for (const char* name : {"p.so", "manifest.json"})
-      fs::copy_file(other.folder() / name, installed.folder() / "dataset" / name);
+    fs::copy_file(other.folder() / "manifest.json", installed.folder() / "dataset.manifest.json");
     const Ran ran = installed.weft_run();
     INFO(ran.err);
     CHECK(ran.code == 1);

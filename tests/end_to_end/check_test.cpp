@@ -109,7 +109,9 @@ TEST_CASE("a study that was begun without stratified splits and fingerprints goe
   older["dataset"]["args"].erase("stratified");
   write_file(stored, older.dump());
   SQLite::Database(pictures.folder / "study/study.db", SQLite::OPEN_READWRITE)
-      .exec("UPDATE events SET body = json_remove(body, '$.task.fingerprint') WHERE kind = 'study'");
+      .exec(
+          "UPDATE events SET body = json_remove(body, '$.task.fingerprint', '$.study', '$.pipeline', '$.plugins', "
+          "'$.directory', '$.told') WHERE kind = 'study'");
   const Ran ran = run({"resume", "study"}, pictures.folder.path());
   INFO(ran.err);
   CHECK(ran.code == 0);

@@ -234,7 +234,7 @@ TEST_CASE("a descriptor that breaks a rule is refused with what was found") {
   }
   SECTION("major version") {
     broken.descriptor.abi_major = 2;
-    CHECK_THROWS_WITH(broken.find(), ContainsSubstring("ABI 2.0") && ContainsSubstring("rebuild"));
+    CHECK_THROWS_WITH(broken.find(), ContainsSubstring("ABI 2.") && ContainsSubstring("rebuild"));
   }
   SECTION("shorter than any") {
     broken.descriptor.struct_size = 16;
