@@ -74,6 +74,7 @@ void check_place(const Json& json, const Json::json_pointer& place) {
 
 // JSON where it can be read as such, else text.
 Json value_of(const std::string& text) {
+  detail::check_bounds(text);
   if (Json::accept(text)) return read_strictly(text);
   if (text.starts_with('{') || text.starts_with('[') || text.starts_with('"'))
     throw InvalidInput(
