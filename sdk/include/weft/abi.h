@@ -357,8 +357,7 @@ static inline weft_rng weft_rng_derive(const weft_rng* rng, weft_text name, uint
 #endif
 
 /* Everything in front of the torch tag, with which the stamp ends. */
-#define WEFT_STAMP_(build_tag) \
-  "weft abi=" WEFT_PLUGIN_ABI " build=" build_tag " torch="
+#define WEFT_STAMP_(build_tag) "weft abi=" WEFT_PLUGIN_ABI " build=" build_tag " torch="
 
 /* Descriptor and stamp over weft_plugin_components. The descriptor's torch tag is the end of the stamp: a linker that
  * drops what nothing refers to (--gc-sections, link-time optimisation) keeps the two together. */
