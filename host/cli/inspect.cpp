@@ -55,17 +55,11 @@ void for_each_trial(const StudyFolder& folder, const std::function<void(const Tr
   if (trial) visit(*trial);
 }
 
-PluginPath absolute(const PluginPath& given) {
-  PluginPath folders;
-  for (const fs::path& folder : given) folders.push_back(fs::absolute(folder));
-  return folders;
-}
-
 // The space of a study, seen from the directory in which the study was begun.
 class StudySpace {
  public:
   StudySpace(const Provenance& provenance, const StudyFolder& folder, const PluginPath& plugin_path)
-      : catalogue_(Catalogue::discover(absolute(plugin_path))),
+      : catalogue_(Catalogue::discover(plugin_path)),
         pipeline_(Pipeline::resolve_space(stored_pipeline(folder, provenance), folder.pipeline().string(), catalogue_)),
         assembly_(pipeline_, provenance.task, Phase::search) {
     provenance.enter_directory();
@@ -80,9 +74,8 @@ class StudySpace {
 };
 
 std::string one_line(const std::string& text, std::size_t limit) {
-  std::string line = text.substr(0, text.find('\n'));
-  if (line.size() > limit) line = line.substr(0, limit - 3) + "...";
-  return line;
+  const std::string line = text.substr(0, text.find('\n'));
+  return shortened(line, limit);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 #include "host/plugins/probe.hpp"
 #include "host/plugins/refusal.hpp"
 #include "host/plugins/schema.hpp"
+#include "host/study/files.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
@@ -32,29 +33,6 @@ namespace fs = std::filesystem;
 [[noreturn]] void fail(const fs::path& path, const std::string& what) {
   throw Error(fmt::format("{}: {}", path.string(), what));
 }
-
-// A hidden folder in another; goes with this object.
-class HiddenFolder {
- public:
-  explicit HiddenFolder(const fs::path& within) {
-    std::error_code error;
-    fs::create_directories(within, error);
-    if (error) fail(within, "cannot be created: " + error.message());
-    std::string pattern = (within / ".incoming-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) fail(within, fmt::format("cannot be written: {}", std::strerror(errno)));
-    path_ = pattern;
-  }
-  ~HiddenFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  HiddenFolder(const HiddenFolder&) = delete;
-  HiddenFolder& operator=(const HiddenFolder&) = delete;
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 void tar(std::vector<std::string> arguments, const fs::path& about) {
   arguments.insert(arguments.begin(), "tar");
@@ -91,21 +69,13 @@ void expect_plain(const fs::path& folder) {
   }
 }
 
-void synchronise(const fs::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool kept = descriptor >= 0 && fsync(descriptor) == 0;
-  const int error = errno;
-  if (descriptor >= 0) close(descriptor);
-  if (!kept) fail(path, fmt::format("cannot be written to the disk: {}", std::strerror(error)));
-}
-
 // Readable by all, writable by the owner, and on the disk.
 void settle(const fs::path& folder) {
   using fs::perms;
   const auto settle_one = [](const fs::path& path, bool executable) {
     const perms executed = executable ? perms::owner_exec | perms::group_exec | perms::others_exec : perms::none;
     fs::permissions(path, perms::owner_read | perms::owner_write | perms::group_read | perms::others_read | executed);
-    synchronise(path);
+    sync_to_disk(path);
   };
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
     const bool executable = (entry.status().permissions() & perms::owner_exec) != perms::none;
@@ -147,7 +117,7 @@ std::vector<Manifest> checked(const fs::path& folder, const fs::path& given) {
 }
 
 // The folder in `incoming` that holds what is to be installed.
-fs::path bring(const fs::path& package, const HiddenFolder& incoming) {
+fs::path bring(const fs::path& package, const TemporaryFolder& incoming) {
   if (fs::is_directory(package)) {
     copy_tree(package, incoming.path() / "plugin");
     return incoming.path() / "plugin";
@@ -190,7 +160,7 @@ void put_in_place(const fs::path& made, const fs::path& target) {
     fs::rename(target, old);
   }
   if (!fs::exists(fs::symlink_status(target))) fs::rename(made, target);
-  synchronise(target.parent_path());
+  sync_to_disk(target.parent_path());
 }
 
 std::string version_at(const fs::path& target) {
@@ -224,13 +194,11 @@ void say_shadows(const std::vector<Manifest>& manifests, const fs::path& target,
 }  // namespace
 
 int plugin_install_command(const InstallOptions& options, const PluginPath& plugin_path) {
-  const char* home = std::getenv("HOME");
-  if (!options.to && (home == nullptr || *home != '/'))
+  const std::optional<fs::path> own = Installation::user_plugins();
+  if (!options.to && (!own || own->is_relative()))
     throw InvalidInput("weft plugin install: HOME is not set; say where to, with --to FOLDER");
-  const fs::path to =
-      fs::absolute(options.to.value_or(fs::path(home != nullptr ? home : "") / ".local/share/weft/plugins"))
-          .lexically_normal();
-  const HiddenFolder incoming(to);
+  const fs::path to = fs::absolute(options.to ? *options.to : *own).lexically_normal();
+  const TemporaryFolder incoming(to, ".incoming-");
   const fs::path made = bring(options.package, incoming);
   settle(made);
   const std::vector<Manifest> manifests = checked(made, options.package);
@@ -249,7 +217,7 @@ int plugin_pack_command(const PackOptions& options) {
   if (!fs::is_directory(options.folder))
     throw InvalidInput(
         fmt::format("{}: no such folder, seen from {}", options.folder.string(), fs::current_path().string()));
-  const HiddenFolder incoming(fs::temp_directory_path());
+  const TemporaryFolder incoming(fs::temp_directory_path(), ".incoming-");
   const fs::path made = incoming.path() / "plugin";
   copy_tree(options.folder, made);
   settle(made);
@@ -265,7 +233,7 @@ int plugin_pack_command(const PackOptions& options) {
        "--format=gnu", "--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0",
        "--use-compress-program=gzip -n", name},
       package);
-  synchronise(part);
+  sync_to_disk(part);
   fs::rename(part, package);
   fmt::print(output(), "{}: {} {}; install it with: weft plugin install {}\n", package.string(), first.title(),
              first.version, package.string());

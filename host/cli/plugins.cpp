@@ -10,14 +10,11 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/output.hpp"
 #include "host/plugins/catalogue.hpp"
+#include "host/plugins/schema.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
 namespace {
-
-std::string shortened(const std::string& text, std::size_t limit) {
-  return text.size() <= limit ? text : text.substr(0, limit - 3) + "...";
-}
 
 Json to_json(const Catalogue::Entry& entry) {
   Json item = entry.manifest.json;

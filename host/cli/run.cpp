@@ -331,7 +331,8 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
         "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
         "them out");
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  conduct.prepare(libraries_of(pipeline));
+  const Json libraries = libraries_of(pipeline);
+  conduct.prepare(libraries);
   int code = done;
   if (options.no_journal) {
     conduct.begin({});
@@ -340,7 +341,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
-    const Provenance provenance = Provenance::begin(pipeline, conduct.task(), conduct.fingerprint());
+    const Provenance provenance = Provenance::begin(pipeline, libraries, conduct.task(), conduct.fingerprint());
     Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());

@@ -22,6 +22,7 @@
 #include "host/plugins/probe.hpp"
 #include "host/plugins/refusal.hpp"
 #include "host/plugins/schema.hpp"
+#include "host/plugins/strict_json.hpp"
 #include "host/processes/child.hpp"
 
 namespace weft::host {
@@ -156,8 +157,8 @@ Setting setting_in(const Manifest& manifest, const ValidateOptions& options, Plu
 
 // Throws InvalidInput where --args or --pipeline cannot be used.
 Setting setting_of(const Manifest& manifest, const ValidateOptions& options, const PluginPath& plugin_path) {
-  const Json given = Json::parse(options.args, nullptr, false);
-  validate(given.is_discarded() ? Json(options.args) : given, Json{{"type", "object"}}, "--args");
+  const Json given = Json::accept(options.args) ? read_strictly(options.args) : Json(options.args);
+  validate(given, Json{{"type", "object"}}, "--args");
   Setting setting = options.pipeline ? setting_in(manifest, options, plugin_path) : Setting{{{"args", Json::object()}}};
   if (setting.unused) return setting;
   setting.torch = setting.torch || manifest.is_torch();

@@ -72,8 +72,8 @@ Catalogue Catalogue::discover(const std::vector<fs::path>& extra) {
         catalogue.unsearched_.push_back({catalogue.folders_.back(), "no such folder; WEFT_PLUGIN_PATH names it"});
     }
   }
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
-    catalogue.folders_.push_back(fs::absolute(fs::path(home) / ".local/share/weft/plugins"));
+  if (const std::optional<fs::path> own = Installation::user_plugins())
+    catalogue.folders_.push_back(fs::absolute(*own));
   catalogue.folders_.push_back(installation.plugins);
   for (const fs::path& folder : catalogue.folders_) catalogue.scan(folder, schema);
   return catalogue;

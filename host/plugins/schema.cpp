@@ -336,9 +336,9 @@ void fill_defaults(Json& document, const Json& schema, Defaults defaults) {
   fill_unfolded(document, unfolded(schema), defaults);
 }
 
-std::string shortened(const std::string& text) {
-  if (text.size() <= 80) return text;
-  std::size_t end = 77;
+std::string shortened(const std::string& text, std::size_t most) {
+  if (text.size() <= most) return text;
+  std::size_t end = most - 3;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // not within a character
   return text.substr(0, end) + "...";
 }

@@ -26,8 +26,8 @@ enum class Defaults { current, stored };
 // Fills absent members of `document` from the schema's properties, recursively.
 void fill_defaults(Json& document, const Json& schema, Defaults defaults = Defaults::current);
 
-// The text, or its first 77 bytes and dots: for a value in a message.
-std::string shortened(const std::string& text);
+// The text, or as much of it as fits, and dots: for a value in a message. `most` is in bytes; no character is cut.
+std::string shortened(const std::string& text, std::size_t most = 80);
 
 // The known names closest to a mistyped one, best first; those within a third of its length.
 std::vector<std::string> nearest(std::string_view name, const std::vector<std::string>& known);

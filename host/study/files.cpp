@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 
@@ -20,6 +21,21 @@ void sync_to_disk(const std::filesystem::path& path) {
   // Some file systems have nothing to sync of a folder; one that may be written need not be one that may be read.
   if (!synced && reason != EINVAL && reason != EACCES)
     throw Error(fmt::format("{}: cannot be written to disk: {}", path.string(), std::strerror(reason)));
+}
+
+TemporaryFolder::TemporaryFolder(const std::filesystem::path& within, const std::string& prefix) {
+  std::error_code error;
+  std::filesystem::create_directories(within, error);
+  if (error) throw Error(fmt::format("{}: cannot be created: {}", within.string(), error.message()));
+  std::string pattern = (within / (prefix + "XXXXXX")).string();
+  if (mkdtemp(pattern.data()) == nullptr)
+    throw Error(fmt::format("{}: cannot be written: {}", within.string(), std::strerror(errno)));
+  path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
 }
 
 namespace {

@@ -26,11 +26,7 @@ bool is_harmless(std::string_view pointer) {
   return false;
 }
 
-std::string shown(const Json* value) {
-  if (value == nullptr) return "absent";
-  const std::string text = value->dump(-1, ' ', false, Json::error_handler_t::replace);
-  return text.size() <= 200 ? text : text.substr(0, 197) + "...";
-}
+std::string shown(const Json* value) { return value == nullptr ? "absent" : shortened(Journal::text(*value), 200); }
 
 // The places at which two documents differ: the deepest that both could have.
 void compare(const Json* was, const Json* is, const std::string& pointer, std::vector<Difference>& found) {
@@ -71,10 +67,11 @@ Json libraries_of(const Pipeline& pipeline) {
   return plugins;
 }
 
-Provenance Provenance::begin(const Pipeline& pipeline, const Json& task, const std::string& fingerprint) {
+Provenance Provenance::begin(const Pipeline& pipeline, const Json& libraries, const Json& task,
+                             const std::string& fingerprint) {
   return {.study = random_name(),
           .pipeline = pipeline.json(),
-          .plugins = libraries_of(pipeline),
+          .plugins = libraries,
           .task = task,
           .fingerprint = fingerprint,
           .directory = std::filesystem::current_path().string(),

@@ -21,8 +21,9 @@ struct Provenance {
   std::string directory;    // from which relative paths of the pipeline are seen
   Json told;                // Pipeline::told as the study began
 
-  // Of a study that begins now, here. Inspects the library of every plugin; throws Refusal.
-  static Provenance begin(const Pipeline& pipeline, const Json& task, const std::string& fingerprint);
+  // Of a study that begins now, here. `libraries` are libraries_of(pipeline).
+  static Provenance begin(const Pipeline& pipeline, const Json& libraries, const Json& task,
+                          const std::string& fingerprint);
   // As begun, and as changed since: read() from the journal, apply() from its events one by one.
   static Provenance read(const Journal& journal);
   void apply(const Journal::Event& event);

@@ -16,11 +16,6 @@ std::uint64_t hash_from(const std::string& text) {
   return hash;
 }
 
-// The words of a plugin or of a dying process may be no UTF-8, which alone can be kept.
-std::string as_utf8(const std::string& text) {
-  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
-}
-
 }  // namespace
 
 TrialResult Trial::result() const {
@@ -53,7 +48,7 @@ Json Trial::to_json() const {
   if (!proposal.notes.is_null()) json["notes"] = proposal.notes;
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;
   if (waits_for) json["waits_for"] = *waits_for;
-  if (!reason.empty()) json["reason"] = as_utf8(reason);
+  if (!reason.empty()) json["reason"] = reason;
   if (hash) json["hash"] = fmt::format("{:016x}", *hash);
   return json;
 }
@@ -64,7 +59,7 @@ Json Ending::to_json() const {
     json["reward"] = reward;
     json["objectives"] = objectives;
   }
-  if (!reason.empty()) json["reason"] = as_utf8(reason);
+  if (!reason.empty()) json["reason"] = reason;
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;
   if (refused) json["refused"] = true;
   if (infeasible) json["infeasible"] = true;

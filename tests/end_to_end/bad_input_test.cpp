@@ -25,13 +25,6 @@ std::string refused(const Json& pipeline, const std::vector<std::string>& more =
   return ran.err;
 }
 
-void check_says(const std::string& text, const std::vector<std::string>& parts) {
-  for (const std::string& part : parts) {
-    INFO("missing: " << part << "\nin: " << text);
-    CHECK(text.find(part) != std::string::npos);
-  }
-}
-
 Json with(Json pipeline, const std::string& pointer, const Json& value) {
   pipeline[Json::json_pointer(pointer)] = value;
   return pipeline;

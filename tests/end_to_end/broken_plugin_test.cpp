@@ -25,18 +25,7 @@ class Installed {
     fs::permissions(folder(), fs::perms::owner_all);
     fs::copy_file(fs::path(WEFT_TEST_BINARY) / "tests" / "broken" / (fault + ".so"), library());
     fs::permissions(library(), fs::perms::owner_all);
-    manifest = {{"manifest", 1},
-                {"name", "broken"},
-                {"kind", kind},
-                {"tier", "stable"},
-                {"version", "1.0.0"},
-                {"abi", "1.0"},
-                {"library", "p.so"},
-                {"summary", "A test."},
-                {"requires", Json::array()},
-                {"provides", kind == "evaluator" ? Json{"metric.validation_accuracy"} : Json::array()},
-                {"parameters", {{"type", "object"}}},
-                {"license", "Apache-2.0"}};
+    manifest = broken_manifest(kind);
     pipeline = table_pipeline(write_table(temporary_ / "table.csv"), 12);
     pipeline[kind] = {{"name", "broken"}};
     if (kind == "evaluator") pipeline["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
@@ -88,13 +77,6 @@ class PlainSignals {
   };
   Saved saved_[2] = {{"ASAN_OPTIONS"}, {"TSAN_OPTIONS"}};
 };
-
-void check_says(const std::string& text, const std::vector<std::string>& parts) {
-  for (const std::string& part : parts) {
-    INFO("missing: " << part << "\nin: " << text);
-    CHECK(text.find(part) != std::string::npos);
-  }
-}
 
 // Refused before anything is written; `weft plugin validate` says the same.
 void check_refused(const Installed& installed, const std::vector<std::string>& parts) {

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/catch.hpp"
 #include "weft/json.hpp"
 
 namespace weft::testing {
@@ -90,6 +91,29 @@ inline boost::process::child start(const std::vector<std::string>& arguments, co
 template <typename Reached>
 void wait_until(boost::process::child& child, const Reached& reached) {
   while (!reached() && child.running()) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+}
+
+inline void check_says(const std::string& text, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) {
+    INFO("missing: " << part << "\nin: " << text);
+    CHECK(text.find(part) != std::string::npos);
+  }
+}
+
+// The manifest of a library of tests/broken, which lies beside it as p.so.
+inline Json broken_manifest(const std::string& kind) {
+  return {{"manifest", 1},
+          {"name", "broken"},
+          {"kind", kind},
+          {"tier", "stable"},
+          {"version", "1.0.0"},
+          {"abi", "1.0"},
+          {"library", "p.so"},
+          {"summary", "A test."},
+          {"requires", Json::array()},
+          {"provides", kind == "evaluator" ? Json{"metric.validation_accuracy"} : Json::array()},
+          {"parameters", {{"type", "object"}}},
+          {"license", "Apache-2.0"}};
 }
 
 // All cells of NAS-Bench-201, each with an accuracy that is a smooth function of its operations plus a little of its

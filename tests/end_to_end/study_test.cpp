@@ -37,14 +37,6 @@ struct TableStudy {
   Ran begun;
 };
 
-void check_says(const std::string& text, const std::vector<std::string>& parts) {
-  INFO(text);
-  for (const std::string& part : parts) {
-    INFO(part);
-    CHECK(text.find(part) != std::string::npos);
-  }
-}
-
 void edit(const fs::path& file, const Json& patch) {
   Json json = Json::parse(read_file(file));
   json.merge_patch(patch);

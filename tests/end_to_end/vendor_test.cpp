@@ -308,18 +308,7 @@ namespace {
 fs::path broken_plugin(const std::string& fault, const fs::path& folder, const Json& patch = Json::object()) {
   fs::create_directories(folder);
   fs::copy_file(fs::path(WEFT_TEST_BINARY) / "tests/broken" / (fault + ".so"), folder / "p.so");
-  Json manifest = {{"manifest", 1},
-                   {"name", "broken"},
-                   {"kind", "optimizer"},
-                   {"tier", "stable"},
-                   {"version", "1.0.0"},
-                   {"abi", "1.0"},
-                   {"library", "p.so"},
-                   {"summary", "A test."},
-                   {"requires", Json::array()},
-                   {"provides", Json::array()},
-                   {"parameters", {{"type", "object"}}},
-                   {"license", "Apache-2.0"}};
+  Json manifest = broken_manifest("optimizer");
   manifest.merge_patch(patch);
   write_file(folder / "manifest.json", manifest.dump());
   return folder;

@@ -17,19 +17,7 @@ struct Study {
     fs::permissions(plugin, fs::perms::owner_all);
     fs::copy_file(fs::path(WEFT_TEST_BINARY) / "tests" / "broken" / (fault + ".so"), plugin / "p.so");
     fs::permissions(plugin / "p.so", fs::perms::owner_all);
-    const Json manifest = {{"manifest", 1},
-                           {"name", "broken"},
-                           {"kind", "evaluator"},
-                           {"tier", "stable"},
-                           {"version", "1.0.0"},
-                           {"abi", "1.0"},
-                           {"library", "p.so"},
-                           {"summary", "A test."},
-                           {"requires", Json::array()},
-                           {"provides", {"metric.validation_accuracy"}},
-                           {"parameters", {{"type", "object"}}},
-                           {"license", "Apache-2.0"}};
-    write_file(plugin / "manifest.json", manifest.dump());
+    write_file(plugin / "manifest.json", broken_manifest("evaluator").dump());
     Json pipeline = table_pipeline(write_table(folder / "table.csv"), 6);
     pipeline["evaluator"] = {{"name", "broken"}};
     pipeline["duplicates"] = "evaluate";
