@@ -25,7 +25,8 @@ bool is_free(const fs::path& path) {
   std::error_code error;
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename();
-    if (name != "lock" && name != "pipeline.json" && !name.ends_with(".part")) return false;
+    if (name != "lock" && name != "pipeline.json" && !name.ends_with(".part") && !name.ends_with(".part-journal"))
+      return false;
   }
   return !error;
 }

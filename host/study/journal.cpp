@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
-#include <cstdlib>
 #include <system_error>
 
 #include "host/study/files.hpp"
@@ -33,36 +32,11 @@ std::string immutable(const fs::path& file) {
   return uri + "?immutable=1";
 }
 
-// A copy of the journal and what its writer left beside it, which goes with this object.
-class Copy {
- public:
-  explicit Copy(const fs::path& file) {
-    std::string pattern = (fs::temp_directory_path() / "weft-journal-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr)
-      throw Error(fmt::format("{}: cannot be created: {}", pattern, std::generic_category().message(errno)));
-    folder_ = pattern;
-    fs::copy_file(file, folder_ / "study.db");
-    fs::copy_file(beside(file, "-wal"), folder_ / "study.db-wal");
-    for (const char* name : {"study.db", "study.db-wal"}) fs::permissions(folder_ / name, fs::perms::owner_all);
-  }
-  ~Copy() {
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-  Copy(const Copy&) = delete;
-  Copy& operator=(const Copy&) = delete;
-
-  fs::path file() const { return folder_ / "study.db"; }
-
- private:
-  fs::path folder_;
-};
-
 }  // namespace
 
 struct Journal::Database {
   std::string file;
-  std::unique_ptr<Copy> copy;  // before what opens it
+  std::unique_ptr<TemporaryFolder> copy;  // of journal and log; before what opens it
   std::unique_ptr<SQLite::Database> database;
   std::unique_ptr<SQLite::Statement> insert;
   bool uncommitted = false;
@@ -79,8 +53,13 @@ struct Journal::Database {
     std::error_code absent;
     const fs::path wal = beside(path, "-wal");
     if (fs::exists(wal, absent) && fs::file_size(wal, absent) > 0) {
-      copy = std::make_unique<Copy>(path);
-      database = std::make_unique<SQLite::Database>(copy->file().string(), SQLite::OPEN_READWRITE, patience);
+      copy = std::make_unique<TemporaryFolder>(fs::temp_directory_path(), "weft-journal-");
+      const fs::path file_in_copy = copy->path() / "study.db";
+      for (const char* suffix : {"", "-wal"}) {
+        fs::copy_file(beside(path, suffix), beside(file_in_copy, suffix));
+        fs::permissions(beside(file_in_copy, suffix), fs::perms::owner_all);
+      }
+      database = std::make_unique<SQLite::Database>(file_in_copy.string(), SQLite::OPEN_READWRITE, patience);
     } else {
       database = std::make_unique<SQLite::Database>(immutable(path), SQLite::OPEN_READONLY | SQLite::OPEN_URI);
     }
@@ -112,6 +91,8 @@ struct Journal::Database {
 
 void Journal::create(const fs::path& file, const Json& opening) {
   const fs::path unfinished = beside(file, ".part");
+  std::error_code absent;  // what a host left that was killed just here
+  for (const char* suffix : {"", "-journal"}) fs::remove(beside(unfinished, suffix), absent);
   try {
     SQLite::Database database(unfinished.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     database.exec(

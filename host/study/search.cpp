@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <utility>
 
 #include "host/execution/calls.hpp"
 #include "host/plugins/refusal.hpp"
@@ -41,9 +42,9 @@ bool is_plain(const Proposal& proposal) { return !proposal.parent && proposal.fi
 // digit (a trial's number, a process's, an address, a temporary name).
 std::string kind_of_failure(const std::string& reason) {
   constexpr std::size_t telling = 120;
-  std::istringstream words(reason.substr(0, std::min(reason.find('\n'), telling)));
+  std::istringstream words(reason.substr(0, reason.find('\n')));
   std::string kind;
-  for (std::string word; words >> word;) {
+  for (std::string word; kind.size() < telling && words >> word;) {
     if (word.find_first_of("0123456789") == std::string::npos) kind += word + " ";
   }
   return kind;
@@ -89,6 +90,7 @@ void Search::commit() {
 
 void Search::replay() {
   std::deque<Proposal> proposed;
+  std::vector<TrialId> surplus;
   journal_->for_each([&](const Journal::Event& event) {
     if (event.kind == "ask") {
       for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
@@ -109,14 +111,17 @@ void Search::replay() {
     if (event.kind != "tell") return;
     const Trial& trial = trials_.at(event.trial);
     if (!trial.retried) told(trial);
-    const std::vector<TrialId> surplus = rank(trial.id);
-    if (keeps_files(trial)) drop_files(trial.id, surplus);  // a kill may have come between the event and this
+    for (const TrialId worse : rank(trial.id)) surplus.push_back(worse);
     if (trial.has_result() && !trial.duplicate_of) remember(trial);
   });
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
                             pipeline_.optimizer.manifest->title()));
 
+  // A kill may have come between an event and the removal that follows from it.
+  for (const Trial& trial : trials_.all()) {
+    if (trial.ended() && keeps_files(trial)) drop_files(trial.id, std::exchange(surplus, {}));
+  }
   elapsed_before_ = journal_->elapsed();
   began_ = Clock::now();
   // Those that were begun come first: what waits for their results must not take their place.
@@ -124,7 +129,8 @@ void Search::replay() {
   for (const Trial& trial : trials_.all()) {
     if (!trial.ended()) open.push_back(trial.id);
   }
-  std::stable_partition(open.begin(), open.end(), [&](TrialId id) { return trials_.at(id).attempts > 0; });
+  std::stable_partition(open.begin(), open.end(),
+                        [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
   for (const TrialId id : open) admit(trials_.at(id));
 }
 

@@ -5,6 +5,8 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
 
@@ -226,6 +228,61 @@ TEST_CASE("a final training that was changed is made anew, an unchanged one is n
   CHECK(ran.code == 0);
   CHECK(finals() == 2);
   check_says(ran.out, {"trained to the end", "\"epochs\":3"});
+}
+
+TEST_CASE("a resume that fails costs no weights") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json", training_pipeline(4, {"cpu:1"}).dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  const auto weights = [&] {
+    std::size_t count = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "study/trials"))
+      count += entry.path().filename() == "weights.pt" ? 1 : 0;
+    return count;
+  };
+  const std::size_t kept = weights();
+  REQUIRE(kept > 1);
+  {
+    // As if the last proposal had been another.
+    SQLite::Database database((folder / "study/study.db").string(), SQLite::OPEN_READWRITE);
+    database.exec(
+        "UPDATE events SET body = json_set(body, '$.notes', 7) WHERE sequence = (SELECT max(sequence) FROM events "
+        "WHERE kind = 'proposal')");
+  }
+  const Ran ran = run({"resume", "study", "--set", "/keep_weights=1", "--quiet"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"proposes differently"});
+  CHECK(weights() == kept);
+}
+
+TEST_CASE("a retried trial that is killed goes on from its checkpoint") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json", command_study(folder.path(), "echo 'no disk' >&2; exit 1\n", 1).dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 1);
+  const fs::path checkpoint = folder / "study/trials/000000/checkpoint.pt";
+  command_study(folder.path(), "touch '" + checkpoint.string() + "'; sleep 600\n", 1);
+  auto child = start({"resume", "study", "--retry-failed", "--quiet"}, folder.path());
+  wait_until(child, [&] { return fs::exists(checkpoint); });
+  kill(child.id(), SIGKILL);
+  child.wait();
+  command_study(folder.path(), "test -e '" + checkpoint.string() + "' || exit 3\n" + answers, 1);
+  const Ran resumed = run({"resume", "study", "--quiet"}, folder.path());
+  INFO(resumed.err);
+  CHECK(resumed.code == 0);
+}
+
+TEST_CASE("a folder that a host left before its study had begun is free") {
+  const TemporaryFolder folder;
+  write_table(folder / "table.csv");
+  write_file(folder / "pipeline.json", table_pipeline("table.csv", 5).dump());
+  fs::create_directory(folder / "study");
+  for (const char* name : {"lock", "pipeline.json", "study.db.part-journal"}) write_file(folder / "study" / name, "");
+  SQLite::Database((folder / "study/study.db.part").string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE)
+      .exec("CREATE TABLE events (sequence INTEGER PRIMARY KEY)");
+  const Ran ran = run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path());
+  INFO(ran.err);
+  CHECK(ran.code == 0);
+  CHECK_FALSE(fs::exists(folder / "study/study.db.part"));
 }
 
 TEST_CASE("an empty pipeline.json does not block a resume") {

@@ -346,8 +346,10 @@ TEST_CASE("the same failure again and again ends the study, different ones do no
   Script same(description, all, 1);
   same.executor.answer = [](Held& held, TrialId trial) {
     return held.end(trial, TrialState::fail,
-                    fmt::format("process {} found no disk at 0x{:x}f\nand a trace of its own {}", 100 + trial,
-                                1000 + trial, std::string(trial, 'x')));
+                    fmt::format("process {} found no disk at 0x{:x}f after {} s, {}\nand a trace of its own {}",
+                                100 + trial, 1000 + trial, trial % 2 == 0 ? 1 : 1'000'000'000,
+                                "and waited and waited and waited and waited and waited and waited and waited for it",
+                                std::string(static_cast<std::size_t>(trial), 'x')));
   };
   CHECK_THROWS_WITH(same.search.run(same.executor, never), ContainsSubstring("5 trials in a row") &&
                                                                ContainsSubstring("process 104 found no disk") &&
