@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,12 +18,19 @@ std::FILE* answers = stdout;
 int descriptor = STDOUT_FILENO;  // of the answers
 int failure = 0;                 // errno of the first write that failed
 
+// A descriptor that does not block, as another program may have left it, is waited for.
+bool await_room(int to) {
+  pollfd polled{to, POLLOUT, 0};
+  return poll(&polled, 1, -1) > 0 || errno == EINTR;
+}
+
 // How much was written; errno says why that is not all.
 std::size_t write_whole(int to, const char* text, std::size_t size) {
   std::size_t written = 0;
   while (written < size) {
     const ssize_t count = write(to, text + written, size - written);
     if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN && await_room(to)) continue;
     if (count < 0) break;
     written += static_cast<std::size_t>(count);
   }

@@ -53,6 +53,7 @@ class Conduct {
       const LocalExecutor::Description description = local->describe();
       task_ = description.task;
       fingerprint_ = description.fingerprint;
+      test_fingerprint_ = description.test;
       local->set_task(task_);
       executor_ = std::move(local);
     }
@@ -77,7 +78,13 @@ class Conduct {
   }
 
   const Json& task() const { return task_; }
-  const std::string& fingerprint() const { return fingerprint_; }
+  // What prepare() found out of what the study is made of.
+  void describe(Provenance& provenance) const {
+    provenance.plugins = libraries_;
+    provenance.task = task_;
+    provenance.fingerprint = fingerprint_;
+    provenance.test = test_fingerprint_;
+  }
   Assembly& assembly() { return *assembly_; }
   // Null where the final networks are those of the search.
   Assembly* final_assembly() { return final_assembly_.get(); }
@@ -85,8 +92,8 @@ class Conduct {
   struct Study {
     Journal* journal = nullptr;           // null: nothing is kept
     const StudyFolder* folder = nullptr;  // null: nothing is kept
-    std::string name = {};                // Provenance::study
-    bool resumed = false, changes_accepted = false, retry_failed = false;
+    const Provenance* provenance = nullptr;
+    bool resumed = false, retry_failed = false;
   };
 
   // Makes the search; of a study that is resumed, as it was left. Throws Error where it cannot be brought there.
@@ -95,7 +102,7 @@ class Conduct {
     study_ = study;
     search_ =
         std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, study.folder,
-                                               study.name, study.changes_accepted},
+                                               study.provenance},
                                  Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
                                                   [this] {
                                                     install_interrupt_handler();  // a plugin may have taken it away
@@ -104,9 +111,10 @@ class Conduct {
     if (study.resumed) search_->replay();
   }
 
-  // Records that the study is made of something else from here on.
-  void change(const Provenance& now) {
-    const Json body = now.to_json();
+  // Records that the study is made of something else from here on; `accepted` says that candidates may be, too.
+  void change(bool accepted) {
+    Json body = study_.provenance->to_json();
+    if (accepted) body["accepted"] = true;
     study_.journal->append(search_->elapsed(), "change", -1, Journal::text(body));
     search_->trials().apply({search_->elapsed(), "change", -1, body});
     study_.journal->commit();
@@ -114,9 +122,9 @@ class Conduct {
 
   int run() {
     const StudyFolder* folder = study_.folder;
+    if (study_.resumed) search_->go_on();
     if (study_.retry_failed) search_->retry_failed();
     if (!search_->trials().search_over()) {
-      has_searched_ = true;
       progress_.tick(*search_, *executor_);
       const bool over = searched_whole();
       progress_.clear();
@@ -129,7 +137,7 @@ class Conduct {
   }
 
   const Trials& trials() const { return search_->trials(); }
-  bool has_searched() const { return has_searched_; }
+  double seconds() const { return search_->elapsed(); }
 
  private:
   void check_slots() const {
@@ -146,10 +154,12 @@ class Conduct {
     if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
       assembly_->in(Phase::final).evaluator();
     } else if (pipeline_.is_inline) {  // else a worker of the search has looked
-      final_task_ = LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
-                                  pipeline_.final->evaluator.manifest->title(), {})
-                        .describe()
-                        .task;
+      const LocalExecutor::Description described =
+          LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
+                        pipeline_.final->evaluator.manifest->title(), {})
+              .describe();
+      final_task_ = described.task;
+      test_fingerprint_ = described.test;
     }
     if (!pipeline_.json().at("final").contains("space")) return;
     final_assembly_ = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
@@ -227,7 +237,7 @@ class Conduct {
       fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
                  best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
     }
-    const bool trained = report_finals(trials);
+    const bool trained = report_finals();
     if (folder != nullptr && !quiet_)
       fmt::print(output(), "study: {}\nbest:  {}\n", folder->path().string(), folder->best().string());
     return trained ? done : failed;
@@ -255,9 +265,9 @@ class Conduct {
   }
 
   // Whether all that were begun came to their end.
-  bool report_finals(const Trials& trials) const {
+  bool report_finals() const {
     bool trained = true;
-    for (const FinalResult& result : trials.finals()) {
+    for (const FinalResult& result : Finals::results(pipeline_, *search_)) {
       if (result.state != TrialState::complete) {
         trained = false;
         fmt::print(stderr, "the final training of trial {} failed: {}\n", result.trial, result.reason);
@@ -273,11 +283,11 @@ class Conduct {
   Progress progress_;
   bool quiet_;
   bool isolate_all_;
-  bool has_searched_ = false;
   Study study_;
   Json libraries_;
   Json task_, final_task_;
-  std::string fingerprint_;  // of the evaluator's own data
+  std::string fingerprint_;       // of the evaluator's own data
+  std::string test_fingerprint_;  // of the split that final trainings are measured on
   std::unique_ptr<Assembly> assembly_, final_assembly_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Search> search_;
@@ -308,7 +318,7 @@ bool accept(const Provenance& was, const Provenance& is, const ResumeOptions& op
   if (!options.quiet && !options.json) {
     for (const Difference& difference : found) fmt::print(stderr, "changed: {}\n", difference.words);
   }
-  return !found.empty() || was.pipeline.is_null();
+  return !found.empty() || was.pipeline.is_null() || options.accept_changes;
 }
 
 void print_summary(const Conduct& conduct, bool json) {
@@ -331,8 +341,8 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
         "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
         "them out");
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  const Json libraries = libraries_of(pipeline);
-  conduct.prepare(libraries);
+  if (options.study) StudyFolder::expect_free(*options.study);
+  conduct.prepare(libraries_of(pipeline));
   int code = done;
   if (options.no_journal) {
     conduct.begin({});
@@ -341,11 +351,12 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     const std::string stem = fs::path(pipeline.file()).stem();
     const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
-    const Provenance provenance = Provenance::begin(pipeline, libraries, conduct.task(), conduct.fingerprint());
+    Provenance provenance = Provenance::begin(pipeline);
+    conduct.describe(provenance);
     Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
-    conduct.begin({.journal = &journal, .folder = &folder, .name = provenance.study});
+    conduct.begin({.journal = &journal, .folder = &folder, .provenance = &provenance});
     code = conduct.run();
   }
   if (code == done) print_summary(conduct, options.json);
@@ -353,7 +364,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
 }
 
 int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_path) {
-  const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), true);
+  const StudyFolder folder = StudyFolder::open(fs::absolute(options.study).lexically_normal(), true);
   PluginPath plugin_path;
   for (const fs::path& given : given_plugin_path) plugin_path.push_back(fs::absolute(given));
   Journal journal(folder.journal(), Journal::Mode::append);
@@ -365,31 +376,30 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
   if (!was.told.is_null()) pipeline.told = was.told;
-  const Json libraries = libraries_of(pipeline);
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  conduct.prepare(libraries, was.task);
+  conduct.prepare(libraries_of(pipeline), was.task);
 
   Provenance is = was;
   is.pipeline = json;
-  is.plugins = libraries;
-  is.task = conduct.task();
-  is.fingerprint = conduct.fingerprint();
+  conduct.describe(is);
   is.told = pipeline.told;
   const bool changed = accept(was, is, options);
   conduct.begin({.journal = &journal,
                  .folder = &folder,
-                 .name = was.study,
+                 .provenance = &is,
                  .resumed = true,
-                 .changes_accepted = options.accept_changes,
                  .retry_failed = options.retry_failed});
   if (changed) {
     write_durably(folder.pipeline(), json.dump(2) + "\n");  // before its event: from here on it is what is compared
-    conduct.change(is);
+    conduct.change(options.accept_changes);
   }
+  const std::size_t ended_before = conduct.trials().ended();
   const int code = conduct.run();
-  if (code == done && !conduct.has_searched() && !options.quiet && !options.json) {
-    fmt::print(stderr, "the search was over before; to extend it: weft resume {} --set /budget/trials=N\n",
-               options.study.string());
+  if (code == done && conduct.trials().ended() == ended_before && !options.quiet && !options.json) {
+    fmt::print(stderr, "the search was over before, after {} trials; to extend it: weft resume {} --set /budget/{}\n",
+               conduct.trials().counted(), options.study.string(),
+               pipeline.budget.trials ? fmt::format("trials=N, with N above {}", conduct.trials().counted())
+                                      : fmt::format("seconds=N, with N above {:.0f}", conduct.seconds()));
   }
   if (code == done) print_summary(conduct, options.json);
   return code;

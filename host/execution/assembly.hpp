@@ -35,8 +35,8 @@ class Assembly {
   OptimizerRef optimizer();
   EvaluatorRef evaluator();  // the final one in the final phase
   std::vector<ObjectiveRef> objectives();
-  // {"input", "classes", "splits", "fingerprint"} of the data set, which whatever is created later is told; of the
-  // pipeline's `task` where there is none.
+  // {"input", "classes", "splits", "fingerprint", and "test_fingerprint" in the final phase} of the data set, which
+  // whatever is created later is told; of the pipeline's `task` where there is none.
   Json task();
 
   // Of a trial: the same on every attempt and in every process.

@@ -52,6 +52,7 @@ struct LocalExecutor::Worker {
   std::optional<std::filesystem::path> folder = {};
   Clock::time_point started = {};
   Json report = {};                     // the last one
+  std::size_t reports = 0;              // how many there were
   std::optional<JobResult> ended = {};  // how the trial ended
   Clock::time_point due = {};           // when that is handed over
 
@@ -94,7 +95,7 @@ LocalExecutor::Description LocalExecutor::describe() {
     if (const std::string fault = fault_of(*message); !fault.empty()) {
       worker.process->condemn("broke the protocol: " + fault);
     } else if (message->at("event") == "described") {
-      return {message->at("task"), message->at("fingerprint")};
+      return {message->at("task"), message->at("fingerprint"), message->at("test")};
     } else if (message->at("event") == "error") {
       worker.process.reset();
       throw_error(*message);
@@ -155,7 +156,7 @@ void LocalExecutor::notice_death(Worker& worker) {
   if (!worker.process) return;
   Child* const alone[] = {worker.process.get()};
   Child::await(alone, {});
-  if (worker.process->over()) attend(worker);
+  while (attend(worker)) continue;  // what it said before is heard first
 }
 
 std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) {
@@ -217,6 +218,7 @@ void LocalExecutor::handle(Worker& worker, const Json& message) {
     take_log(message);
   } else if (event == "report") {
     worker.report = message.at("report");
+    ++worker.reports;
     worker.process->send({{"verdict", static_cast<int>(on_report_(*worker.trial, worker.report))}});
   } else if (event == "error") {
     // The worker could not set itself up: every further trial would fail the same way.
@@ -264,8 +266,9 @@ void LocalExecutor::cancel(TrialId trial, const std::string& reason) {
     if (worker->trial != trial || worker->ended) continue;
     Child* const alone[] = {worker->process.get()};
     Child::await(alone, {});
-    while (worker->process && !worker->ended && attend(*worker)) continue;  // its end may be among what it said
-    if (worker->ended) return;
+    const std::size_t reports = worker->reports;
+    while (!worker->ended && attend(*worker)) continue;  // its end may be among what it said
+    if (worker->ended || worker->reports > reports) return;  // or it has just been told to stop
     worker->process->kill();
     end(*worker, {.state = TrialState::pruned, .reason = reason});
     worker->process.reset();

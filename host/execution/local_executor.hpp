@@ -29,6 +29,7 @@ class LocalExecutor final : public Executor {
   struct Description {
     Json task;
     std::string fingerprint;  // Evaluator::fingerprint
+    std::string test;         // of the test split; empty without one
   };
   // Has a worker create the data set and the evaluators, so that what is wrong with them comes out before anything is
   // written. Throws InvalidInput or Error with the worker's words.

@@ -94,12 +94,13 @@ class Worker {
     task_ = task;
     data_checked_ = true;
     const std::string fingerprint = assembly().evaluator().fingerprint();
+    std::string test = task.value("test_fingerprint", "");
     if (pipeline_->final && phase_ == Phase::search) {
       Assembly last(*pipeline_, task_, Phase::final, libraries_);
-      last.task();  // says what is to be said of the test split
+      test = last.task().value("test_fingerprint", "");  // says what is to be said of the test split, too
       last.evaluator();
     }
-    channel_.send({{"event", "described"}, {"task", task}, {"fingerprint", fingerprint}});
+    channel_.send({{"event", "described"}, {"task", task}, {"fingerprint", fingerprint}, {"test", test}});
   }
 
   void drive_optimizer(const std::string& job, const Json& message) {

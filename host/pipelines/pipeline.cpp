@@ -204,16 +204,6 @@ std::vector<const Manifest*> Pipeline::manifests() const {
   return all;
 }
 
-std::string Pipeline::made_of(bool is_final) const {
-  Json parts = {{"space", json_.at("space")}, {"evaluator", json_.at("evaluator")}, {"seed", seed()}};
-  if (dataset) parts["dataset"] = json_.at("dataset");
-  if (is_final) {
-    parts["evaluator"] = json_.at("final").at("evaluator");
-    parts["final"] = json_.at("final").value("space", Json());
-  }
-  return fmt::format("{:016x}", hash_text(parts.dump()));
-}
-
 // Finds the plugin named at `pointer`.
 Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
   const std::string name = json_.at(Json::json_pointer(pointer + "/name"));

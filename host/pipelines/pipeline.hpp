@@ -65,9 +65,6 @@ class Pipeline {
   std::size_t keep_weights() const { return json_.at("keep_weights"); }
   // Every plugin in use, once.
   std::vector<const Manifest*> manifests() const;
-  // A number for all that decides what an evaluation of a genotype is, in the search or in the final training: results
-  // and checkpoints of another are of no use.
-  std::string made_of(bool final) const;
 
   std::optional<Use> dataset;
   Use space, optimizer, evaluator;

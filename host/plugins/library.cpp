@@ -6,6 +6,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -25,6 +26,7 @@ constexpr std::uint64_t largest_component = 65536;
 struct OpenLibrary {
   const weft_descriptor* descriptor;
   std::string sha256;
+  std::set<std::string> manifests;  // the files that were held against it
 };
 
 // By path. None is ever closed: a plugin's code may be reached for as long as the process lives.
@@ -51,7 +53,15 @@ const weft_component& open(const Manifest& manifest, bool probed) {
     file.expect_unchanged();
     const weft_descriptor& descriptor = load(file);
     file.expect_unchanged();  // where there is no sealed copy, the file itself was opened
-    at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.fingerprint()}).first;
+    at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.fingerprint(), {manifest.file.string()}}).first;
+  } else if (at->second.manifests.insert(manifest.file.string()).second) {
+    LibraryFile file;  // what another manifest says of itself is held against the library as well
+    inspect(manifest, file);
+    if (file.fingerprint() != at->second.sha256) {
+      at->second.manifests.erase(manifest.file.string());
+      throw Refusal(Code::file_changed, key, "was replaced since it was opened", "the file that was opened",
+                    "start again");
+    }
   }
   return find_component(*at->second.descriptor, manifest, key);
 }

@@ -69,6 +69,12 @@ void heed(const Json& verdict) {
   if (verdict.at("verdict") == "open") return;
   throw Refusal(static_cast<Code>(verdict.at("code").get<int>()), verdict.at("text").get<std::string>());
 }
+// Whether heed() understands it: a plugin's own initialisers may have written to the channel.
+bool is_verdict(const Json& word) {
+  return word.is_object() && word.value("verdict", Json()).is_string() &&
+         (word.at("verdict") == "open" ||
+          (word.value("code", Json()).is_number_integer() && word.value("text", Json()).is_string()));
+}
 
 // Signals by which a process ends of its own doing. Others come from outside: by hand, at a limit, for want of memory.
 bool is_own(int signal) {
@@ -104,7 +110,10 @@ void probe(const Manifest& manifest) {
   Child child({{"probe-plugin", fs::absolute(manifest.file).string()}, {}, /*core_dump=*/false});
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!child.over()) {
-    if (const std::optional<Json> word = child.receive(deadline)) return heed(*word);
+    if (const std::optional<Json> word = child.receive(deadline)) {
+      if (is_verdict(*word)) return heed(*word);
+      child.condemn("wrote to its channel what is no verdict");
+    }
     if (std::chrono::steady_clock::now() < deadline) continue;
     throw Refusal(Code::probe_hung, manifest.library().string(),
                   fmt::format("was not open after {:.3g} s", std::chrono::duration<double>(limit).count()),
@@ -118,11 +127,7 @@ void probe(const Manifest& manifest) {
 void probe_once(const Manifest& manifest, const LibraryFile& library) {
   const std::optional<fs::path> file = verdict_file(library.fingerprint());
   if (const std::optional<Json> verdict = file ? kept(*file) : std::nullopt) {
-    try {
-      return heed(*verdict);
-    } catch (const Json::exception&) {
-      // Nor is one that says something else.
-    }
+    if (is_verdict(*verdict)) return heed(*verdict);  // else it is none
   }
   try {
     probe(manifest);
@@ -140,9 +145,16 @@ void probe_once(const Manifest& manifest, const LibraryFile& library) {
 int run_probe(const std::string& file) {
   prctl(PR_SET_DUMPABLE, 0);
   Channel channel(Child::channel_descriptor);
+  std::optional<Manifest> manifest;
   try {
-    const Manifest manifest = Manifest::read(file, read_json(Installation::locate().schemas / "plugin.json"));
-    load_component(manifest);
+    manifest = Manifest::read(file, read_json(Installation::locate().schemas / "plugin.json"));
+  } catch (const std::exception& error) {  // it is being written anew
+    channel.send(verdict_of({Code::probe_stopped, file, fmt::format("cannot be read any more: {}", error.what()), "",
+                             "nothing is said against the plugin, and nothing was kept: try again"}));
+    return 1;
+  }
+  try {
+    load_component(*manifest);
     channel.send({{"verdict", "open"}});
     return 0;
   } catch (const Refusal& refusal) {

@@ -74,11 +74,18 @@ std::vector<std::string> keys(const Json& object) {
 
 std::string phrase_of(const Json& schema);
 
-std::string joined_phrases(const Json& schemas, std::string_view between) {
-  std::vector<std::string> phrases;
-  for (const Json& schema : schemas) phrases.push_back(phrase_of(schema));
-  return fmt::format("{}", fmt::join(phrases, between));
+std::string joined(const Json& schemas, std::string_view between, std::string (*words)(const Json&)) {
+  std::vector<std::string> all;
+  for (const Json& schema : schemas) all.push_back(words(schema));
+  return fmt::format("{}", fmt::join(all, between));
 }
+
+std::string members_of(const Json& schema) {
+  return fmt::format("{}", fmt::join(schema.at("required").get<std::vector<std::string>>(), " and "));
+}
+
+// A schema that says which members there must be, and no more.
+bool names_members_alone(const Json& schema) { return schema.size() == 1 && schema.contains("required"); }
 
 std::string type_of(const Json& schema) {
   const Json type = schema.value("type", Json());
@@ -97,10 +104,13 @@ std::string phrase_of(const Json& schema) {
   if (schema.contains("const")) return schema.at("const").dump();
   std::string phrase = type_of(schema);
   for (const char* keyword : {"oneOf", "anyOf"}) {
-    if (schema.contains(keyword)) phrase += (phrase.empty() ? "" : ": ") + joined_phrases(schema.at(keyword), " or ");
+    if (!schema.contains(keyword)) continue;
+    const Json& alternatives = schema.at(keyword);
+    const bool members_alone = !phrase.empty() && std::all_of(alternatives.begin(), alternatives.end(), names_members_alone);
+    phrase += members_alone ? " with " + joined(alternatives, " or ", members_of)
+                            : (phrase.empty() ? "" : ": ") + joined(alternatives, " or ", phrase_of);
   }
-  if (phrase.empty() && schema.contains("required"))
-    return fmt::format("one with {}", fmt::join(schema.at("required").get<std::vector<std::string>>(), " and "));
+  if (phrase.empty() && schema.contains("required")) return "one with " + members_of(schema);
   const bool multiple_alone = phrase.empty() && schema.contains("multipleOf");
   if (phrase.empty()) phrase = multiple_alone ? "a multiple of " + schema.at("multipleOf").dump() : "a value";
   const auto bound = [&](const char* keyword, const char* words) {
@@ -126,7 +136,7 @@ std::string phrase_of(const Json& schema) {
         fmt::format(" with members whose names match {}", fmt::join(keys(schema.at("patternProperties")), " or "));
   if (schema.contains("contains")) phrase += fmt::format(" that has {}", phrase_of(schema.at("contains")));
   if (schema.contains("not")) phrase += fmt::format(", but not {}", phrase_of(schema.at("not")));
-  if (schema.contains("allOf")) phrase += fmt::format(", and {}", joined_phrases(schema.at("allOf"), ", and "));
+  if (schema.contains("allOf")) phrase += fmt::format(", and {}", joined(schema.at("allOf"), ", and ", phrase_of));
   return phrase;
 }
 

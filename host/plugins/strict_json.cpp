@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "host/plugins/schema.hpp"
 #include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
@@ -61,16 +65,45 @@ class Keys {
   std::vector<Level> levels_;
 };
 
+// Of valid JSON.
+void check_integers(std::string_view text) {
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') quoted = !quoted;
+    if (quoted) {
+      if (text[at] == '\\') ++at;
+      continue;
+    }
+    if (text[at] != '-' && (text[at] < '0' || text[at] > '9')) continue;
+    const std::string_view number = text.substr(at, text.find_first_not_of("+-.0123456789Ee", at) - at);
+    at += number.size() - 1;
+    if (number.find_first_of(".eE") != std::string_view::npos) continue;
+    std::uint64_t natural = 0;
+    std::int64_t negative = 0;
+    const auto fits = [&](auto& integer) {
+      return std::from_chars(number.data(), number.data() + number.size(), integer).ec == std::errc();
+    };
+    if (fits(natural) || fits(negative)) continue;
+    throw InvalidInput(
+        fmt::format("the integer {} is beyond 64 bits; must be {} to {} (where a rounded number is meant, write it with "
+                    "a point or an exponent)",
+                    shortened(std::string(number)), std::numeric_limits<std::int64_t>::min(),
+                    std::numeric_limits<std::uint64_t>::max()));
+  }
+}
+
 }  // namespace
 
 Json read_strictly(std::string_view text) {
   try {
     detail::check_bounds(text);
     Keys keys;
-    return Json::parse(text, [&](int, Json::parse_event_t event, const Json& parsed) {
+    Json document = Json::parse(text, [&](int, Json::parse_event_t event, const Json& parsed) {
       keys.take(event, parsed);
       return true;
     });
+    check_integers(text);
+    return document;
   } catch (const InvalidInput&) {
     throw;
   } catch (const Error& error) {

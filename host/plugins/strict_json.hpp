@@ -1,5 +1,5 @@
-// JSON as a person writes it: bounded in size and depth, and with no key twice in one object, where the first would be
-// dropped without a word.
+// JSON as a person writes it: bounded in size and depth, with no key twice in one object, where the first would be
+// dropped without a word, and no integer beyond 64 bits, which would be rounded without one.
 #pragma once
 
 #include <string_view>

@@ -71,13 +71,16 @@ void Channel::post(const Json& message) {
 }
 
 void Channel::deliver() {
-  while (!unsent_.empty()) {
-    const ssize_t count = ::send(descriptor_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  while (has_unsent()) {
+    const ssize_t count =
+        ::send(descriptor_.get(), unsent_.data() + sent_, unsent_.size() - sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EAGAIN) return;
-    if (count < 0) return unsent_.clear();  // nobody is there to read it
-    unsent_.erase(0, static_cast<std::size_t>(count));
+    if (count < 0 && errno == EAGAIN) break;
+    sent_ = count < 0 ? unsent_.size() : sent_ + static_cast<std::size_t>(count);  // nobody may be there to read it
   }
+  if (sent_ <= unsent_.size() / 2) return;
+  unsent_.erase(0, sent_);  // not at every piece: each would move all that follow it
+  sent_ = 0;
 }
 
 Channel::Arrival Channel::read(int flags) {

@@ -5,8 +5,8 @@
 // {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder", "identity"}; {"verdict": n}
 // answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
 // {"job": "finished"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
-// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task", "fingerprint"} or {"event":
-// "error", "invalid", "text"}, {"event": "answer", ..}.
+// {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task", "fingerprint", "test"} or
+// {"event": "error", "invalid", "text"}, {"event": "answer", ..}.
 #pragma once
 
 #include <mutex>
@@ -35,7 +35,8 @@ class Channel {
   // Sends what can be sent at once, and keeps the rest for deliver().
   void post(const Json& message);
   void deliver();
-  bool has_unsent() const { return !unsent_.empty(); }
+  std::size_t unsent() const { return unsent_.size() - sent_; }
+  bool has_unsent() const { return unsent() > 0; }
   enum class Arrival { some, none, end };
   Arrival read_available();
   // Whether next_buffered() has something to give, or to say.
@@ -49,6 +50,7 @@ class Channel {
   Descriptor descriptor_;
   std::mutex sending_;
   std::string unsent_;
+  std::size_t sent_ = 0;  // of unsent_
   std::string buffer_;
   std::size_t begin_ = 0;    // of what has not been handed out
   std::size_t scanned_ = 0;  // no line ends before

@@ -23,6 +23,7 @@
 #include "host/processes/message.hpp"
 #include "host/processes/signals.hpp"
 #include "host/processes/surroundings.hpp"
+#include "weft/detail/boundary.hpp"
 #include "weft/error.hpp"
 
 namespace weft::host {
@@ -35,6 +36,7 @@ namespace {
 constexpr std::size_t last_words = 1500;  // bytes of a dead child's output that are quoted
 constexpr auto closing_time = 1s;         // from the end of its socket to its own end, if that is what it is at
 constexpr auto dying_time = 5s;           // from SIGKILL; longer only where the kernel itself is stuck
+constexpr std::size_t most_unread = 2 * detail::most_text;
 constexpr int last_pieces = 64;           // of a dead child's output, which others may go on writing
 
 // NAME=value of this process, with `changes`. Not Boost's: its lookup reads beyond the end of short entries (1.74).
@@ -57,6 +59,13 @@ Descriptor moved_up(Descriptor low) {
   Descriptor high(fcntl(low.get(), F_DUPFD_CLOEXEC, 64));
   if (!high.is_open()) throw cannot("duplicate a descriptor");
   return high;
+}
+
+// Between fork and exec: calls of the kernel alone.
+void inherit_none_above(int last, int limit) {
+  if (close_range(static_cast<unsigned>(last) + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
+  for (int descriptor = last + 1; descriptor < limit; ++descriptor)
+    fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
 }
 
 int milliseconds_until(Child::Clock::time_point until) {
@@ -103,6 +112,7 @@ Child::Child(const Options& options, Ends ends) : channel_(ends.channel.release(
   const bool core_dump = options.core_dump;
   const std::string program = options.program.empty() ? Installation::locate().program.string() : options.program;
   const pid_t parent = getpid();
+  const auto most_descriptors = static_cast<int>(raise_descriptor_limit());
   const SignalsBlocked blocked;  // no handler of this process runs in the child
   const sigset_t mask = blocked.before();
   try {
@@ -117,7 +127,7 @@ Child::Child(const Options& options, Ends ends) : channel_(ends.channel.release(
               dup2(output, STDOUT_FILENO);
               dup2(output, STDERR_FILENO);
               dup2(channel, channel_descriptor);
-              close_range(channel_descriptor + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+              inherit_none_above(channel_descriptor, most_descriptors);
               if (!core_dump) {
                 const rlimit none{0, 0};
                 setrlimit(RLIMIT_CORE, &none);
@@ -165,6 +175,11 @@ void Child::reap() {
   reaped_ = waitpid(process_, &status, WNOHANG) == process_;
   if (reaped_) status_ = status;
   process_ = -1;
+}
+
+void Child::send(const Json& message) {
+  channel_.post(message);
+  if (channel_.unsent() > most_unread) condemn(fmt::format("has {} MiB before it that it does not read", most_unread >> 20));
 }
 
 std::optional<Json> Child::next() {

@@ -41,7 +41,7 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
-  void send(const Json& message) { channel_.post(message); }
+  void send(const Json& message);
 
   // Waits until one of `children` has a message or is over, or `until` has come. False when a signal came first.
   static bool await(std::span<Child* const> children, Clock::time_point until);

@@ -19,12 +19,13 @@ struct Member {
   const char* what;
 };
 
-constexpr std::array<Member, 11> members = {{{"log", "level", &Json::is_number_integer, "an integer"},
+constexpr std::array<Member, 12> members = {{{"log", "level", &Json::is_number_integer, "an integer"},
                                              {"log", "text", &Json::is_string, "a text"},
                                              {"error", "text", &Json::is_string, "a text"},
                                              {"error", "invalid", &Json::is_boolean, "true or false"},
                                              {"described", "task", &Json::is_object, "an object"},
                                              {"described", "fingerprint", &Json::is_string, "a text"},
+                                             {"described", "test", &Json::is_string, "a text"},
                                              {"report", "report", &Json::is_object, "an object"},
                                              {"result", "state", &Json::is_string, "a text"},
                                              {"result", "metrics", &Json::is_object, "an object"},

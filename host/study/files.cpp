@@ -18,8 +18,9 @@ void sync_to_disk(const std::filesystem::path& path) {
   const bool synced = descriptor >= 0 && fsync(descriptor) == 0;
   const int reason = errno;
   if (descriptor >= 0) close(descriptor);
-  // Some file systems have nothing to sync of a folder; one that may be written need not be one that may be read.
-  if (!synced && reason != EINVAL && reason != EACCES)
+  // Some file systems have nothing to sync of a folder; one that may be written need not be one that may be read; and
+  // what was removed meanwhile has nothing to be kept.
+  if (!synced && reason != EINVAL && reason != EACCES && reason != ENOENT)
     throw Error(fmt::format("{}: cannot be written to disk: {}", path.string(), std::strerror(reason)));
 }
 

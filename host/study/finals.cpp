@@ -10,12 +10,21 @@ Finals::Finals(const Pipeline& pipeline, Search& search, Journal& journal, const
     : search_(search),
       journal_(journal),
       folder_(folder),
-      made_of_(pipeline.made_of(/*final=*/true)),
       pending_(search.trials().best(pipeline.final->top)) {
-  for (const FinalResult& result : search.trials().finals()) {
-    const bool same = result.made_of.empty() || result.made_of == made_of_;
-    if (result.state == TrialState::complete && same) std::erase(pending_, result.trial);
+  for (const FinalResult& result : results(pipeline, search)) {
+    if (result.state == TrialState::complete) std::erase(pending_, result.trial);
   }
+}
+
+std::vector<FinalResult> Finals::results(const Pipeline& pipeline, const Search& search) {
+  if (!pipeline.final) return {};
+  const std::vector<TrialId> wanted = search.trials().best(pipeline.final->top);
+  std::vector<FinalResult> results;
+  for (const FinalResult& result : search.trials().finals()) {
+    const bool same = result.made_of.empty() || result.made_of == search.made_of(Phase::final);
+    if (same && std::find(wanted.begin(), wanted.end(), result.trial) != wanted.end()) results.push_back(result);
+  }
+  return results;
 }
 
 bool Finals::run(Executor& executor, const std::atomic<bool>& interrupted) {
@@ -58,7 +67,7 @@ void Finals::finish(const JobResult& result) {
                                     : fmt::format("ended as {}, before its end", weft::to_string(result.state)),
                       .seconds = result.seconds};
   Json body = ending.to_json();
-  body["made_of"] = made_of_;
+  body["made_of"] = search_.made_of(Phase::final);
   journal_.append(search_.elapsed(), "final", result.trial, Journal::text(body));
   journal_.commit();
   search_.trials().apply({search_.elapsed(), "final", result.trial, body});

@@ -16,6 +16,9 @@ class Finals {
  public:
   Finals(const Pipeline& pipeline, Search& search, Journal& journal, const StudyFolder& folder);
 
+  // Of the trials whose final training the pipeline asks for, as it is now, what became of those that were begun.
+  static std::vector<FinalResult> results(const Pipeline& pipeline, const Search& search);
+
   // The trials whose final training is still to be done, best first.
   const std::vector<TrialId>& pending() const { return pending_; }
   // False when interrupted. A training that fails is recorded, and the others go on.
@@ -27,7 +30,6 @@ class Finals {
   Search& search_;
   Journal& journal_;
   const StudyFolder& folder_;
-  std::string made_of_;
   std::vector<TrialId> pending_;
 };
 

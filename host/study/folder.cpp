@@ -33,7 +33,7 @@ bool is_free(const fs::path& path) {
 
 }  // namespace
 
-StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipeline) {
+void StudyFolder::expect_free(const fs::path& path) {
   check_utf8(fs::absolute(path).string(), "the study's folder", "choose another with --study, or rename it");
   std::error_code error;
   if (fs::exists(path / "study.db", error)) {
@@ -47,16 +47,18 @@ StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipelin
         fmt::format("{}: already holds {}. Go on with it by `weft resume {}`, or choose another folder with --study",
                     path.string(), held, path.string()));
   }
-  const auto expect_free = [&] {
-    if (fs::exists(path, error) && !is_free(path))
-      throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
-  };
-  expect_free();
+  if (fs::exists(path, error) && !is_free(path))
+    throw InvalidInput(fmt::format("{}: exists and is not empty; choose another folder with --study", path.string()));
+}
+
+StudyFolder StudyFolder::create(const fs::path& path, const std::string& pipeline) {
+  expect_free(path);
+  std::error_code error;
   fs::create_directories(path, error);
   if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
   StudyFolder folder(path);
   folder.lock();
-  expect_free();  // another may have been faster
+  expect_free(path);  // another may have been faster
   write_durably(folder.pipeline(), pipeline);
   sync_to_disk(fs::absolute(path).parent_path());
   return folder;
@@ -93,7 +95,12 @@ StudyFolder::~StudyFolder() {
 void StudyFolder::lock() {
   const fs::path file = path_ / "lock";
   lock_ = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock_ < 0) throw Error(fmt::format("{}: cannot be written: {}", file.string(), std::strerror(errno)));
+  if (lock_ < 0) {
+    throw Error(
+        fmt::format("{}: cannot be written: {}. Only who may write to the folder can go on with its study; work on a "
+                    "copy of your own (cp -r {} ..), or only look at it (weft best, weft trials)",
+                    file.string(), std::strerror(errno), path_.string()));
+  }
   if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
   if (errno != EWOULDBLOCK) throw Error(fmt::format("{}: cannot be locked: {}", file.string(), std::strerror(errno)));
   throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));
@@ -151,10 +158,24 @@ std::optional<JobResult> enter_job_folder(const Job& job) {
   return {};
 }
 
-void leave_job_folder(const Job& job, const JobResult& result) {
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(*job.folder)) {
-    if (entry.is_directory() || (entry.is_regular_file() && !entry.is_symlink())) sync_to_disk(entry.path());
+namespace {
+
+// What an evaluator's program made may still change, or be closed to this process: that is no matter of the result's.
+void sync_all_within(const fs::path& folder) {
+  std::error_code error;
+  fs::recursive_directory_iterator at(folder, fs::directory_options::skip_permission_denied, error);
+  for (const fs::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
+    std::error_code gone;
+    if (const fs::file_type type = at->symlink_status(gone).type();
+        type == fs::file_type::directory || type == fs::file_type::regular)
+      sync_to_disk(at->path());
   }
+}
+
+}  // namespace
+
+void leave_job_folder(const Job& job, const JobResult& result) {
+  sync_all_within(*job.folder);
   sync_to_disk(job.folder->parent_path());
   Json stored = {{"state", to_string(result.state)},
                  {"metrics", result.metrics},

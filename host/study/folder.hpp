@@ -16,6 +16,8 @@ class StudyFolder {
  public:
   // Throws Error if the folder exists and is not empty (says which study it holds and how to go on), or cannot be
   // created.
+  // Throws InvalidInput where a study cannot be begun, because something is there.
+  static void expect_free(const std::filesystem::path& path);
   static StudyFolder create(const std::filesystem::path& path, const std::string& pipeline);
   // Throws Error if there is no study here, or another process works on it.
   static StudyFolder open(const std::filesystem::path& path, bool exclusive);

@@ -67,13 +67,9 @@ Json libraries_of(const Pipeline& pipeline) {
   return plugins;
 }
 
-Provenance Provenance::begin(const Pipeline& pipeline, const Json& libraries, const Json& task,
-                             const std::string& fingerprint) {
+Provenance Provenance::begin(const Pipeline& pipeline) {
   return {.study = random_name(),
           .pipeline = pipeline.json(),
-          .plugins = libraries,
-          .task = task,
-          .fingerprint = fingerprint,
           .directory = std::filesystem::current_path().string(),
           .told = pipeline.told};
 }
@@ -94,6 +90,7 @@ void Provenance::apply(const Journal::Event& event) {
   plugins = body.value("plugins", plugins);
   task = body.value("task", task);
   fingerprint = body.value("fingerprint", fingerprint);
+  test = body.value("test", test);
   directory = body.value("directory", directory);
   if (told.is_null()) told = body.value("told", Json());
 }
@@ -104,7 +101,28 @@ Json Provenance::to_json() const {
   if (!study.empty()) json["study"] = study;
   if (!task.is_null()) json["task"] = task;
   if (!fingerprint.empty()) json["fingerprint"] = fingerprint;
+  if (!test.empty()) json["test"] = test;
   return json;
+}
+
+std::string Provenance::made_of(Phase phase) const {
+  Json parts = {{"seed", pipeline.at("seed")}, {"task", task}, {"fingerprint", fingerprint}};
+  const auto add = [&](const std::string& kind, const Json& use) {
+    parts[kind] = use;
+    for (const Json& plugin : plugins) {
+      if (plugin.at("plugin") == kind + " " + use.at("name").get<std::string>()) parts["libraries"].push_back(plugin);
+    }
+  };
+  if (pipeline.contains("dataset")) add("dataset", pipeline.at("dataset"));
+  add("space", pipeline.at("space"));
+  if (phase == Phase::final) {
+    add("evaluator", pipeline.at("final").at("evaluator"));
+    parts["final"] = pipeline.at("final").value("space", Json());
+    parts["test"] = test;
+  } else {
+    add("evaluator", pipeline.at("evaluator"));
+  }
+  return fmt::format("{:016x}", hash_text(parts.dump()));
 }
 
 bool Provenance::enter_directory() const {
@@ -140,6 +158,9 @@ std::vector<Difference> differences(const Provenance& was, const Provenance& is)
     found.push_back({fmt::format("the data that the evaluator answers from had the fingerprint {}, has {}",
                                  was.fingerprint, is.fingerprint),
                      false});
+  }
+  if (!was.test.empty() && was.test != is.test) {
+    found.push_back({fmt::format("the data set's test split had the fingerprint {}, has {}", was.test, is.test), false});
   }
   for (const Json& now : is.plugins) {
     for (const Json& then : was.plugins) {

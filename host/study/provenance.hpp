@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "host/execution/assembly.hpp"
 #include "host/pipelines/pipeline.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/journal.hpp"
@@ -18,18 +19,21 @@ struct Provenance {
   Json plugins;       // [{"plugin": "space chain", "version", "sha256"}, ..]
   Json task;          // what the data set said of itself
   std::string fingerprint;  // of data of the evaluator's own, such as a table; may be empty
+  std::string test;         // fingerprint of the test split that the final training reads; may be empty
   std::string directory;    // from which relative paths of the pipeline are seen
   Json told;                // Pipeline::told as the study began
 
-  // Of a study that begins now, here. `libraries` are libraries_of(pipeline).
-  static Provenance begin(const Pipeline& pipeline, const Json& libraries, const Json& task,
-                          const std::string& fingerprint);
+  // Of a study that begins now, here, with this pipeline; what data and libraries say is left to whom it is known.
+  static Provenance begin(const Pipeline& pipeline);
   // As begun, and as changed since: read() from the journal, apply() from its events one by one.
   static Provenance read(const Journal& journal);
   void apply(const Journal::Event& event);
 
   // The body of the events "study" and "change".
   Json to_json() const;
+  // A number for all that decides what an evaluation of a genotype is, in the search or in the final training: results
+  // and checkpoints of another are of no use.
+  std::string made_of(Phase phase) const;
   // Makes the study's directory this process's. False, and says so, where it is no more; or where none was kept.
   bool enter_directory() const;
 };

@@ -11,6 +11,7 @@
 
 #include "host/execution/calls.hpp"
 #include "host/plugins/refusal.hpp"
+#include "host/study/files.hpp"
 
 namespace weft::host {
 
@@ -56,8 +57,7 @@ Search::Search(Parts parts, Observer observer)
     : pipeline_(parts.pipeline),
       journal_(parts.journal),
       folder_(parts.folder),
-      study_(std::move(parts.study)),
-      changes_accepted_(parts.changes_accepted),
+      provenance_(parts.provenance),
       observer_(std::move(observer)),
       space_(parts.assembly.space()),
       optimizer_(parts.optimizer),
@@ -124,6 +124,9 @@ void Search::replay() {
   }
   elapsed_before_ = journal_->elapsed();
   began_ = Clock::now();
+}
+
+void Search::go_on() {
   // Those that were begun come first: what waits for their results must not take their place.
   std::vector<TrialId> open;
   for (const Trial& trial : trials_.all()) {
@@ -138,7 +141,8 @@ void Search::retry_failed() {
   for (const Trial& trial : trials_.all()) {
     if (trial.state != TrialState::fail || trial.duplicate_of) continue;
     std::error_code absent;
-    if (folder_ != nullptr) fs::remove(folder_->trial(trial.id) / "result.json", absent);  // it may be what was judged
+    if (folder_ != nullptr && fs::remove(folder_->trial(trial.id) / "result.json", absent))  // it may be what was judged
+      sync_to_disk(folder_->trial(trial.id));
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);
     admit(trials_.at(trial.id));
@@ -207,21 +211,19 @@ bool Search::exhausted() const {
 }
 
 // A trial that says nothing is not answered "stop": it is stopped. One that was answered has as long to come to its
-// end.
+// end, and so has one that was begun when the time was over already.
 void Search::stop_overdue(Executor& executor) const {
   const Budget& budget = pipeline_.budget;
   if (!budget.seconds || time_left()) return;
   for (const SlotStatus& slot : executor.status()) {
     if (!slot.trial) continue;
-    const auto answered = told_to_stop_.find(*slot.trial);
-    const double since = answered == told_to_stop_.end() ? *budget.seconds : answered->second;
-    if (elapsed() - since < budget.grace) continue;
+    const Underway& trial = underway_.at(*slot.trial);
+    if (elapsed() - trial.told_to_stop.value_or(std::max(*budget.seconds, trial.since)) < budget.grace) continue;
     executor.cancel(
         *slot.trial,
         fmt::format("stalled: the time of the budget was over, and {} s later (/budget/grace) it had {}; "
                     "it was stopped",
-                    budget.grace,
-                    answered == told_to_stop_.end() ? "not reported again" : "not ended, as it was told to"));
+                    budget.grace, trial.told_to_stop ? "not ended, as it was told to" : "not reported again"));
   }
 }
 
@@ -323,7 +325,7 @@ void Search::admit(Trial& trial) {
                                       pipeline_.optimizer.manifest->title(), error.what())});
       return;
     }
-    if (trial.hash && *trial.hash != hash && !changes_accepted_) {
+    if (trial.hash && *trial.hash != hash) {
       throw Error(
           fmt::format("trial {} is another architecture than when it was begun (hash {:016x}, now {:016x}): {} "
                       "changed. Reinstall the version that the study was begun with, or go on with "
@@ -426,6 +428,7 @@ void Search::start(Executor& executor, TrialId id) {
   });
   trials_.start(id, trial.hash);
   ++running_;
+  underway_[id] = {.since = elapsed()};
   Job job{.trial = id,
           .genotype = trial.proposal.genotype,
           .fidelity = trial.proposal.fidelity,
@@ -447,14 +450,14 @@ void Search::start(Executor& executor, TrialId id) {
 }
 
 Json Search::identity(TrialId id, Phase phase) const {
-  if (study_.empty()) return {};
+  if (provenance_ == nullptr || provenance_->study.empty()) return {};
   Json proposal = trials_.all().at(static_cast<std::size_t>(id)).proposal.to_json();
   proposal.erase("notes");
-  return {{"study", study_},
+  return {{"study", provenance_->study},
           {"seed", pipeline_.seed()},
           {"trial", id},
           {"phase", phase == Phase::final ? "final" : "search"},
-          {"made_of", pipeline_.made_of(phase == Phase::final)},
+          {"made_of", made_of(phase)},
           {"proposal", std::move(proposal)}};
 }
 
@@ -462,7 +465,7 @@ Verdict Search::report(TrialId trial, const Json& report) {
   record("report", trial, [&] { return report; });
   if (!pipeline_.is_inline) commit();
   if (time_left()) return Verdict::go_on;
-  told_to_stop_.emplace(trial, elapsed());
+  if (std::optional<double>& told = underway_.at(trial).told_to_stop; !told) told = elapsed();
   return Verdict::stop;
 }
 
@@ -523,7 +526,7 @@ void Search::tell(TrialId id, const Ending& ending) {
   record("tell", id, [&] { return ending.to_json(); });
   trials_.end(id, ending);
   known_.erase(id);
-  told_to_stop_.erase(id);
+  underway_.erase(id);
   const std::vector<TrialId> surplus = rank(id);
   if (keeps_files(trials_.at(id))) {
     commit();

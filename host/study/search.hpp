@@ -18,6 +18,7 @@
 #include "host/pipelines/pipeline.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/journal.hpp"
+#include "host/study/provenance.hpp"
 #include "host/study/trials.hpp"
 
 namespace weft::host {
@@ -31,10 +32,9 @@ class Search {
     const Pipeline& pipeline;
     Assembly& assembly;
     Optimizer& optimizer;
-    Journal* journal = nullptr;           // null: nothing is recorded
-    const StudyFolder* folder = nullptr;  // null: trials keep no files
-    std::string study = {};               // Provenance::study
-    bool changes_accepted = false;        // a candidate may be another than when its trial was begun before
+    Journal* journal = nullptr;              // null: nothing is recorded
+    const StudyFolder* folder = nullptr;     // null: trials keep no files
+    const Provenance* provenance = nullptr;  // null: files are not asked which study they belong to
   };
   // What the search shows of itself while it runs. Both may be empty.
   struct Observer {
@@ -46,7 +46,10 @@ class Search {
 
   // Feeds the recorded events to the optimizer. Throws Error when it proposes differently, naming the trial and both.
   void replay();
-  // After replay(): failed trials wait to be evaluated again. The optimizer, which was told of the failure, is not told
+  // After replay(), and after what has changed since is recorded: what was under way waits to go on. Throws Error when
+  // a trial is another architecture than when it was begun.
+  void go_on();
+  // After go_on(): failed trials wait to be evaluated again. The optimizer, which was told of the failure, is not told
   // again; it learns of the result when it proposes the same candidate once more.
   void retry_failed();
   // Until the budget is used up, the optimizer has finished, nothing new comes of it, or `interrupted` becomes true.
@@ -56,6 +59,8 @@ class Search {
   // Reports of running trials come in here; hand it to the executor.
   Verdict report(TrialId trial, const Json& report);
 
+  // Provenance::made_of; empty without one.
+  std::string made_of(Phase phase) const { return provenance_ == nullptr ? "" : provenance_->made_of(phase); }
   // What makes a job this one (Job::identity).
   Json identity(TrialId trial, Phase phase) const;
   // The first objective's value of a trial that has metrics but did not complete; nothing if it cannot be told.
@@ -69,6 +74,11 @@ class Search {
   std::size_t running() const { return running_; }
 
  private:
+  struct Underway {
+    double since = 0.0;                  // elapsed(), at its start
+    std::optional<double> told_to_stop;  // and when it was
+  };
+
   template <typename Body>
   void record(std::string_view kind, TrialId trial, const Body& body);
   void commit();
@@ -105,8 +115,7 @@ class Search {
   const Pipeline& pipeline_;
   Journal* journal_;
   const StudyFolder* folder_;
-  std::string study_;
-  bool changes_accepted_;
+  const Provenance* provenance_;
   Observer observer_;
   SpaceRef space_;
   Optimizer& optimizer_;
@@ -122,7 +131,7 @@ class Search {
   std::unordered_map<std::uint64_t, TrialId> by_hash_;
   std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a queued or running trial
   std::size_t waiting_count_ = 0;
-  std::unordered_map<TrialId, double> told_to_stop_;  // when, of running trials
+  std::unordered_map<TrialId, Underway> underway_;  // of running trials
   std::vector<TrialId> with_weights_;                 // best first
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program

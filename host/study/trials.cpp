@@ -185,6 +185,7 @@ void Trials::apply(const Journal::Event& event) {
     } else if (event.kind == "change") {
       search_over_ = false;
       nothing_new_in_a_row_ = refused_in_a_row_ = 0;
+      if (body.value("accepted", false)) forget_hashes();
     } else if (event.kind == "final") {
       const Ending ending = Ending::from_json(body);
       std::erase_if(finals_, [&](const FinalResult& earlier) { return earlier.trial == known(); });
@@ -193,6 +194,13 @@ void Trials::apply(const Journal::Event& event) {
     }
   } catch (const InvalidInput& error) {  // a state, a genotype that cannot be
     throw DamagedEvent(error.what());
+  }
+}
+
+// A candidate may be another architecture than when its trial was begun.
+void Trials::forget_hashes() {
+  for (Trial& trial : trials_) {
+    if (!trial.ended()) trial.hash.reset();
   }
 }
 

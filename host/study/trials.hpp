@@ -73,7 +73,7 @@ struct FinalResult {
   Json metrics = Json::object();
   std::string reason;
   double seconds = 0.0;
-  std::string made_of;  // Pipeline::made_of; empty in a study of release 1.0
+  std::string made_of;  // Provenance::made_of; empty in a study of release 1.0
 };
 
 class Trials {
@@ -101,12 +101,15 @@ class Trials {
   std::vector<TrialId> best(std::size_t count) const;
   const Trial* best() const { return best_ ? &trials_[static_cast<std::size_t>(*best_)] : nullptr; }
 
+  // The last result of every final training there was.
   const std::vector<FinalResult>& finals() const { return finals_; }
   bool search_over() const { return search_over_; }
   // Why the search ended: "budget", "finished" or "exhausted"; empty if that was not kept.
   const std::string& end_reason() const { return end_reason_; }
 
  private:
+  void forget_hashes();
+
   std::deque<Trial> trials_;
   std::size_t ended_ = 0, failed_ = 0, refused_ = 0;
   std::size_t nothing_new_in_a_row_ = 0, refused_in_a_row_ = 0;

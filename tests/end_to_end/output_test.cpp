@@ -1,7 +1,13 @@
 // Where answers and remarks go, and what happens when they cannot: closed descriptors, full disks, readers that leave,
 // locales that are not installed.
 
+#include <fcntl.h>
 #include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/process/posix.hpp>
+#include <thread>
 
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
@@ -46,6 +52,32 @@ TEST_CASE("an answer that cannot be written is an error") {
   }
   CHECK(shell("./weft trials study >&-") == 1);
   CHECK_THAT(shell.errors(), ContainsSubstring("standard output: the answer cannot be written: Bad file descriptor"));
+}
+
+TEST_CASE("an answer waits for room in a pipe that does not block") {
+  const Shell shell;
+  REQUIRE(shell("./weft run table.json --study study --quiet > /dev/null") == 0);
+  REQUIRE(shell("./weft trials study --json > whole.json") == 0);
+  int ends[2];
+  REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+  fcntl(ends[0], F_SETFL, 0);
+  fcntl(ends[1], F_SETPIPE_SZ, 4096);
+  const std::string whole = read_file(shell.folder / "whole.json");
+  REQUIRE(whole.size() > 2 * 4096);
+  boost::process::child weft(program, "trials", "study", "--json",
+                             boost::process::posix::fd.bind(STDOUT_FILENO, ends[1]),
+                             boost::process::start_dir = shell.folder.path().string());
+  close(ends[1]);
+  std::string read_slowly;
+  std::array<char, 1024> piece{};
+  for (ssize_t count = 0; (count = read(ends[0], piece.data(), piece.size())) > 0;) {
+    read_slowly.append(piece.data(), static_cast<std::size_t>(count));
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  close(ends[0]);
+  weft.wait();
+  CHECK(weft.exit_code() == 0);
+  CHECK(read_slowly == whole);
 }
 
 TEST_CASE("a reader of answers that has had enough ends the program quietly, as it ends others") {

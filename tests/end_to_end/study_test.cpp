@@ -143,6 +143,40 @@ TEST_CASE("pictures that were replaced are refused") {
   check_says(refused.err, {"the data set's /fingerprint was"});
 }
 
+TEST_CASE("pictures of the test split that were replaced are refused") {
+  const TemporaryFolder folder;
+  const auto word = [](char value) { return std::string{0, 0, 0, value}; };
+  const auto write_split = [&](const std::string& split, char shade) {
+    write_file(folder / (split + "-images"), std::string{0, 0, 8, 3} + word(40) + word(8) + word(8) +
+                                                 std::string(std::size_t{40} * 8 * 8, shade));
+    std::string labels = std::string{0, 0, 8, 1} + word(40);
+    for (char i = 0; i < 40; ++i) labels += static_cast<char>(i % 2);
+    write_file(folder / (split + "-labels"), labels);
+  };
+  write_split("train", 'a');
+  write_split("test", 'b');
+  Json description = training_pipeline(1, {"cpu:1"});
+  description["dataset"] = {{"name", "idx"},
+                            {"args",
+                             {{"folder", "."},
+                              {"classes", 2},
+                              {"train_images", "train-images"},
+                              {"train_labels", "train-labels"},
+                              {"test_images", "test-images"},
+                              {"test_labels", "test-labels"},
+                              {"validation", 8}}}};
+  description["evaluator"]["args"]["batch_size"] = 8;
+  description["final"] = {{"evaluator", description["evaluator"]}};
+  write_file(folder / "pipeline.json", description.dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path());
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  write_split("test", 'c');
+  const Ran refused = run({"resume", "study"}, folder.path());
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"the data set's test split had the fingerprint", "--accept-changes"});
+}
+
 TEST_CASE("a worker does not load a plugin that was replaced while the study runs") {
   const TemporaryFolder plugins, folder;
   fs::copy(fs::path(WEFT_TEST_PLUGINS) / "evaluator/command", plugins / "command", fs::copy_options::recursive);
@@ -228,6 +262,42 @@ TEST_CASE("a final training that was changed is made anew, an unchanged one is n
   CHECK(ran.code == 0);
   CHECK(finals() == 2);
   check_says(ran.out, {"trained to the end", "\"epochs\":3"});
+}
+
+TEST_CASE("a final training that failed is no fault of a study that no longer asks for it") {
+  const TemporaryFolder folder;
+  const std::string better = "echo x >>calls; echo \"{\\\"event\\\": \\\"result\\\", \\\"metrics\\\": "
+                             "{\\\"validation_accuracy\\\": $(wc -l <calls)}}\"\n";
+  Json description = command_study(folder.path(), better, 1);
+  const auto write_final = [&](const std::string& body) {
+    fs::permissions(write_file(folder / "final.sh", "#!/bin/sh\nread request\n" + body), fs::perms::owner_all);
+  };
+  write_final("exit 1\n");
+  description["final"] = {{"evaluator", {{"name", "command"}, {"args", {{"command", {"./final.sh"}}}}}}};
+  write_file(folder / "pipeline.json", description.dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"the final training of trial 0 failed"});
+  write_final(answers);
+  const Ran extended = run({"resume", "study", "--set", "/budget/trials=2"}, folder.path());
+  INFO(extended.err);
+  CHECK(extended.code == 0);
+  check_says(extended.out, {"trained to the end, trial 1"});
+  CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 0);
+}
+
+TEST_CASE("a study that is over says so, and what would extend it") {
+  const TableStudy study(20);
+  check_says(study.resume().err, {"the search was over before, after 20 trials", "/budget/trials=N, with N above 20"});
+  check_says(study.resume({"--set", "/budget/trials=10"}).err, {"after 20 trials", "with N above 20"});
+}
+
+TEST_CASE("a folder that is taken is refused before anything is read") {
+  const TableStudy study(5);
+  write_file(study.folder / "table.csv", "");
+  const Ran ran = run({"run", "pipeline.json", "--study", "study"}, study.folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"already holds"});
 }
 
 TEST_CASE("a resume that fails costs no weights") {

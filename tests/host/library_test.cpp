@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "host/plugins/inspection.hpp"
+#include "host/plugins/probe.hpp"
 #include "host/plugins/refusal.hpp"
 #include "host/plugins/schema.hpp"
 #include "tests/catch.hpp"
@@ -174,6 +175,35 @@ TEST_CASE("libraries that a plugin brings along are checked and opened as it is"
     CHECK_THAT(refused(other.manifest),
                ContainsSubstring("E040") && ContainsSubstring("libtest_inner.so") && ContainsSubstring("SONAME"));
   }
+}
+
+TEST_CASE("every manifest of a library that is open is held against it") {
+  const Folder folder({"none.so"});
+  load_component(folder.manifest);
+  Json other = folder.manifest.json;
+  other["sha256"] = std::string(64, '0');
+  const Manifest lying =
+      Manifest::read(write_file(folder / "other.json", other.dump()),
+                     read_json(fs::path(WEFT_TEST_SOURCE) / "manifests/schemas/plugin.json"));
+  CHECK_THAT(refused(lying), ContainsSubstring("as its manifest says"));
+  CHECK(refused(folder.manifest).empty());
+}
+
+TEST_CASE("a manifest that went while its library was tried is no verdict on the library") {
+  const Folder folder({"none.so"});
+  write_file(folder.manifest.file, "");
+  try {
+    probe(folder.manifest);
+    FAIL("an empty manifest passed");
+  } catch (const Refusal& refusal) {
+    CHECK(refusal.code() == Code::probe_stopped);
+    CHECK_THAT(refusal.what(), ContainsSubstring("cannot be read any more"));
+  }
+}
+
+TEST_CASE("what a library's initialisers write to the host's channel is no verdict") {
+  const Folder folder({"init_speaks.so"});
+  CHECK_THROWS_WITH(probe(folder.manifest), ContainsSubstring("wrote to its channel what is no verdict"));
 }
 
 TEST_CASE("a library's hash is that of what is open, or else of its file") {

@@ -2,6 +2,8 @@
 
 #include "host/execution/local_executor.hpp"
 
+#include <thread>
+
 #include "host/execution/assembly.hpp"
 #include "host/plugins/catalogue.hpp"
 #include "tests/catch.hpp"
@@ -93,6 +95,18 @@ TEST_CASE("a trial that does not end is cancelled: pruned, with the reason, and 
   CHECK(result.reason == "the time is over");
   CHECK(bench.executor.free_slots() == 2);
   bench.start(1);
+  CHECK(bench.result().state == TrialState::complete);
+}
+
+TEST_CASE("a trial whose report is heard while it is being cancelled has time to end by itself") {
+  Bench bench("echo '{\"event\": \"report\", \"epoch\": 1}'; read -r v\n" + command_result, {"cpu:1"});
+  std::chrono::milliseconds pause = 100ms;
+  do {  // the report must lie there, unread
+    bench.start(0);
+    std::this_thread::sleep_for(pause *= 2);
+    bench.executor.cancel(0, "silent");
+  } while (bench.reports.empty() && bench.result().state == TrialState::pruned);
+  CHECK(bench.reports.size() == 1);
   CHECK(bench.result().state == TrialState::complete);
 }
 

@@ -17,7 +17,7 @@ using weft::Json;
 TEST_CASE("messages of a worker are checked before they are read") {
   const char* sound[] = {R"({"event": "log", "level": 2, "text": "a"})",
                          R"({"event": "error", "invalid": true, "text": "a"})",
-                         R"({"event": "described", "task": {}, "fingerprint": ""})",
+                         R"({"event": "described", "task": {}, "fingerprint": "", "test": ""})",
                          R"({"event": "report", "report": {"epoch": 3, "loss": 1.5}})",
                          R"({"event": "result", "state": "FAIL", "metrics": {}, "reason": "a"})",
                          R"({"event": "answer", "proposals": []})"};

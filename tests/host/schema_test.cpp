@@ -224,6 +224,15 @@ TEST_CASE("a key that is given twice is refused with its place") {
   CHECK(read_strictly(R"([{"a": 1}, {"a": 1}, {"b": {"a": 1}, "a": 2}])").size() == 3);
 }
 
+TEST_CASE("an integer that would be rounded is refused as it was written") {
+  CHECK_THROWS_WITH(read_strictly("[-9223372036854775809]"), ContainsSubstring("the integer -9223372036854775809"));
+  CHECK_THROWS_WITH(read_strictly(R"({"a": 1.5, "b": 123456789012345678901234})"),
+                    ContainsSubstring("123456789012345678901234 is beyond 64 bits"));
+  for (const char* kept : {"-9223372036854775808", "18446744073709551615", "1e30", "123456789012345678901234.0",
+                           R"(["99999999999999999999999", "\\", "\"99999999999999999999999"])"})
+    CHECK_NOTHROW(read_strictly(kept));
+}
+
 TEST_CASE("what is too deep or no JSON is refused") {
   CHECK_THROWS_WITH(read_strictly(std::string(60000, '[') + std::string(60000, ']')), ContainsSubstring("256 levels"));
   CHECK_THROWS_WITH(read_strictly("{\"a\": }"), ContainsSubstring("not valid JSON: line 1, column 7"));

@@ -145,6 +145,7 @@ TEST_CASE("replay of any prefix of the journal goes on to the same study") {
     }
     Bench bench(description, &journal);
     bench.search.replay();
+    bench.search.go_on();
     REQUIRE(bench.search.run(bench.executor, never) == Search::Outcome::finished);
     REQUIRE(bench.search.trials().ended() == 40);
     for (const Trial& trial : before.all()) {
@@ -316,6 +317,7 @@ TEST_CASE("a search that is resumed is exhausted by the same trial") {
   Journal journal(folder / "study.db", Journal::Mode::append);
   Script second(description, {cell(0), cell(1)}, 1, &journal);
   second.search.replay();
+  second.search.go_on();
   REQUIRE(second.search.trials().ended() >= 500);
   REQUIRE(second.search.run(second.executor, never) == Search::Outcome::finished);
   CHECK(second.search.trials().size() == whole.search.trials().size());
@@ -381,6 +383,7 @@ TEST_CASE("failed trials are evaluated again when that is asked for, and their o
     Journal journal(folder / "study.db", Journal::Mode::append);
     Script script(description, proposals, 1, &journal);
     script.search.replay();
+    script.search.go_on();
     script.search.retry_failed();
     CHECK_FALSE(script.search.trials().search_over());
     REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
@@ -465,6 +468,7 @@ TEST_CASE("what was evaluated at another fidelity is no twin, in a run and after
   Journal journal(folder / "study.db", Journal::Mode::append);
   Script script(description, proposals, 1, &journal);
   script.search.replay();
+  script.search.go_on();
   REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
   CHECK(script.executor.started == std::vector<TrialId>{1});
   CHECK(script.search.trials().all()[2].duplicate_of == 1);
@@ -509,14 +513,46 @@ TEST_CASE("a trial that is begun again must be the architecture that it was") {
   {
     Journal journal(folder / "study.db", Journal::Mode::append);
     Script script(description, {cell(3)}, 1, &journal);
-    CHECK_NOTHROW(script.search.replay());
+    script.search.replay();
+    CHECK_NOTHROW(script.search.go_on());
     journal.append(1.0, "start", 0, R"({"attempt": 2, "hash": "0123456789abcdef"})");
   }
   Journal journal(folder / "study.db", Journal::Mode::append);
   Script script(description, {cell(3)}, 1, &journal);
-  CHECK_THROWS_WITH(script.search.replay(),
+  script.search.replay();
+  CHECK_THROWS_WITH(script.search.go_on(),
                     ContainsSubstring("another architecture") && ContainsSubstring("0123456789abcdef"));
-  Script accepting(description, {cell(3)}, 1, &journal);
-  Search search({accepting.pipeline, accepting.assembly, accepting.optimizer, &journal, nullptr, "", true});
-  CHECK_NOTHROW(search.replay());
+  journal.append(1.0, "change", -1, R"({"accepted": true})");
+  for (int resumed = 0; resumed < 2; ++resumed) {  // who has accepted it is not asked again
+    Script accepting(description, {cell(3)}, 1, &journal);
+    accepting.search.replay();
+    CHECK_NOTHROW(accepting.search.go_on());
+  }
+}
+
+TEST_CASE("a trial that is begun after the time was over has the grace from its own start") {
+  const TemporaryFolder folder;
+  const Json description = without_trials(write_table(folder / "table.csv"), {{"seconds", 1}, {"grace", 5}});
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  std::atomic<bool> stop = false;
+  {
+    Script script(description, {cell(3)}, 1, &journal);
+    script.executor.answer = [&](Held&, TrialId) -> std::optional<JobResult> {
+      stop = true;
+      return {};
+    };
+    script.search.run(script.executor, stop);
+  }
+  journal.append(100.0, "start", 0, R"({"attempt": 2})");
+  Script script(description, {cell(3)}, 1, &journal);
+  script.search.replay();
+  script.search.go_on();
+  script.executor.answer = [](Held& held, TrialId trial) -> std::optional<JobResult> {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    return held.waits < 50 ? std::nullopt : std::optional(held.end(trial, TrialState::complete));  // two ticks
+  };
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.executor.cancelled.empty());
+  CHECK(script.search.trials().all()[0].state == TrialState::complete);
 }

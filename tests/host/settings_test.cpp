@@ -50,6 +50,8 @@ TEST_CASE("a setting that is too deep, too far or no text is refused with what i
   CHECK_THROWS_WITH(with({"/optimizer/args/sizes/3=1"}),
                     ContainsSubstring("/optimizer/args/sizes has 0 entries; \"3\" must be 0 to 0"));
   CHECK_THROWS_WITH(with({"/final={\"top\": 2, \"top\": 3}"}), ContainsSubstring("/top is given twice"));
+  CHECK_THROWS_WITH(with({"/seed=18446744073709551616"}),
+                    ContainsSubstring("the integer 18446744073709551616 is beyond 64 bits"));
   CHECK_THROWS_WITH(with({"/name=\xff"}), ContainsSubstring("UTF-8"));
   CHECK_THROWS_WITH(with({"/\xff=1"}), ContainsSubstring("UTF-8"));
   CHECK_THROWS_AS(with({"/name/x=1"}), weft::InvalidInput);

@@ -46,7 +46,8 @@ inline std::string obstacle(const std::filesystem::path& path, bool folder) {
     if (errno != ENOENT && errno != ENOTDIR) return std::string("cannot be read: ") + std::strerror(errno);
     std::error_code ignored;
     return path.is_absolute() ? "does not exist"
-                              : "does not exist, seen from " + std::filesystem::current_path(ignored).string();
+                              : "does not exist, seen from " + std::filesystem::current_path(ignored).string() +
+                                    ", the current folder, from which relative paths count";
   }
   if (folder != S_ISDIR(status.st_mode)) return folder ? "is no folder" : "is a folder, not a file";
   if (!folder && !S_ISREG(status.st_mode)) return "is no file of data";

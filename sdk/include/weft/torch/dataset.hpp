@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -43,15 +44,24 @@ class Dataset {
   virtual void announce() const {}
 };
 
-// Of what training and comparing read: the same in a search and in the final phase.
-inline std::string fingerprint(const Dataset& data) {
+inline std::string fingerprint(const Dataset& data, std::initializer_list<const Split*> splits) {
   const std::vector<std::string> names = data.class_names();
   std::vector<at::Tensor> tensors;
-  for (const Split* split : {&data.train(), &data.validation()}) {
+  for (const Split* split : splits) {
     tensors.push_back(split->images.permute({0, 2, 3, 1}));  // as they lie in memory
     tensors.push_back(split->labels);
   }
   return fingerprint(names, tensors);
+}
+// Of what training and comparing read: the same in a search and in the final phase.
+inline std::string fingerprint(const Dataset& data) { return fingerprint(data, {&data.train(), &data.validation()}); }
+// Empty where no test split can be read.
+inline std::string test_fingerprint(const Dataset& data) {
+  try {
+    return fingerprint(data, {&data.test()});
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 // The torch tier's own table: hands out the C++ object. Both sides were built with the same LibTorch and SDK (checked
@@ -75,6 +85,7 @@ struct DatasetTables {
           Json description = data.task().to_json();
           description["splits"] = {{"train", data.train().size()}, {"validation", data.validation().size()}};
           description["fingerprint"] = fingerprint(data);
+          if (const std::string test = test_fingerprint(data); !test.empty()) description["test_fingerprint"] = test;
           data.announce();
           write(out, description.dump());
         });

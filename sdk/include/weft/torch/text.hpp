@@ -40,6 +40,13 @@ inline std::string fingerprint(const TextDataset& data) {
   const std::array<at::Tensor, 2> texts = {data.train(), data.validation()};
   return fingerprint(tokens, texts);
 }
+inline std::string test_fingerprint(const TextDataset& data) {
+  try {
+    return fingerprint({}, std::array{data.test()});
+  } catch (const Error&) {
+    return {};
+  }
+}
 
 #define WEFT_TEXT_1 "weft.torch.text/1"
 struct TextTable {
@@ -60,6 +67,7 @@ struct TextTables {
           Json description = data.task().to_json();
           description["splits"] = {{"train", data.train().numel()}, {"validation", data.validation().numel()}};
           description["fingerprint"] = fingerprint(data);
+          if (const std::string test = test_fingerprint(data); !test.empty()) description["test_fingerprint"] = test;
           write(out, description.dump());
         });
       }};
