@@ -45,6 +45,7 @@ std::string Progress::study_line(const Search& search) const {
   const std::size_t done = trials.ended() - trials.refused();
   std::string line = pipeline_.budget.trials ? fmt::format("{}/{} trials", done, *pipeline_.budget.trials)
                                              : fmt::format("{} done", done);
+  if (pipeline_.budget.unique) line += fmt::format(", {}/{} unique", trials.unique(), *pipeline_.budget.unique);
   if (search.running() > 0) line += fmt::format(", {} running", search.running());
   if (trials.failed() > 0) line += fmt::format(", {} failed", trials.failed());
   if (trials.refused() > 0) line += fmt::format(", {} refused", trials.refused());

@@ -398,8 +398,9 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   if (code == done && conduct.trials().ended() == ended_before && !options.quiet && !options.json) {
     fmt::print(stderr, "the search was over before, after {} trials; to extend it: weft resume {} --set /budget/{}\n",
                conduct.trials().counted(), options.study.string(),
-               pipeline.budget.trials ? fmt::format("trials=N, with N above {}", conduct.trials().counted())
-                                      : fmt::format("seconds=N, with N above {:.0f}", conduct.seconds()));
+               pipeline.budget.trials   ? fmt::format("trials=N, with N above {}", conduct.trials().counted())
+               : pipeline.budget.unique ? fmt::format("unique=N, with N above {}", conduct.trials().unique())
+                                        : fmt::format("seconds=N, with N above {:.0f}", conduct.seconds()));
   }
   if (code == done) print_summary(conduct, options.json);
   return code;

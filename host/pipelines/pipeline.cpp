@@ -160,6 +160,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   }
   const Json& budget = pipeline.json_.at("budget");
   if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
+  if (budget.contains("unique")) pipeline.budget.unique = budget.at("unique").get<std::int64_t>();
   if (budget.contains("seconds")) pipeline.budget.seconds = budget.at("seconds").get<double>();
   pipeline.budget.grace = budget.at("grace");
   pipeline.budget.failures = budget.at("failures");
@@ -172,7 +173,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   pipeline.choose_executor();
   pipeline.check_capabilities(catalogue);
   pipeline.told = {{"budget", Json::object()}, {"slots", std::max<std::size_t>(1, pipeline.slots.size())}};
-  for (const char* limit : {"trials", "seconds"}) {
+  for (const char* limit : {"trials", "unique", "seconds"}) {
     if (budget.contains(limit)) pipeline.told["budget"][limit] = budget.at(limit);
   }
   return pipeline;

@@ -25,6 +25,7 @@ struct ObjectiveUse : Use {
 
 struct Budget {
   std::optional<std::int64_t> trials;
+  std::optional<std::int64_t> unique;
   std::optional<double> seconds;
   double grace = 0;
   std::size_t failures = 1;  // in a row, for the same reason

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <sstream>
 #include <utility>
 
@@ -96,7 +97,8 @@ void Search::replay() {
       for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
         proposed.push_back(std::move(proposal));
     } else if (event.kind == "proposal") {
-      const Json now = proposed.empty() ? Json() : proposed.front().to_json();
+      Json now = proposed.empty() ? Json() : proposed.front().to_json();
+      if (now.is_object() && !event.body.contains("notes")) now.erase("notes");  // a newer plugin's, for itself
       if (now != event.body) {
         throw Error(
             fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, "
@@ -200,7 +202,7 @@ bool Search::fill(Executor& executor) {
 
 // Why nothing more is asked for; nothing while it is.
 std::optional<std::string> Search::over() const {
-  if (!budget_left()) return "budget";
+  if (!time_left() || budget_left() == 0) return "budget";
   if (exhausted()) return "exhausted";
   if (optimizer_finished()) return "finished";
   return {};
@@ -229,17 +231,19 @@ void Search::stop_overdue(Executor& executor) const {
 
 bool Search::time_left() const { return !pipeline_.budget.seconds || elapsed() < *pipeline_.budget.seconds; }
 
-bool Search::budget_left() const {
-  return time_left() &&
-         (!pipeline_.budget.trials || static_cast<std::int64_t>(trials_.counted()) < *pipeline_.budget.trials);
+// How many more may be asked for; of unique candidates some may prove to be none.
+std::size_t Search::budget_left() const {
+  const auto left = [](const std::optional<std::int64_t>& limit, std::size_t used) {
+    const auto most = static_cast<std::size_t>(limit.value_or(std::numeric_limits<std::int64_t>::max()));
+    return most - std::min(most, used);
+  };
+  return std::min(left(pipeline_.budget.trials, trials_.counted()), left(pipeline_.budget.unique, trials_.unique()));
 }
 
 // False when there is nothing to ask for until a result is told.
 bool Search::ask(std::size_t capacity) {
   if (waiting_for_results_ || over()) return false;
-  if (pipeline_.budget.trials) {
-    capacity = std::min(capacity, static_cast<std::size_t>(*pipeline_.budget.trials) - trials_.counted());
-  }
+  capacity = std::min(capacity, budget_left());
   std::vector<Proposal> proposals = asked(capacity);
   record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
   const TrialId first = static_cast<TrialId>(trials_.size());

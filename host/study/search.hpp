@@ -82,7 +82,7 @@ class Search {
   template <typename Body>
   void record(std::string_view kind, TrialId trial, const Body& body);
   void commit();
-  bool budget_left() const;
+  std::size_t budget_left() const;
   bool time_left() const;
   bool exhausted() const;
   std::optional<std::string> over() const;

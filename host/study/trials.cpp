@@ -139,6 +139,7 @@ void Trials::end(TrialId id, const Ending& ending) {
   at(id).end(ending);
   ++ended_;
   if (ending.refused) ++refused_, ++refused_in_a_row_;
+  if (ending.duplicate_of) ++duplicates_;
   if (ending.refused || ending.duplicate_of) ++nothing_new_in_a_row_;
   if (ending.state == TrialState::fail) ++failed_;
   if (ending.state == TrialState::complete && (!best_ || ending.reward > at(*best_).reward)) best_ = id;

@@ -91,6 +91,8 @@ class Trials {
   Trial& at(TrialId id);
   std::size_t size() const { return trials_.size(); }
   std::size_t counted() const { return trials_.size() - refused_; }  // against the budget
+  // Candidates that were or may come to be evaluated: not refused, and no duplicates that have taken a result.
+  std::size_t unique() const { return counted() - duplicates_; }
   std::size_t ended() const { return ended_; }
   std::size_t failed() const { return failed_; }
   std::size_t refused() const { return refused_; }
@@ -111,7 +113,7 @@ class Trials {
   void forget_hashes();
 
   std::deque<Trial> trials_;
-  std::size_t ended_ = 0, failed_ = 0, refused_ = 0;
+  std::size_t ended_ = 0, failed_ = 0, refused_ = 0, duplicates_ = 0;
   std::size_t nothing_new_in_a_row_ = 0, refused_in_a_row_ = 0;
   std::optional<TrialId> best_;
   std::vector<FinalResult> finals_;

@@ -339,7 +339,7 @@ TEST_CASE("an object without what it needs is told what that is") {
   check_says(refused(table.pipeline, {"--set", R"(/evaluator/args/metrics={"acc": "acc"})"}),
              {"/evaluator/args/metrics/validation_accuracy is missing"});
   check_says(refused(table.pipeline, {"--set", "/budget={}"}),
-             {"/budget is {}; must be an object with trials or seconds"});
+             {"/budget is {}; must be an object with trials or unique or seconds"});
 }
 
 TEST_CASE("a setting says what is wrong with its place or its value") {

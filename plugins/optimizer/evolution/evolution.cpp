@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "weft/budget.hpp"
+#include "weft/in_flight.hpp"
 #include "weft/plugin.hpp"
 #include "weft/selection.hpp"
 
@@ -96,6 +97,7 @@ struct Options {
         inherit_weights(context.get<bool>("inherit_weights")) {
     check_sizes(weft::Budget(context.study()));
     check_schedule(context);
+    check_direction(context.study());
     check_space(context.space());
   }
 
@@ -145,6 +147,15 @@ struct Options {
     refuse_if(generations, "/survivors is \"paired\"; needs the schedule \"steady_state\"");
     refuse_if(parents != "tournament" || (!tournament_share && tournament.size < 2),
               "/survivors is \"paired\"; needs parents \"tournament\" with a tournament_size of at least 2");
+  }
+
+  // Rewards of what is minimised are negative.
+  void check_direction(const weft::Json& study) const {
+    const bool proportionate = parents == "fitness_proportionate" || survivors == "fitness_proportionate";
+    refuse_if(proportionate && fitness_offset == selection::Offset::none &&
+                  weft::first_direction(study) == weft::Direction::minimize,
+              "/fitness_offset is \"none\", but the first objective is minimised, so that no fitness is positive; must "
+              "be \"minimum\" for fitness-proportionate selection");
   }
 
   void check_space(const weft::SpaceRef& space) const {
@@ -283,28 +294,31 @@ class Evolution final : public weft::Optimizer {
     while (proposals.size() < capacity) {
       std::optional<Child> child = options_.generations ? next_of_generation() : next_of_steady_state();
       if (!child) break;
-      ++pending_;
-      proposals.push_back({.genotype = std::move(child->genotype)});
-      if (options_.inherit_weights) proposals.back().parent = child->parent;
+      weft::Proposal& proposal = proposals.emplace_back();
+      proposal.genotype = std::move(child->genotype);
+      if (options_.inherit_weights) proposal.parent = child->parent;
+      in_flight_.add(proposal, {});
     }
     return proposals;
   }
 
   void tell(const weft::TrialResult& result) override {
-    --pending_;
+    if (!in_flight_.take(result)) return;  // not one of ours
     if (result.complete() && std::isfinite(result.reward)) {
       Individual individual{result.genotype, result.reward, result.trial};
       options_.generations ? remember(std::move(individual)) : join(std::move(individual));
     }
-    if (options_.generations && pending_ == 0 && queue_.empty()) end_generation();
+    if (options_.generations && in_flight_.empty() && queue_.empty()) end_generation();
   }
 
  private:
+  struct Nothing {};
+
   // ---- synchronous: generations
 
   // A generation is proposed as there is room; nothing more until all of it is evaluated.
   std::optional<Child> next_of_generation() {
-    if (queue_.empty() && pending_ == 0) {
+    if (queue_.empty() && in_flight_.empty()) {
       population_.size() == 0 ? initialise_generation() : breed_generation();
     }
     if (queue_.empty()) return {};
@@ -350,7 +364,7 @@ class Evolution final : public weft::Optimizer {
   // ---- asynchronous: a steady state
 
   std::optional<Child> next_of_steady_state() {
-    if (!founded_ && population_.size() + pending_ < options_.population_size) return initialise();
+    if (!founded_ && population_.size() + in_flight_.size() < options_.population_size) return initialise();
     if (population_.size() == 0) return {};
     return breed();
   }
@@ -363,7 +377,7 @@ class Evolution final : public weft::Optimizer {
                       : copy(parent);
     // While failed children have left gaps, nobody is killed: so the population stays at N (Real et al. 2017).
     if (options_.survivors == "paired" && outcome.accepted != outcome.last &&
-        population_.size() + pending_ >= options_.population_size) {
+        population_.size() + in_flight_.size() >= options_.population_size) {
       population_.remove(outcome.last);
     }
     return mutated(std::move(child));
@@ -489,7 +503,7 @@ class Evolution final : public weft::Optimizer {
   std::size_t initialised_ = 0;  // how many of them were taken
   Population population_;
   std::size_t turn_ = 0;     // of "all" parents: who breeds next
-  std::size_t pending_ = 0;  // trials proposed and not told
+  weft::InFlight<Nothing> in_flight_;
 
   std::deque<Child> queue_;                        // of a generation: not proposed yet
   std::map<weft::TrialId, Individual> evaluated_;  // of a generation: the children so far, in the order of proposals

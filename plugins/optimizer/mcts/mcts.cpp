@@ -15,7 +15,7 @@
 // Several trials at once, after Liu et al. 2020, "Watch the Unobserved: A Simple Approach to Parallelizing Monte Carlo
 // Tree Search": a trial in flight counts as a visit and not as a value. A child whose first trial is in flight has no
 // mean yet and takes its parent's. A trial that fails or is pruned counts as reward 0, as AlphaX does with networks
-// beyond its budget; or as the lowest reward so far, where that is lower or where rewards are normalised.
+// beyond its budget; or as the lowest reward of all, where that is lower or where rewards are normalised.
 //
 // Where a space lets a genotype end although it may go on, ending is one more option of the tree and of a rollout.
 
@@ -28,13 +28,14 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "surrogate.hpp"
 #include "value_network.hpp"
 #include "weft/budget.hpp"
+#include "weft/controllers/failure.hpp"
+#include "weft/in_flight.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
@@ -166,12 +167,11 @@ class Walk {
 };
 
 struct Node {
-  double value = 0.0;                  // the sum of what was backed up
+  double value = 0.0;                  // the sum of what was backed up of trials that completed
   std::uint32_t visits = 0;            // n: trials that ended
+  std::uint32_t failures = 0;          // of them, those that did not complete
   std::uint32_t pending = 0;           // trials in flight
   std::vector<std::int32_t> children;  // by action: an index of the tree, or never_tried; empty until expanded
-
-  double mean() const { return value / visits; }
 };
 constexpr std::int32_t never_tried = -1;
 
@@ -180,7 +180,11 @@ constexpr std::int32_t never_tried = -1;
 class MonteCarloTreeSearch final : public weft::Optimizer {
  public:
   explicit MonteCarloTreeSearch(const weft::Context& context)
-      : options_(context), space_(context.space()), rng_(context.rng()), tree_(1) {
+      : options_(context),
+        space_(context.space()),
+        rng_(context.rng()),
+        tree_(1),
+        failure_(options_.normalise_rewards ? std::numeric_limits<double>::infinity() : 0.0) {
     if (options_.surrogate == "none") return;
     weft::Rng probe = context.rng().derive("probe");
     const std::size_t inputs = space_.encode(space_.sample(probe)).size();  // throws where a space cannot encode
@@ -196,21 +200,21 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals(capacity);
-    for (weft::Proposal& proposal : proposals) proposal.genotype = propose();
+    for (weft::Proposal& proposal : proposals) propose(proposal);
     return proposals;
   }
 
   void tell(const weft::TrialResult& result) override {
-    const auto ended = in_flight_.extract(result.trial);
-    if (ended.empty()) return;
+    const std::optional<Trial> ended = in_flight_.take(result);
+    if (!ended) return;
     const double reward = options_.reward_scale * result.reward;
     const bool evaluated = result.complete() && std::isfinite(reward);
-    if (evaluated) {
-      lowest_ = std::min(lowest_, reward);
-      highest_ = std::max(highest_, reward);
-    }
-    back_up(ended.mapped(), evaluated ? value_of(reward, ended.mapped()) : failure_value());
-    if (evaluated && surrogate_) learn(result.genotype, reward);
+    back_up(*ended, evaluated ? std::optional(value_of(reward, *ended)) : std::nullopt);
+    if (!evaluated) return;
+    failure_.completed(reward);
+    lowest_ = std::min(lowest_, reward);
+    highest_ = std::max(highest_, reward);
+    if (surrogate_) learn(result.genotype, reward);
   }
 
  private:
@@ -222,7 +226,7 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
   // ---- selection, expansion, simulation
 
   // From the root along the best children to a node that was never tried, which is expanded, and on at random.
-  Genotype propose() {
+  void propose(weft::Proposal& proposal) {
     Walk walk(space_, options_.bisection);
     Trial trial{.path = {0}};
     while (!walk.finished() && !node(trial.path.back()).children.empty()) {
@@ -234,9 +238,8 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     if (leaf.children.empty()) leaf.children.assign(walk.actions(), never_tried);
     for (const std::int32_t index : trial.path) ++node(index).pending;
     trial.predicted = mean_prediction(walk);
-    Genotype genotype = roll_out(walk);
-    in_flight_.emplace(asked_++, std::move(trial));
-    return genotype;
+    proposal.genotype = roll_out(walk);
+    in_flight_.add(proposal, std::move(trial));
   }
 
   // argmax of mean + c sqrt(2 ln n(parent) / n(child)); ties at random.
@@ -258,9 +261,14 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     return rng_.choice(best);
   }
 
-  static double estimate(const Node& parent, const Node& child) {
-    if (child.visits > 0) return child.mean();
-    return parent.visits > 0 ? parent.mean() : 0.0;
+  double estimate(const Node& parent, const Node& child) const {
+    if (child.visits > 0) return mean(child);
+    return parent.visits > 0 ? mean(parent) : 0.0;
+  }
+
+  // While nothing has completed, failures are worth as much as each other.
+  double mean(const Node& node) const {
+    return (node.value + node.failures * failure_.worth().value_or(0.0)) / node.visits;
   }
 
   double exploration(const Node& parent, std::uint32_t visits_of_child) const {
@@ -353,22 +361,19 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
 
   // ---- backing up
 
-  void back_up(const Trial& trial, double value) {
+  // Without a value the trial has failed.
+  void back_up(const Trial& trial, std::optional<double> value) {
     for (const std::int32_t index : trial.path) {
       Node& visited = node(index);
       --visited.pending;
       ++visited.visits;
-      visited.value += value;
+      visited.value += value.value_or(0.0);
+      if (!value) ++visited.failures;
     }
   }
 
   static double value_of(double reward, const Trial& trial) {
     return trial.predicted ? 0.5 * (reward + *trial.predicted) : reward;
-  }
-
-  double failure_value() const {
-    if (!std::isfinite(lowest_)) return 0.0;
-    return options_.normalise_rewards ? lowest_ : std::min(0.0, lowest_);
   }
 
   // ---- the tree
@@ -392,8 +397,8 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
   weft::SpaceRef space_;
   weft::Rng rng_;
   std::vector<Node> tree_;  // the root first
-  std::unordered_map<weft::TrialId, Trial> in_flight_;
-  weft::TrialId asked_ = 0;
+  weft::InFlight<Trial> in_flight_;
+  weft::controllers::Failure failure_;
   double lowest_ = std::numeric_limits<double>::infinity();  // reward so far
   double highest_ = -std::numeric_limits<double>::infinity();
 

@@ -25,7 +25,7 @@ class Ppo final : public weft::Optimizer {
         space_(context.space()),
         rng_(context.rng()),
         policy_(Policy::Options::from_json(context.configuration()), rng_.derive("parameters")),
-        children_(context.configuration(), weft::Budget(context.study())) {}
+        children_(context.configuration(), context.study()) {}
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals;

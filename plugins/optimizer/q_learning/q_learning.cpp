@@ -1,15 +1,20 @@
 // Q-learning: architectures are built decision by decision, at random with probability epsilon, else by the table of
-// what each option has led to in this state. Epsilon falls with the number of different models.
+// what each option has led to in this state. Epsilon falls with the number of models: of different ones, as Baker et
+// al. count them, or of all proposals, as Zhong et al. do.
 //
 // Baker, Gupta, Naik, Raskar 2017, "Designing Neural Network Architectures using Reinforcement Learning", Algorithm 1
 // and its schedule of epsilon; details as in the authors' published code (bowenbaker/metaqnn). Options for Zhong, Yan,
 // Wu, Shao, Liu 2018, "Practical Block-wise Neural Network Architecture Generation": shaped rewards, and a reward with
 // FLOPs and density, which come from the trial: an objective of the pipeline, or a metric of the evaluator.
 // As with their distributed agents, results are learned from as they arrive, in any order, while other models are out.
-// A model that is proposed again is left to the study, which takes its stored result unless told otherwise; it does not
-// count in the schedule.
+// A model that is proposed again is left to the study, which takes its stored result unless told otherwise.
+// What "at random" means the papers leave to the state's options, each equally likely. Where a space offers hundreds of
+// options of which one ends the model, such as BlockQNN's, models then grow to the most layers there may be, and how the
+// authors' own exploration met that is not known: exploration may follow the space's own sample instead.
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
@@ -27,10 +32,12 @@ namespace {
 using q_learning::Move;
 using q_learning::QTable;
 
-// Epsilon by the number of different models proposed so far.
+// Epsilon by the number of models proposed so far.
 class Schedule {
  public:
-  Schedule(const weft::Json& phases, const weft::Budget& budget) {
+  enum class Unit { unique, proposals };
+
+  Schedule(const weft::Json& phases, Unit unit, const weft::Budget& budget) : unit_(unit) {
     for (const weft::Json& json : phases) {
       const Phase phase{json.at("epsilon"), json.at("models")};
       if (!phases_.empty() && phase.epsilon > phases_.back().epsilon) {
@@ -41,10 +48,11 @@ class Schedule {
       phases_.push_back(phase);
     }
     if (phases_.empty()) throw weft::InvalidInput("/epsilon_schedule is empty; needs at least one phase");
-    if (budget.trials) check_end(*budget.trials);
+    check_end(budget);
   }
 
-  double epsilon(std::size_t models) const {
+  double epsilon(std::size_t unique, std::size_t proposals) const {
+    std::size_t models = unit_ == Unit::unique ? unique : proposals;
     for (const Phase& phase : phases_) {
       if (models < phase.models) return phase.epsilon;
       models -= phase.models;
@@ -58,21 +66,28 @@ class Schedule {
     std::size_t models;
   };
 
-  // A search that ends before its last epsilon has hardly used what it learned.
-  void check_end(std::size_t trials) const {
+  // A search that ends before its last epsilon has hardly used what it learned. Of `limit` trials no more are unique;
+  // of `limit` unique ones more are proposed.
+  void check_end(const weft::Budget& budget) const {
+    if (unit_ == Unit::unique && budget.unique) return check_end(*budget.unique, "/budget/unique");
+    if (budget.trials) check_end(*budget.trials, "/budget/trials");
+  }
+  void check_end(std::size_t limit, const std::string& place) const {
     std::size_t before = 0;
     for (std::size_t i = 0; i + 1 < phases_.size(); ++i) before += phases_[i].models;
-    if (before < trials) return;
+    if (before < limit) return;
     throw weft::InvalidInput("/epsilon_schedule has " + std::to_string(before) + " models before its last epsilon, " +
-                             weft::Json(phases_.back().epsilon).dump() + "; must be less than the budget's trials, " +
-                             std::to_string(trials) + ": shorten its phases, to about one in " +
-                             std::to_string((before + phases_.back().models) / trials + 1) + ", or raise the budget");
+                             weft::Json(phases_.back().epsilon).dump() + "; must be less than " + place + ", " +
+                             std::to_string(limit) + ": shorten its phases, to about one in " +
+                             std::to_string((before + phases_.back().models) / limit + 1) + ", or raise the budget");
   }
 
+  Unit unit_;
   std::vector<Phase> phases_;
 };
 
 struct Options {
+  bool explores_samples;
   std::size_t replay;
   bool reward_shaping;
   double reward_scale;
@@ -82,7 +97,8 @@ struct Options {
   std::string density_metric;
 
   explicit Options(const weft::Context& context)
-      : replay(context.get<std::size_t>("replay")),
+      : explores_samples(context.get<std::string>("exploration") == "sample"),
+        replay(context.get<std::size_t>("replay")),
         reward_shaping(context.get<bool>("reward_shaping")),
         reward_scale(context.get<double>("reward_scale")),
         flops_weight(context.get<double>("flops_weight")),
@@ -95,7 +111,10 @@ class QLearning final : public weft::Optimizer {
  public:
   explicit QLearning(const weft::Context& context)
       : options_(context),
-        schedule_(context.configuration().at("epsilon_schedule"), weft::Budget(context.study())),
+        schedule_(context.configuration().at("epsilon_schedule"),
+                  context.get<std::string>("schedule_unit") == "unique" ? Schedule::Unit::unique
+                                                                        : Schedule::Unit::proposals,
+                  weft::Budget(context.study())),
         table_(context.get<double>("initial_value"), context.get<double>("lr"), context.get<double>("discount")),
         failure_(context.configuration().at("failure_reward")),
         objectives_(context.study().value("objectives", weft::Json::array())),
@@ -105,35 +124,43 @@ class QLearning final : public weft::Optimizer {
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals(capacity);
     for (weft::Proposal& proposal : proposals) {
-      proposal.genotype = sample(schedule_.epsilon(proposed_.size()));
-      proposed_.insert(proposal.genotype.decisions);
+      proposal.genotype = sample(schedule_.epsilon(unique_.size(), proposals_++));
+      unique_.insert(proposal.genotype.decisions);
     }
     return proposals;
   }
 
   void tell(const weft::TrialResult& result) override {
-    const std::optional<double> reward = reward_of(result);
-    if (!reward || result.genotype.decisions.empty()) return;
-    remember(result.genotype.decisions, *reward);
+    if (!result.complete() && !failure_.teaches()) return;
+    if (result.genotype.decisions.empty()) return;
+    remember(result.genotype.decisions, reward_of(result));
     for (std::size_t i = 0; i < options_.replay; ++i) {
       const Model& model = rng_.choice(memory_);
-      table_.update(model.moves, model.reward, options_.reward_shaping);
+      const std::optional<double> reward = model.reward ? model.reward : failure_.worth();
+      if (reward) table_.update(model.moves, *reward, options_.reward_shaping);
     }
   }
 
  private:
   struct Model {
     std::vector<Move> moves;
-    double reward;
+    std::optional<double> reward;  // nothing: it failed
   };
 
   // epsilon-greedy; ties are broken at random.
   weft::Genotype sample(double epsilon) {
     weft::Genotype genotype;
-    while (const std::optional<weft::Decision> decision = space_.next(genotype.decisions)) {
-      const std::size_t option = rng_.bernoulli(epsilon) ? rng_.below(decision->options.size())
-                                                         : best(space_.state(genotype.decisions), decision->options);
-      genotype.decisions.push_back(static_cast<std::int32_t>(option));
+    std::vector<std::int32_t>& taken = genotype.decisions;
+    const std::vector<std::int32_t> explored =
+        options_.explores_samples ? space_.sample(rng_).decisions : std::vector<std::int32_t>();
+    while (const std::optional<weft::Decision> decision = space_.next(taken)) {
+      if (!rng_.bernoulli(epsilon)) {
+        taken.push_back(static_cast<std::int32_t>(best(space_.state(taken), decision->options)));
+      } else if (taken.size() < explored.size() && std::equal(taken.begin(), taken.end(), explored.begin())) {
+        taken.push_back(explored[taken.size()]);
+      } else {
+        taken.push_back(static_cast<std::int32_t>(rng_.below(decision->options.size())));
+      }
     }
     return genotype;
   }
@@ -149,7 +176,7 @@ class QLearning final : public weft::Optimizer {
   }
 
   // Each model once, with its latest reward.
-  void remember(const std::vector<std::int32_t>& decisions, double reward) {
+  void remember(const std::vector<std::int32_t>& decisions, std::optional<double> reward) {
     const auto [at, is_new] = known_.try_emplace(decisions, memory_.size());
     if (is_new) memory_.push_back({moves_of(decisions), reward});
     memory_[at->second].reward = reward;
@@ -168,7 +195,7 @@ class QLearning final : public weft::Optimizer {
 
   // Zhong et al. 2018: ACC - mu log(FLOPs) - rho log(Density); with both weights 0, Baker's accuracy.
   std::optional<double> reward_of(const weft::TrialResult& result) {
-    if (!result.complete()) return failure_.reward();
+    if (!result.complete()) return {};
     double reward = options_.reward_scale * result.reward;
     if (options_.flops_weight > 0.0)
       reward -= options_.flops_weight * log_of(options_.flops_metric, "flops_weight", result);
@@ -200,7 +227,8 @@ class QLearning final : public weft::Optimizer {
   weft::Json objectives_;
   weft::SpaceRef space_;
   weft::Rng rng_;
-  std::set<std::vector<std::int32_t>> proposed_;
+  std::set<std::vector<std::int32_t>> unique_;  // of the proposals
+  std::size_t proposals_ = 0;
   std::map<std::vector<std::int32_t>, std::size_t> known_;  // decisions -> place in memory
   std::vector<Model> memory_;                               // every model that was told
 };

@@ -71,7 +71,7 @@ class Reinforce final : public weft::Optimizer {
       : space_(context),
         rng_(context.rng()),
         policy_(Policy::Options::from_json(context.configuration()), rng_.derive("parameters")),
-        children_(context.configuration(), weft::Budget(context.study())) {}
+        children_(context.configuration(), context.study()) {}
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals;

@@ -7,10 +7,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -18,6 +16,7 @@
 #include "weft/controllers/policy.hpp"
 #include "weft/controllers/reward.hpp"
 #include "weft/error.hpp"
+#include "weft/in_flight.hpp"
 #include "weft/json.hpp"
 #include "weft/rng.hpp"
 #include "weft/space.hpp"
@@ -33,11 +32,13 @@ struct Child {
 
 class Children {
  public:
-  // From the members "children", "baseline_decay" and those of Reward in a configuration.
-  Children(const Json& configuration, const Budget& budget)
+  // From the members "children", "baseline_decay", "baseline_start" and those of Reward in a configuration.
+  Children(const Json& configuration, const Json& study)
       : batch_size_(configuration.at("children").get<std::size_t>()),
-        reward_(configuration),
-        baseline_(configuration.at("baseline_decay").get<double>()) {
+        reward_(configuration, study),
+        baseline_(configuration.at("baseline_decay").get<double>()),
+        begins_at_mean_(configuration.at("baseline_start") == "mean") {
+    const Budget budget(study);
     if (budget.trials && batch_size_ >= *budget.trials) {
       throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less than the budget's trials, " +
                          std::to_string(*budget.trials) + ", or nothing is sampled by what the controller learned");
@@ -47,37 +48,54 @@ class Children {
   Proposal ask(Policy& policy, const Decisions& space, Rng& rng) {
     Episode episode = policy.sample(space, rng);
     Proposal proposal{.genotype = episode.genotype()};
-    out_.emplace(asked_++, std::move(episode));
+    out_.add(proposal, std::move(episode));
     return proposal;
   }
 
   void tell(const TrialResult& result) {
-    auto child = out_.extract(result.trial);
-    if (child.empty()) return;  // not one of ours
-    if (const std::optional<double> reward = reward_.of(result)) batch_.push_back({std::move(child.mapped()), *reward});
+    std::optional<Episode> episode = out_.take(result);
+    if (!episode) return;  // not one of ours
+    const std::optional<double> reward = reward_.of(result);
+    if (reward || reward_.failure().teaches()) batch_.push_back({std::move(*episode), reward});
   }
 
-  // Empty until there are enough. The baseline does not know the rewards it is compared with, but in the first batch,
-  // whose mean is all there is.
+  // Empty until there are enough; and where all have failed and none ever completed, since nothing tells them apart.
   std::vector<Child> batch() {
     if (batch_.size() < batch_size_) return {};
-    double mean = 0.0;
-    for (const Child& child : batch_) mean += child.reward / static_cast<double>(batch_.size());
-    const double baseline = baseline_.value().value_or(mean);
-    for (Child& child : batch_) {
-      child.advantage = child.reward - baseline;
-      baseline_.update(child.reward);
+    std::vector<Child> children;
+    for (Ended& ended : std::exchange(batch_, {})) {
+      const std::optional<double> reward = ended.reward ? ended.reward : reward_.failure().worth();
+      if (reward) children.push_back({std::move(ended.episode), *reward});
     }
-    return std::exchange(batch_, {});
+    if (!children.empty()) compare(children);
+    return children;
   }
 
  private:
+  struct Ended {
+    Episode episode;
+    std::optional<double> reward;  // nothing: it failed
+  };
+
+  // The baseline does not know the rewards it is compared with, but in the first batch, whose mean is all there is.
+  void compare(std::vector<Child>& children) {
+    double mean = 0.0;
+    for (const Child& child : children) mean += child.reward / static_cast<double>(children.size());
+    const bool first = !baseline_.value();
+    const double baseline = baseline_.value().value_or(mean);
+    for (Child& child : children) {
+      child.advantage = child.reward - baseline;
+      if (!first || !begins_at_mean_) baseline_.update(child.reward);
+    }
+    if (first && begins_at_mean_) baseline_.begin(mean);
+  }
+
   std::size_t batch_size_;
   Reward reward_;
   Baseline baseline_;
-  TrialId asked_ = 0;
-  std::unordered_map<TrialId, Episode> out_;
-  std::vector<Child> batch_;
+  bool begins_at_mean_;
+  InFlight<Episode> out_;
+  std::vector<Ended> batch_;
 };
 
 }  // namespace weft::controllers

@@ -11,6 +11,7 @@
 #include "weft/controllers/failure.hpp"
 #include "weft/error.hpp"
 #include "weft/json.hpp"
+#include "weft/objective.hpp"
 #include "weft/trial.hpp"
 
 namespace weft::controllers {
@@ -29,18 +30,22 @@ class Reward {
 
   Reward(Transform transform, double scale, Failure failure)
       : transform_(transform), scale_(scale), failure_(failure) {}
-  // From the members "reward", "reward_scale" and "failure_reward" of a configuration.
-  explicit Reward(const Json& configuration)
+  // From the members "reward", "reward_scale" and "failure_reward" of a configuration. Throws InvalidInput where the
+  // study's first objective goes in the other direction than the transform.
+  Reward(const Json& configuration, const Json& study)
       : Reward(transform(configuration.at("reward").get<std::string>()), configuration.at("reward_scale").get<double>(),
-               Failure(configuration.at("failure_reward"))) {}
+               Failure(configuration.at("failure_reward"))) {
+    check_direction(configuration.at("reward").get<std::string>(), study);
+  }
 
-  // Nothing if the result is not to be learned from.
+  // Nothing if the trial did not complete.
   std::optional<double> of(const TrialResult& result) {
-    if (!result.complete()) return failure_.reward();
+    if (!result.complete()) return {};
     const double reward = transformed(result.reward);
     failure_.completed(reward);
     return reward;
   }
+  const Failure& failure() const { return failure_; }
 
  private:
   static Transform transform(const std::string& name) {
@@ -52,6 +57,18 @@ class Reward {
     const auto at = known.find(name);
     if (at == known.end()) throw InvalidInput("/reward is \"" + name + "\"; there is no such transform");
     return at->second;
+  }
+
+  void check_direction(const std::string& name, const Json& study) const {
+    const std::optional<Direction> direction = first_direction(study);
+    const bool of_accuracy = transform_ == Transform::tangent;
+    const bool of_perplexity = transform_ == Transform::inverse || transform_ == Transform::inverse_square;
+    if (of_accuracy && direction == Direction::minimize)
+      throw InvalidInput("/reward is \"" + name + "\", which is for shares to be maximised, but the first objective is "
+                         "minimised: every candidate would earn the same; use \"inverse\" or \"identity\"");
+    if (of_perplexity && direction == Direction::maximize)
+      throw InvalidInput("/reward is \"" + name + "\", which is for an objective to be minimised, but the first one is "
+                         "maximised: the worst would earn most; use \"identity\" or \"cube\"");
   }
 
   double transformed(double reward) const {
@@ -77,12 +94,13 @@ class Reward {
   Failure failure_;
 };
 
-// b: the exponential moving average of past rewards. It begins at the first one, not at 0, against which all children
-// of the first batches would look good.
+// b: the exponential moving average of past rewards. It begins where it is told to, not at 0, against which all
+// children of the first batches would look good.
 class Baseline {
  public:
   explicit Baseline(double decay) : decay_(decay) {}
 
+  void begin(double reward) { average_ = reward; }
   void update(double reward) { average_ = average_ ? decay_ * *average_ + (1.0 - decay_) * reward : reward; }
   std::optional<double> value() const { return average_; }
 

@@ -17,6 +17,8 @@
 #endif
 
 #include <algorithm>
+#include <ctime>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +41,7 @@ struct OptimizerCheck {
   std::size_t long_study = 100000;     // trials of the study whose memory is measured; 0 leaves it out
   std::size_t bytes_per_trial = 1024;  // what it may keep of each
   bool improves = true;                // later proposals are better than earlier ones
+  std::size_t failing_studies = 3;     // in which whatever takes the first option first fails; 0 leaves them out
 };
 
 namespace optimizer_contract {
@@ -107,7 +110,13 @@ struct Pool {
   std::size_t slots = 4;
   double fail = 0.0;  // share of trials that end so
   double prune = 0.0;
+  bool first_option_fails = false;  // besides: whatever takes the first option of its first decision
+  double shift = 0.0;               // of all rewards
 };
+
+inline bool takes_first_option(const Genotype& genotype) {
+  return !genotype.decisions.empty() && genotype.decisions.front() == 0;
+}
 
 // Runs a study of `trials` on a pool whose trials end in random order.
 inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool& pool, std::size_t decoded = 0) {
@@ -144,10 +153,13 @@ inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool&
     }
     const std::size_t at = order.below(running.size());
     const double fate = order.uniform();
-    const TrialState state = fate < pool.fail                ? TrialState::fail
+    const bool fails = pool.first_option_fails && takes_first_option(running[at].proposal.genotype);
+    const TrialState state = fails || fate < pool.fail       ? TrialState::fail
                              : fate < pool.fail + pool.prune ? TrialState::pruned
                                                              : TrialState::complete;
-    events.push_back({.told = result_of(running[at].trial, running[at].proposal, state)});
+    TrialResult result = result_of(running[at].trial, running[at].proposal, state);
+    if (result.complete()) result.objectives = {result.reward += pool.shift};
+    events.push_back({.told = std::move(result)});
     bench.optimizer.tell(*events.back().told);
     running.erase(running.begin() + static_cast<std::ptrdiff_t>(at));
     ++told;
@@ -181,18 +193,86 @@ inline std::size_t allocated_bytes() {
 #endif
 }
 
-// Asks and tells one trial at a time; what is kept of each stays within bounds.
-inline void check_memory(Bench& bench, const OptimizerCheck& check) {
+// Of this thread, in seconds: other processes do not count.
+inline double processor_time() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// Asks and tells one trial at a time; what is kept of each stays within bounds, and so does what each costs: in the last
+// hundredth of the study it is not much more than in its second one. (`./dev bench controllers` has the figures; the
+// bound here leaves room for caches and other processes.)
+inline void check_costs(Bench& bench, const OptimizerCheck& check) {
   std::size_t before = 0;
+  double early = 0.0;
+  double late = 0.0;
+  const std::size_t part = std::max<std::size_t>(1, check.long_study / 100);
   for (std::size_t trial = 0; trial < check.long_study && !bench.optimizer.finished(); ++trial) {
     if (trial == check.long_study / 10) before = allocated_bytes();
+    const double began = processor_time();
     const std::vector<Proposal> proposals = bench.optimizer.ask(1);
     REQUIRE(proposals.size() == 1);
     bench.optimizer.tell(result_of(static_cast<TrialId>(trial), proposals.front()));
+    if (trial / part == 1) early += processor_time() - began;
+    if (trial + part >= check.long_study) late += processor_time() - began;
   }
   const std::size_t after = allocated_bytes();
   INFO(before << " bytes allocated after a tenth of " << check.long_study << " trials, " << after << " at the end");
   REQUIRE((before == 0 || after < before + check.long_study * check.bytes_per_trial));
+  INFO(early << " s for " << part << " trials early in the study, " << late << " s at its end");
+  REQUIRE(late < 4.0 * early + 0.01);
+}
+
+// A failure is never better than a success: who fails without exception is not proposed more often than by chance,
+// whatever rewards look like.
+inline void check_failures(const Plugin& plugin, const Json& args, const OptimizerCheck& check) {
+  for (const double shift : {0.0, -3.0}) {
+    double chance = 0.0;
+    double late = 0.0;
+    double proposed = 0.0;
+    for (std::uint64_t seed = 0; seed < check.failing_studies; ++seed) {
+      Bench bench(plugin, args, check, seed);
+      Rng draws(seed);
+      for (int i = 0; i < 1000; ++i)
+        chance += takes_first_option(bench.space.sample(draws)) ? 1e-3 / static_cast<double>(check.failing_studies) : 0.0;
+      std::vector<std::string> proposals;
+      for (const Event& event :
+           simulate(bench, check.trials, {.slots = 2, .first_option_fails = true, .shift = shift}))
+        proposals.insert(proposals.end(), event.proposals.begin(), event.proposals.end());
+      for (std::size_t i = proposals.size() - proposals.size() / 4; i < proposals.size(); ++i) {
+        proposed += 1.0;
+        late += takes_first_option(Genotype::from_json(Json::parse(proposals[i])[0])) ? 1.0 : 0.0;
+      }
+    }
+    INFO("rewards shifted by " << shift << ": " << late << " of the last " << proposed
+                               << " proposals take the option that always fails; by chance a share of " << chance);
+    REQUIRE(late <= (chance + 0.1) * proposed);
+  }
+}
+
+// Whatever is minimised has negative rewards: they are refused before the first trial, or learned from.
+inline void check_minimised(const Plugin& plugin, const Json& args, OptimizerCheck check) {
+  check.study["objectives"] = Json::array({{{"name", "perplexity"}, {"direction", "minimize"}}});
+  std::optional<Bench> bench;
+  try {
+    bench.emplace(plugin, args, check, 61);
+  } catch (const InvalidInput&) {
+    return;
+  }
+  simulate(*bench, check.trials, {.slots = 3, .fail = 0.1, .shift = -100.0});
+}
+
+// What is told of trials that this instance never proposed breaks nothing.
+inline void check_strangers(Bench& bench, const OptimizerCheck& check) {
+  Rng draws(67);
+  for (const TrialState state : {TrialState::complete, TrialState::fail}) {
+    Proposal proposal{.genotype = bench.space.sample(draws)};
+    bench.optimizer.tell(result_of(1'000'000, proposal, state));
+    proposal.notes = {{"proposal", 1'000'000}};
+    bench.optimizer.tell(result_of(1'000'001, proposal, state));
+  }
+  simulate(bench, std::min<std::size_t>(check.trials, 100), {.slots = 4, .fail = 0.1}, 0);
 }
 
 // Mean reward of the first and of the last quarter of the proposals.
@@ -249,8 +329,12 @@ inline void check_optimizer(const Plugin& plugin, const Json& args = Json::objec
     INFO("mean reward of the first quarter of the proposals " << first << ", of the last " << last);
     REQUIRE(last > first + 0.05);
   }
+  if (check.failing_studies > 0) check_failures(plugin, args, check);
+  check_minimised(plugin, args, check);
+  Bench strangers(plugin, args, check, 71);
+  check_strangers(strangers, check);
   Bench long_running(plugin, args, check, 59);
-  check_memory(long_running, check);
+  check_costs(long_running, check);
 }
 
 }  // namespace weft::testing
