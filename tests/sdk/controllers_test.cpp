@@ -269,7 +269,7 @@ TEST_CASE("Adam's first two steps, and plain ascent, worked out by hand") {
 TEST_CASE("rewards: transforms, failures, baseline") {
   const auto of = [](const char* transform, double scale, double reward) {
     const Json json = {{"reward", transform}, {"reward_scale", scale}, {"failure_reward", 0}};
-    return *Reward(json).of(result(0, reward));
+    return *Reward(json, Json::object()).of(result(0, reward));
   };
   CHECK(of("identity", 0.01, 90.0) == Approx(0.9));
   CHECK(of("cube", 0.01, 90.0) == Approx(0.729));
@@ -278,13 +278,8 @@ TEST_CASE("rewards: transforms, failures, baseline") {
   CHECK(of("inverse", 80.0, -40.0) == Approx(2.0));  // a perplexity of 40, to be minimised
   CHECK(of("inverse_square", 80.0, -40.0) == Approx(0.05));
 
-  Reward negative(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", 0}});
-  CHECK(negative.of(result(0, 0, TrialState::fail)) == 0.0);
-  negative.of(result(1, -3.0));
-  negative.of(result(2, -2.0));
-  CHECK(negative.of(result(3, 0, TrialState::pruned)) == -3.0);
-  Reward none(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", nullptr}});
-  CHECK(!none.of(result(0, 0, TrialState::fail)));
+  CHECK(!Reward(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", 0}}, Json::object())
+             .of(result(0, 0, TrialState::fail)));
   CHECK_THROWS_WITH(of("square", 1.0, 1.0), ContainsSubstring("/reward is \"square\""));
 
   Baseline baseline(0.9);
@@ -295,17 +290,52 @@ TEST_CASE("rewards: transforms, failures, baseline") {
   CHECK(*baseline.value() == Approx(2.1));
 }
 
-// Batches of two, decay 0.9. First: mean 2, so -1 and 1; the baseline is then 0.9 * 1 + 0.1 * 3 = 1.2. Second, results
-// in another order and with a stranger among them: 1.2 is subtracted from both.
+TEST_CASE("a failure is worth its reward, but never more than any success, also one that comes later") {
+  Failure failure(0.0);
+  CHECK(!failure.worth());  // with nothing to compare it with
+  failure.completed(2.0);
+  CHECK(failure.worth() == 0.0);
+  failure.completed(-3.0);
+  failure.completed(-2.0);
+  CHECK(failure.worth() == -3.0);
+  Failure none{Json()};
+  none.completed(1.0);
+  CHECK_FALSE(none.teaches());
+  CHECK(!none.worth());
+}
+
+TEST_CASE("a transform that goes against the first objective's direction is refused before the first trial") {
+  const auto reward = [](const char* transform, const char* direction) {
+    Reward(Json{{"reward", transform}, {"reward_scale", 1}, {"failure_reward", 0}},
+           {{"objectives", {{{"name", "a"}, {"direction", direction}}}}});
+  };
+  for (const char* inverse : {"inverse", "inverse_square"}) {
+    CHECK_THROWS_WITH(reward(inverse, "maximize"), ContainsSubstring("to be minimised, but the first one is maximised"));
+    CHECK_NOTHROW(reward(inverse, "minimize"));
+  }
+  CHECK_THROWS_WITH(reward("tangent", "minimize"), ContainsSubstring("every candidate would earn the same"));
+  CHECK_NOTHROW(reward("tangent", "maximize"));
+  for (const char* any : {"identity", "cube"}) {
+    CHECK_NOTHROW(reward(any, "maximize"));
+    CHECK_NOTHROW(reward(any, "minimize"));
+  }
+}
+
+Json of_children(const Json& more = Json::object()) {
+  Json json = {{"children", 2},           {"baseline_decay", 0.9}, {"baseline_start", "mean"},
+               {"reward", "identity"}, {"reward_scale", 1},      {"failure_reward", nullptr}};
+  json.update(more);
+  return json;
+}
+
+// Batches of two, decay 0.9. First: mean 2, so -1 and 1; the baseline is then 2, or where it begins at the first reward
+// 0.9 * 1 + 0.1 * 3 = 1.2. Second, results in another order and with a stranger among them: that is subtracted from both.
 TEST_CASE("children come back in batches, with their advantages") {
+  const std::string start = GENERATE("mean", "first");
+  const double baseline = start == "mean" ? 2.0 : 1.2;
   Policy policy(options(), Rng(7));
   Rng rng(3);
-  Children children(Json{{"children", 2},
-                         {"baseline_decay", 0.9},
-                         {"reward", "identity"},
-                         {"reward_scale", 1},
-                         {"failure_reward", nullptr}},
-                    Budget(Json::object()));
+  Children children(of_children({{"baseline_start", start}}), Json::object());
   std::vector<Proposal> proposals;
   proposals.reserve(5);
   for (int i = 0; i < 5; ++i) proposals.push_back(children.ask(policy, AllKinds(), rng));
@@ -327,7 +357,42 @@ TEST_CASE("children come back in batches, with their advantages") {
   children.tell(result(3, 0.2));
   batch = children.batch();
   REQUIRE(batch.size() == 2);
-  CHECK(batch[0].advantage == Approx(1.0));
-  CHECK(batch[1].advantage == Approx(-1.0));
+  CHECK(batch[0].advantage == Approx(2.2 - baseline));
+  CHECK(batch[1].advantage == Approx(0.2 - baseline));
   CHECK(batch[0].episode.genotype() == proposals[4].genotype);
+}
+
+TEST_CASE("children that failed are compared with all that completed, and not with nothing") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  Children children(of_children({{"failure_reward", 0}}), Json::object());
+  for (int i = 0; i < 6; ++i) children.ask(policy, AllKinds(), rng);
+  children.tell(result(0, 0, TrialState::fail));
+  children.tell(result(1, 0, TrialState::pruned));
+  CHECK(children.batch().empty());  // nothing tells these two apart
+  children.tell(result(2, 0, TrialState::fail));
+  children.tell(result(3, -3.0));
+  const std::vector<Child> batch = children.batch();
+  REQUIRE(batch.size() == 2);
+  CHECK(batch[0].reward == -3.0);
+  CHECK(batch[0].advantage == 0.0);
+}
+
+TEST_CASE("a result is known by its proposal's notes, however its trial is numbered") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  Children children(of_children(), Json::object());
+  const Proposal first = children.ask(policy, AllKinds(), rng);
+  const Proposal second = children.ask(policy, AllKinds(), rng);
+  const auto tell = [&](TrialId trial, const Proposal& proposal, double reward) {
+    TrialResult told = result(trial, reward);
+    told.notes = proposal.notes;
+    children.tell(told);
+  };
+  tell(1, first, 5.0);  // the second's number, if one counted
+  tell(900, second, 7.0);
+  const std::vector<Child> batch = children.batch();
+  REQUIRE(batch.size() == 2);
+  CHECK(batch[0].episode.genotype() == first.genotype);
+  CHECK(batch[1].reward == 7.0);
 }

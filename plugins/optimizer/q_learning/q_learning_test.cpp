@@ -206,7 +206,79 @@ TEST_CASE("q_learning refuses a schedule that never comes to its last epsilon") 
   const Json schedule = {{"epsilon_schedule", {phase(1.0, 200), phase(0.5, 100), phase(0.1, 60)}}};
   const auto with_budget = [&](int trials) { Bench(schedule, one_decision(), {{"budget", {{"trials", trials}}}}); };
   CHECK_THROWS_WITH(with_budget(300), ContainsSubstring("/epsilon_schedule has 300 models before its last epsilon, "
-                                                        "0.1; must be less than the budget's trials, 300: shorten its "
+                                                        "0.1; must be less than /budget/trials, 300: shorten its "
                                                         "phases, to about one in 2, or raise the budget"));
   CHECK_NOTHROW(with_budget(301));
+}
+
+TEST_CASE("q_learning compares its schedule with the budget that counts the same") {
+  const auto with = [&](const char* unit, const Json& budget) {
+    Bench({{"epsilon_schedule", {phase(1.0, 300), phase(0.1, 60)}}, {"schedule_unit", unit}}, one_decision(),
+          {{"budget", budget}});
+  };
+  CHECK_THROWS_WITH(with("unique", {{"unique", 300}, {"trials", 5000}}),
+                    ContainsSubstring("must be less than /budget/unique, 300"));
+  CHECK_NOTHROW(with("unique", {{"unique", 301}}));
+  CHECK_THROWS_WITH(with("unique", {{"trials", 300}}), ContainsSubstring("/budget/trials"));  // no more can be unique
+  CHECK_THROWS_WITH(with("proposals", {{"trials", 300}}), ContainsSubstring("/budget/trials"));
+  CHECK_NOTHROW(with("proposals", {{"unique", 300}}));  // for which more may be proposed
+}
+
+TEST_CASE("q_learning counts different models, or every proposal") {
+  // Of four models the fifth unique one never comes: epsilon stays at 1.
+  const auto greedy_after = [](const char* unit) {
+    Bench bench({{"epsilon_schedule", {phase(1.0, 5), phase(0.0, 1)}},
+                 {"schedule_unit", unit},
+                 {"initial_value", 0.0},
+                 {"lr", 0.5}},
+                one_decision());
+    for (int i = 0; i < 5; ++i) bench.ask();
+    bench.tell({2}, 0.9);
+    return bench.ask_often(60).size() == 1;
+  };
+  CHECK_FALSE(greedy_after("unique"));
+  CHECK(greedy_after("proposals"));
+}
+
+// Rewards of -1, and a failure before any of them.
+TEST_CASE("q_learning does not prefer what fails where rewards are negative") {
+  Bench bench(greedy, one_decision());
+  bench.ask();
+  bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({3})});
+  for (const std::int32_t option : {0, 1, 2}) bench.tell({option}, option == 1 ? -1.0 : -2.0);
+  for (int i = 0; i < 10; ++i) bench.tell({1}, -1.0);  // replays all of them
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{1});
+}
+
+// Ends after each layer by the last of many options.
+class RarelyEnding final : public DecisionSpace {
+ public:
+  explicit RarelyEnding(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 20 || (!taken.empty() && taken.back() == 49)) return {};
+    Decision decision{.name = std::to_string(taken.size())};
+    for (int i = 0; i < 50; ++i) decision.options.push_back(std::to_string(i));
+    return decision;
+  }
+  Genotype sample(Rng& rng) const override {
+    Genotype genotype({static_cast<std::int32_t>(rng.below(49))});
+    while (genotype.decisions.size() < 20 && !rng.bernoulli(0.5))
+      genotype.decisions.push_back(static_cast<std::int32_t>(rng.below(49)));
+    if (genotype.decisions.size() < 20) genotype.decisions.push_back(49);
+    return genotype;
+  }
+  Candidate decode(const Genotype&) const override { throw Error("no need"); }
+};
+
+TEST_CASE("q_learning explores by options, or as the space samples") {
+  static constexpr weft_component component = weft::component<RarelyEnding>("rarely_ending");
+  const Plugin space{&component, {{"parameters", Json::object()}}};
+  const auto longest = [&](const char* exploration) {
+    Bench bench({{"epsilon_schedule", {phase(1.0, 1000)}}, {"exploration", exploration}}, space);
+    int most = 0;
+    for (const Proposal& proposal : bench.optimizer.ask(200)) most += proposal.genotype.decisions.size() == 20 ? 1 : 0;
+    return most;
+  };
+  CHECK(longest("options") > 100);  // (49/50)^20 = 0.67 of them
+  CHECK(longest("sample") < 10);    // 0.5^19
 }

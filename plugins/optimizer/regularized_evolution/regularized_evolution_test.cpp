@@ -21,10 +21,10 @@ int distance(const Genotype& one, const Genotype& other) {
 // One optimizer, told whatever rewards a test wants.
 class Bench {
  public:
-  Bench(std::size_t population_size, std::size_t sample_size, std::uint64_t seed = 1)
+  Bench(std::size_t population_size, std::size_t sample_size, std::uint64_t seed = 1, const Json& study = Json::object())
       : space_(small_space(), {}),
         instance_(plugin(), {{"population_size", population_size}, {"sample_size", sample_size}},
-                  {.rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
+                  {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
         optimizer(instance_.handle()) {}
 
   void tell(const Proposal& proposal, double reward) {
@@ -65,13 +65,18 @@ TEST_CASE("regularized_evolution breeds one-decision mutants of the tournament's
 // What sets it apart from plain evolution: the best dies of age too.
 TEST_CASE("regularized_evolution lets the oldest die, however good") {
   Bench bench(3, 3);
-  const Proposal best = bench.optimizer.ask(1).front();
-  bench.tell(best, 100.0);
+  const std::vector<Proposal> population = bench.optimizer.ask(3);
+  const Proposal& best = population[0];
   Proposal stranger = best;
   for (std::int32_t& option : stranger.genotype.decisions) option = (option + 2) % 5;
-  bench.tell(stranger, 1.0);
-  bench.tell(stranger, 2.0);
-  bench.tell(stranger, 0.5);  // the fourth: the first leaves
+  const auto tell_of_stranger = [&](const Proposal& proposal, double reward) {
+    stranger.notes = proposal.notes;
+    bench.tell(stranger, reward);
+  };
+  bench.tell(best, 100.0);
+  tell_of_stranger(population[1], 1.0);
+  tell_of_stranger(population[2], 2.0);
+  tell_of_stranger(bench.optimizer.ask(1).front(), 0.5);  // the fourth: the first leaves
   for (int i = 0; i < 200; ++i) CHECK(distance(bench.optimizer.ask(1).front().genotype, stranger.genotype) == 1);
 }
 
@@ -84,6 +89,26 @@ TEST_CASE("regularized_evolution samples at random until the population is compl
     bench.optimizer.tell(result_of(i, proposal, i % 2 == 0 ? TrialState::fail : TrialState::pruned));
   }
   CHECK(seen.size() > 25);
+}
+
+// Of P trials under way none is asked for beyond P before one of them has ended; then children are bred of those.
+TEST_CASE("regularized_evolution counts what is under way") {
+  Bench bench(10, 2);
+  const std::vector<Proposal> first = bench.optimizer.ask(45);
+  CHECK(first.size() == 10);
+  CHECK(bench.optimizer.ask(35).empty());
+  bench.tell(first[3], 1.0);
+  const std::vector<Proposal> children = bench.optimizer.ask(36);
+  REQUIRE(children.size() == 36);
+  for (const Proposal& child : children) CHECK(distance(child.genotype, first[3].genotype) == 1);
+  bench.optimizer.tell(result_of(1, first[4], TrialState::fail));
+  CHECK(distance(bench.optimizer.ask(1).front().genotype, first[3].genotype) == 1);  // 36 are under way
+}
+
+TEST_CASE("regularized_evolution refuses a budget of which nothing would be bred") {
+  CHECK_THROWS_WITH(Bench(100, 25, 1, {{"budget", {{"trials", 100}}}}),
+                    ContainsSubstring("/population_size is 100; must be less than the budget's trials, 100"));
+  CHECK_NOTHROW(Bench(100, 25, 1, {{"budget", {{"trials", 101}}}}));
 }
 
 TEST_CASE("regularized_evolution refuses a tournament larger than its population") {
