@@ -73,6 +73,21 @@ TEST_CASE("a tournament between equals has no favourite") {
         tolerance);
 }
 
+// As the tournament that draws: of five, two of which are equal, three at a time.
+TEST_CASE("a tournament by ranks is as likely to accept each as one that draws") {
+  const std::vector<double> fitness = {2, 5, 3, 5, 1};
+  selection::Ranking ranking;
+  ranking.follow(std::span(fitness).first(2));
+  ranking.follow(fitness);
+  Rng rng(12);
+  for (const double probability : {1.0, 0.6}) {
+    const selection::Tournament three{.size = 3, .probability = probability};
+    const auto drawn = shares<5>([&] { return selection::tournament(fitness, three, rng).accepted; });
+    const auto ranked = shares<5>([&] { return ranking.tournament(fitness, three, rng); });
+    for (std::size_t i = 0; i < 5; ++i) CHECK(std::abs(drawn[i] - ranked[i]) < 1.5 * tolerance);
+  }
+}
+
 TEST_CASE("fitness-proportionate weights are the fitnesses, or what they exceed the lowest by") {
   const std::vector<double> fitness = {0.2, 0.6, 0.2};
   CHECK(selection::proportionate(fitness, Offset::none) == fitness);

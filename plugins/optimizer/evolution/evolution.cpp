@@ -25,17 +25,16 @@
 // give the same search whatever the number of trials at once, as children are ranked in the order of their proposals.
 // A candidate that fails or is pruned never enters the population.
 
-#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "parts.hpp"
 #include "weft/budget.hpp"
 #include "weft/in_flight.hpp"
 #include "weft/plugin.hpp"
@@ -43,8 +42,13 @@
 
 namespace {
 
+using evolution::Algorithm;
+using evolution::Individual;
+using evolution::Population;
 using weft::Genotype;
 namespace selection = weft::selection;
+
+// ---- the arguments ------------------------------------------------------------------------------------------------
 
 struct Options {
   bool generations;
@@ -172,102 +176,78 @@ struct Options {
   }
 };
 
-// ---- genotypes ----------------------------------------------------------------------------------------------------
-
-// Decision by decision the first option that ends the genotype, and where none does the first of all.
-Genotype trivial(const weft::SpaceRef& space) {
-  Genotype genotype;
-  std::vector<std::int32_t>& taken = genotype.decisions;
-  while (const std::optional<weft::Decision> decision = space.next(taken)) {
-    if (space.complete(taken)) break;
-    taken.push_back(0);
-    const auto end = static_cast<std::int32_t>(decision->options.size());
-    while (taken.back() < end && !space.complete(taken)) ++taken.back();
-    if (taken.back() == end) taken.back() = 0;
+std::vector<Genotype> parsed(const weft::SpaceRef& space, const std::vector<std::string>& notations) {
+  std::vector<Genotype> genotypes;
+  for (std::size_t i = 0; i < notations.size(); ++i) {
+    try {
+      genotypes.push_back(space.parse(notations[i]));
+    } catch (const weft::InvalidInput& error) {
+      throw weft::InvalidInput("/initial/" + std::to_string(i) + ": " + error.what());
+    }
   }
-  return genotype;
+  return genotypes;
 }
 
-// What the genotype answers each of its decisions.
-weft::detail::Answers answers(const weft::SpaceRef& space, const Genotype& genotype) {
-  std::vector<weft::Decision> decisions;
-  for (std::size_t i = 0; i < genotype.decisions.size(); ++i) {
-    decisions.push_back(*space.next(std::span(genotype.decisions).first(i)));
-  }
-  return weft::detail::answers(decisions, genotype);
+evolution::Initialise initialisation(const Options& options, const weft::SpaceRef& space) {
+  evolution::Initialise begin = options.initialisation == "random"    ? evolution::samples(space)
+                                : options.initialisation == "trivial" ? evolution::trivial(space)
+                                                                      : evolution::given(parsed(space, options.initial));
+  return [begin = std::move(begin), vary = evolution::repeated(evolution::mutation_of(space), options.initial_mutations)](
+             weft::Rng& rng) mutable { return vary(begin(rng), rng); };
 }
 
-// Each decision for whose index `changes` says so takes another of its options, each equally likely; the others keep
-// theirs where they still exist and offer it.
-template <typename Changes>
-Genotype change_genes(const weft::SpaceRef& space, const Genotype& parent, weft::Rng& rng, Changes&& changes) {
-  const weft::detail::Answers kept = answers(space, parent);
-  std::size_t at = 0;
-  const auto choose = [&](const weft::Decision& decision) {
-    const std::size_t old = weft::detail::keep_or_draw(decision, kept, rng);
-    if (!changes(at++) || decision.options.size() == 1) return old;
-    const std::size_t drawn = rng.below(decision.options.size() - 1);
-    return drawn + (drawn >= old ? 1 : 0);
-  };
-  return weft::detail::walk_and_choose(space, choose,
-                                       [&](const weft::Decision& decision) { return !kept.contains(decision.name); });
+evolution::Select parents(const Options& options) {
+  if (options.parents == "all") return evolution::each_in_turn();
+  if (options.parents == "fitness_proportionate") return evolution::proportionate(options.fitness_offset);
+  if (options.tournament_share)
+    return evolution::tournament_of_share(*options.tournament_share, options.tournament.probability);
+  return evolution::tournament(options.tournament);
 }
 
-// Each step comes whole from the second parent with this probability, else from the first; what a parent does not
-// answer is taken from the other.
-Genotype cross_steps(const weft::SpaceRef& space, const Genotype& first, const Genotype& second, double probability,
-                     weft::Rng& rng) {
-  const weft::detail::Answers parents[2] = {answers(space, first), answers(space, second)};
-  std::optional<int> step;
-  std::size_t from = 0;
-  const auto choose = [&](const weft::Decision& decision) {
-    if (step != decision.step) from = rng.bernoulli(probability) ? 1 : 0;
-    step = decision.step;
-    return weft::detail::keep_or_draw(decision, parents[parents[from].contains(decision.name) ? from : 1 - from], rng);
-  };
-  return weft::detail::walk_and_choose(space, choose, [&](const weft::Decision& decision) {
-    return !parents[0].contains(decision.name) && !parents[1].contains(decision.name);
-  });
+evolution::Mutate mutation(const Options& options, const weft::SpaceRef& space) {
+  evolution::Mutate once = options.gene_mutation_probability
+                               ? evolution::gene_mutation(space, *options.gene_mutation_probability)
+                               : evolution::mutation_of(space);
+  evolution::Mutate all = evolution::repeated(std::move(once), options.mutations);
+  return options.forced_active_mutation ? evolution::forced_active(space, std::move(all)) : all;
 }
 
-// What the genotype's active genes say: a hash of the candidate. Nothing where the space refuses to build it, as one
-// does whose limits a mutation gene by gene knows nothing of (Suganuma et al.: the number of active nodes).
-std::optional<std::uint64_t> phenotype(const weft::SpaceRef& space, const Genotype& genotype) {
-  try {
-    return space.decode(genotype).hash();
-  } catch (const weft::InvalidInput&) {
-    return {};
+evolution::Survive survivors(const Options& options) {
+  const std::size_t count = options.population_size;
+  if (options.survivors == "elitist") return evolution::elitist(count);
+  if (options.survivors == "youngest") return evolution::youngest(count);
+  if (options.survivors == "tournament")
+    return evolution::not_the_worst_of_tournaments(count, options.survivor_tournament);
+  if (options.survivors == "fitness_proportionate") {
+    return options.generations ? evolution::roulette(count, options.fitness_offset)
+                               : evolution::distinct_by_roulette(count, options.fitness_offset);
   }
+  return {};
 }
 
-// ---- the population -----------------------------------------------------------------------------------------------
+Algorithm put_together(const Options& options, const weft::SpaceRef& space) {
+  return {.population_size = options.population_size,
+          .generations = options.generations,
+          .initialise = initialisation(options, space),
+          .parents = parents(options),
+          .crossover_probability = options.crossover_probability,
+          .cross = options.step_crossover_probability
+                       ? evolution::step_crossover(space, *options.step_crossover_probability)
+                       : evolution::crossover_of(space),
+          .mutate_crossed = options.mutate_crossed,
+          .mutation_probability = options.mutation_probability,
+          .mutate = mutation(options, space),
+          .survivors = survivors(options),
+          .paired = options.survivors == "paired",
+          .offspring = options.offspring,
+          .parents_compete = options.parents_compete,
+          .drift = options.neutral_mutation_probability > 0.0
+                       ? evolution::neutral_drift(space, options.neutral_mutation_probability)
+                       : evolution::Mutate(),
+          .inherit_weights = options.inherit_weights};
+}
 
-struct Individual {
-  Genotype genotype;
-  double reward;
-  weft::TrialId trial;
-};
-
-// Oldest first, unless a roulette wheel put it together.
-struct Population {
-  std::vector<Individual> individuals;
-  std::vector<double> fitness;  // their rewards
-
-  std::size_t size() const { return individuals.size(); }
-  void add(Individual individual) {
-    fitness.push_back(individual.reward);
-    individuals.push_back(std::move(individual));
-  }
-  void remove(std::size_t at) {
-    fitness.erase(fitness.begin() + static_cast<std::ptrdiff_t>(at));
-    individuals.erase(individuals.begin() + static_cast<std::ptrdiff_t>(at));
-  }
-  Population only(const std::vector<std::size_t>& survivors) const {
-    Population population;
-    for (const std::size_t at : survivors) population.add(individuals[at]);
-    return population;
-  }
-};
+// ---- the algorithm ------------------------------------------------------------------------------------------------
 
 struct Child {
   Genotype genotype;
@@ -275,28 +255,19 @@ struct Child {
   bool crossed = false;
 };
 
-// ---- the algorithm ------------------------------------------------------------------------------------------------
-
 class Evolution final : public weft::Optimizer {
  public:
-  explicit Evolution(const weft::Context& context) : options_(context), space_(context.space()), rng_(context.rng()) {
-    for (std::size_t i = 0; i < options_.initial.size(); ++i) {
-      try {
-        given_.push_back(space_.parse(options_.initial[i]));
-      } catch (const weft::InvalidInput& error) {
-        throw weft::InvalidInput("/initial/" + std::to_string(i) + ": " + error.what());
-      }
-    }
-  }
+  explicit Evolution(const weft::Context& context)
+      : algorithm_(put_together(Options(context), context.space())), rng_(context.rng()) {}
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> proposals;
     while (proposals.size() < capacity) {
-      std::optional<Child> child = options_.generations ? next_of_generation() : next_of_steady_state();
+      std::optional<Child> child = algorithm_.generations ? next_of_generation() : next_of_steady_state();
       if (!child) break;
       weft::Proposal& proposal = proposals.emplace_back();
       proposal.genotype = std::move(child->genotype);
-      if (options_.inherit_weights) proposal.parent = child->parent;
+      if (algorithm_.inherit_weights) proposal.parent = child->parent;
       in_flight_.add(proposal, {});
     }
     return proposals;
@@ -306,9 +277,9 @@ class Evolution final : public weft::Optimizer {
     if (!in_flight_.take(result)) return;  // not one of ours
     if (result.complete() && std::isfinite(result.reward)) {
       Individual individual{result.genotype, result.reward, result.trial};
-      options_.generations ? remember(std::move(individual)) : join(std::move(individual));
+      algorithm_.generations ? remember(std::move(individual)) : join(std::move(individual));
     }
-    if (options_.generations && in_flight_.empty() && queue_.empty()) end_generation();
+    if (algorithm_.generations && in_flight_.empty() && queue_.empty()) end_generation();
   }
 
  private:
@@ -328,19 +299,19 @@ class Evolution final : public weft::Optimizer {
   }
 
   void initialise_generation() {
-    for (std::size_t i = 0; i < options_.population_size; ++i) queue_.push_back(initialise());
+    for (std::size_t i = 0; i < algorithm_.population_size; ++i) queue_.push_back({algorithm_.initialise(rng_)});
   }
 
   // In pairs, as a crossover of two makes two.
   void breed_generation() {
     turn_ = 0;
-    while (queue_.size() < options_.offspring) {
+    while (queue_.size() < algorithm_.offspring) {
       const Individual& first = population_.individuals[select_parent().accepted];
       const Individual& second = population_.individuals[select_parent().accepted];
       std::pair<Child, Child> children =
-          rng_.bernoulli(options_.crossover_probability) ? cross(first, second) : std::pair(copy(first), copy(second));
+          rng_.bernoulli(algorithm_.crossover_probability) ? cross(first, second) : std::pair(copy(first), copy(second));
       queue_.push_back(mutated(std::move(children.first)));
-      if (queue_.size() < options_.offspring) queue_.push_back(mutated(std::move(children.second)));
+      if (queue_.size() < algorithm_.offspring) queue_.push_back(mutated(std::move(children.second)));
     }
   }
 
@@ -348,23 +319,27 @@ class Evolution final : public weft::Optimizer {
 
   void end_generation() {
     Population competing;
-    if (options_.parents_compete || evaluated_.empty()) competing = std::move(population_);
+    if (algorithm_.parents_compete || evaluated_.empty()) competing = std::move(population_);
     const std::size_t parents = competing.size();
     for (auto& [trial, individual] : evaluated_) competing.add(std::move(individual));
     evaluated_.clear();
     if (competing.size() == 0) return;
-    const std::vector<std::size_t> survivors = select_survivors(competing.fitness);
+    const std::vector<std::size_t> survivors = algorithm_.survivors
+                                                   ? algorithm_.survivors(competing.fitness, rng_)
+                                                   : selection::youngest_survivors(competing.size(), competing.size());
     population_ = competing.only(survivors);
-    if (options_.neutral_mutation_probability == 0.0) return;
+    if (!algorithm_.drift) return;
     for (std::size_t i = 0; i < survivors.size(); ++i) {
-      if (survivors[i] < parents) mutate_inactive(population_.individuals[i].genotype);
+      Genotype& genotype = population_.individuals[i].genotype;
+      if (survivors[i] < parents) genotype = algorithm_.drift(genotype, rng_);
     }
   }
 
   // ---- asynchronous: a steady state
 
   std::optional<Child> next_of_steady_state() {
-    if (!founded_ && population_.size() + in_flight_.size() < options_.population_size) return initialise();
+    if (!founded_ && population_.size() + in_flight_.size() < algorithm_.population_size)
+      return Child{algorithm_.initialise(rng_)};
     if (population_.size() == 0) return {};
     return breed();
   }
@@ -372,12 +347,12 @@ class Evolution final : public weft::Optimizer {
   Child breed() {
     const selection::Outcome outcome = select_parent();
     const Individual& parent = population_.individuals[outcome.accepted];
-    Child child = rng_.bernoulli(options_.crossover_probability)
+    Child child = rng_.bernoulli(algorithm_.crossover_probability)
                       ? cross(parent, population_.individuals[select_parent().accepted]).first
                       : copy(parent);
     // While failed children have left gaps, nobody is killed: so the population stays at N (Real et al. 2017).
-    if (options_.survivors == "paired" && outcome.accepted != outcome.last &&
-        population_.size() + in_flight_.size() >= options_.population_size) {
+    if (algorithm_.paired && outcome.accepted != outcome.last &&
+        population_.size() + in_flight_.size() >= algorithm_.population_size) {
       population_.remove(outcome.last);
     }
     return mutated(std::move(child));
@@ -385,124 +360,34 @@ class Evolution final : public weft::Optimizer {
 
   void join(Individual individual) {
     population_.add(std::move(individual));
-    if (population_.size() >= options_.population_size) founded_ = true;
-    if (options_.survivors == "paired" || population_.size() <= options_.population_size) return;
-    if (options_.survivors != "all") population_ = population_.only(select_survivors(population_.fitness));
+    if (population_.size() >= algorithm_.population_size) founded_ = true;
+    if (algorithm_.survivors && population_.size() > algorithm_.population_size)
+      population_ = population_.only(algorithm_.survivors(population_.fitness, rng_));
   }
 
-  // ---- initialisation
+  // ---- selection, recombination, mutation
 
-  Child initialise() {
-    Child child;
-    if (options_.initialisation == "random") child.genotype = space_.sample(rng_);
-    if (options_.initialisation == "trivial") child.genotype = trivial(space_);
-    if (options_.initialisation == "given") child.genotype = given_[initialised_++ % given_.size()];
-    for (int i = 0; i < options_.initial_mutations; ++i) child.genotype = space_.mutate(child.genotype, rng_);
-    return child;
-  }
-
-  // ---- parent selection
-
-  selection::Outcome select_parent() {
-    if (options_.parents == "all") {
-      const std::size_t at = turn_++ % population_.size();
-      return {at, at};
-    }
-    if (options_.parents == "fitness_proportionate") {
-      const std::size_t at = rng_.weighted(selection::proportionate(population_.fitness, options_.fitness_offset));
-      return {at, at};
-    }
-    selection::Tournament tournament = options_.tournament;
-    if (options_.tournament_share) {
-      const double size = std::round(*options_.tournament_share * static_cast<double>(population_.size()));
-      tournament.size = std::max<std::size_t>(1, static_cast<std::size_t>(size));
-    }
-    return selection::tournament(population_.fitness, tournament, rng_);
-  }
-
-  // ---- recombination and mutation
+  selection::Outcome select_parent() { return algorithm_.parents(population_.fitness, turn_++, rng_); }
 
   static Child copy(const Individual& parent) { return {parent.genotype, parent.trial}; }
 
   // Both children come of the same draws, so that they swap what crossover takes from the other (Xie and Yuille 2017).
   std::pair<Child, Child> cross(const Individual& first, const Individual& second) {
     weft::Rng same_draws = rng_;
-    return {Child{cross(first.genotype, second.genotype, rng_), first.trial, true},
-            Child{cross(second.genotype, first.genotype, same_draws), second.trial, true}};
-  }
-
-  Genotype cross(const Genotype& first, const Genotype& second, weft::Rng& rng) const {
-    return options_.step_crossover_probability
-               ? cross_steps(space_, first, second, *options_.step_crossover_probability, rng)
-               : space_.cross(first, second, rng);
+    return {Child{algorithm_.cross(first.genotype, second.genotype, rng_), first.trial, true},
+            Child{algorithm_.cross(second.genotype, first.genotype, same_draws), second.trial, true}};
   }
 
   Child mutated(Child child) {
-    if (child.crossed && !options_.mutate_crossed) return child;
-    if (!rng_.bernoulli(options_.mutation_probability)) return child;
-    child.genotype = options_.forced_active_mutation ? mutate_active(child.genotype) : mutate(child.genotype);
+    if (child.crossed && !algorithm_.mutate_crossed) return child;
+    if (rng_.bernoulli(algorithm_.mutation_probability)) child.genotype = algorithm_.mutate(child.genotype, rng_);
     return child;
   }
 
-  Genotype mutate(Genotype genotype) {
-    const auto gene_mutates = [this](std::size_t) { return rng_.bernoulli(*options_.gene_mutation_probability); };
-    for (int i = 0; i < options_.mutations; ++i) {
-      genotype = options_.gene_mutation_probability ? change_genes(space_, genotype, rng_, gene_mutates)
-                                                    : space_.mutate(genotype, rng_);
-    }
-    return genotype;
-  }
-
-  // Suganuma et al. 2017: mutation is repeated until an active gene has changed. The parent itself, where that does
-  // not come about.
-  Genotype mutate_active(const Genotype& parent) {
-    static constexpr int attempts = 1000;  // so that a space of a single network ends
-    const std::optional<std::uint64_t> expressed = phenotype(space_, parent);
-    for (int i = 0; i < attempts; ++i) {
-      Genotype child = mutate(parent);
-      if (child == parent) continue;
-      const std::optional<std::uint64_t> other = phenotype(space_, child);
-      if (other && other != expressed) return child;
-    }
-    return parent;
-  }
-
-  // Suganuma et al. 2017, the neutral drift: genes mutate as far as the network they encode does not change.
-  void mutate_inactive(Genotype& genotype) {
-    const std::optional<std::uint64_t> expressed = phenotype(space_, genotype);
-    for (std::size_t gene = 0; gene < genotype.decisions.size(); ++gene) {
-      if (!rng_.bernoulli(options_.neutral_mutation_probability)) continue;
-      Genotype changed = change_genes(space_, genotype, rng_, [gene](std::size_t at) { return at == gene; });
-      if (phenotype(space_, changed) == expressed) genotype = std::move(changed);
-    }
-  }
-
-  // ---- survivor selection
-
-  // Who of the competing lives on. A generation's roulette wheel may stop at the same individual again, as that of Xie
-  // and Yuille 2017, and who is drawn one after the other is paired; where one joins and one leaves, drawing the same
-  // twice would be a loss of two.
-  std::vector<std::size_t> select_survivors(const std::vector<double>& fitness) {
-    const std::size_t count = options_.survivors == "all" ? fitness.size() : options_.population_size;
-    if (options_.survivors == "elitist") return selection::elitist_survivors(fitness, count);
-    if (options_.survivors == "tournament") {
-      return selection::tournament_survivors(fitness, count, options_.survivor_tournament, rng_);
-    }
-    if (options_.survivors == "fitness_proportionate") {
-      const std::vector<double> weights = selection::proportionate(fitness, options_.fitness_offset);
-      return options_.generations ? selection::roulette_survivors(weights, count, rng_)
-                                  : selection::proportionate_survivors(weights, count, rng_);
-    }
-    return selection::youngest_survivors(fitness.size(), count);
-  }
-
-  Options options_;
-  weft::SpaceRef space_;
+  Algorithm algorithm_;
   weft::Rng rng_;
-  std::vector<Genotype> given_;  // the initial genotypes of the configuration
-  std::size_t initialised_ = 0;  // how many of them were taken
   Population population_;
-  std::size_t turn_ = 0;     // of "all" parents: who breeds next
+  std::size_t turn_ = 0;  // who breeds next
   weft::InFlight<Nothing> in_flight_;
 
   std::deque<Child> queue_;                        // of a generation: not proposed yet

@@ -515,3 +515,13 @@ TEST_CASE("evolution says what a negative reward needs") {
   bench.tell(bench.ask(), -2.0);
   CHECK_THROWS_WITH(bench.ask(), ContainsSubstring("met the fitness -2") && ContainsSubstring("minimum"));
 }
+
+TEST_CASE("evolution refuses proportionate selection of what is minimised before the first trial") {
+  const auto with = [](const Json& args) {
+    Bench(args, small_space(), 1, {{"objectives", {{{"name", "perplexity"}, {"direction", "minimize"}}}}});
+  };
+  for (const char* part : {"parents", "survivors"}) {
+    CHECK_THROWS_WITH(with({{part, "fitness_proportionate"}}), ContainsSubstring("/fitness_offset is \"none\""));
+    CHECK_NOTHROW(with({{part, "fitness_proportionate"}, {"fitness_offset", "minimum"}}));
+  }
+}
