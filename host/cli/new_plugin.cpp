@@ -11,6 +11,7 @@
 #include <cctype>
 #include <cstdio>
 #include <fstream>
+#include <set>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -39,7 +40,10 @@ std::string class_name(const std::string& name) {
     if (c != '_') text += first ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
     first = c == '_';
   }
-  return text;
+  // What the templates call something else.
+  static const std::set<std::string> taken = {"Best", "Box",   "Context", "Decision", "Err",      "Genotype", "None",   "Ok",
+                                              "Optimizer", "Option", "Proposal", "Result", "Some", "Space",    "String", "Vec"};
+  return taken.contains(text) ? text + "Plugin" : text;
 }
 
 using Words = std::vector<std::pair<std::string, std::string>>;  // replaced one after the other

@@ -54,8 +54,22 @@ void tar(std::vector<std::string> arguments, const fs::path& about) {
   if (status != 0) fail(about, "tar failed; its words are above");
 }
 
-// Files as their owner's alone to write; links as what they lead to.
+// A link within the folder becomes what it leads to; what lies outside is no part of a plugin.
+void expect_within(const fs::path& folder) {
+  const fs::path root = fs::canonical(folder);
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_symlink()) continue;
+    std::error_code error;
+    const fs::path led = fs::canonical(entry.path(), error);
+    if (error) fail(entry.path(), "is a link to nothing: " + error.message());
+    if (std::mismatch(root.begin(), root.end(), led.begin(), led.end()).first == root.end()) continue;
+    fail(entry.path(), fmt::format("is a link that leads out of the folder, to {}; put the file itself there, or remove it",
+                                   led.string()));
+  }
+}
+
 void copy_tree(const fs::path& from, const fs::path& to) {
+  expect_within(from);
   std::error_code error;
   fs::copy(from, to, fs::copy_options::recursive, error);
   if (error) fail(from, "cannot be copied: " + error.message());
@@ -208,7 +222,8 @@ int plugin_install_command(const InstallOptions& options, const PluginPath& plug
   const std::string replaced = fs::exists(target) ? fmt::format(", in place of {}", version_at(target)) : "";
   put_in_place(made, target);
   for (const Manifest& manifest : manifests)
-    fmt::print(output(), "{} {} is installed in {}{}\n", manifest.title(), manifest.version, target.string(), replaced);
+    fmt::print(output(), "{} {} is installed in {}{}\n", manifest.title(), manifest.version, target.string(),
+               &manifest == &first ? replaced : "");
   say_shadows(manifests, target, to, plugin_path);
   return done;
 }

@@ -267,13 +267,20 @@ Examined examine(const fs::path& file, const ValidateOptions& options, const Plu
   return {std::move(validation), setting.unused};
 }
 
+// Where they are written down, in an installation or in the source.
+std::string rules() {
+  const fs::path installed = Installation::locate().schemas.parent_path() / "docs" / "plugin-contract.md";
+  std::error_code ignored;
+  return fs::exists(installed, ignored) ? installed.string() : "docs/plugin-contract.md";
+}
+
 void print(const fs::path& file, const Validation& validation) {
   fmt::print(output(), "{}\n", file.string());
   for (const Verdict& verdict : validation.verdicts()) {
     fmt::print(output(), "  {:<11}  rule {}: {}\n", verdict.word, verdict.rule, verdict.title);
     if (!verdict.why.empty()) fmt::print(output(), "               {}\n", verdict.why);
   }
-  fmt::print(output(), "{}\n", validation.broken() ? "broken: docs/plugin-contract.md explains the rules" : "valid");
+  fmt::print(output(), "{}\n", validation.broken() ? fmt::format("broken: {} explains the rules", rules()) : "valid");
 }
 
 }  // namespace

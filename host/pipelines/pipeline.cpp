@@ -28,8 +28,8 @@ fs::path find_file(const std::string& name_or_file) {
   fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
   if (fs::exists(installed, ignored)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
-  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{}. Installed are: {}",
-                                 name_or_file, did_you_mean(name_or_file, known), fmt::join(known, ", ")));
+  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{} Installed are: {}",
+                                 name_or_file, ended(did_you_mean(name_or_file, known)), fmt::join(known, ", ")));
 }
 
 void apply_profile(Json& json, const std::string& profile, const std::string& file) {

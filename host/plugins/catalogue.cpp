@@ -140,8 +140,8 @@ const Manifest& Catalogue::find(const std::string& kind, const std::string& name
     }
   }
   const std::vector<std::string> known = names(kind);
-  throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{}. Installed are: {}", place, kind, name,
-                                 meant_plugin(name, known),
+  throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{} Installed are: {}", place, kind, name,
+                                 ended(meant_plugin(name, known)),
                                  known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
 }
 

@@ -2,17 +2,26 @@
 
 #include <dlfcn.h>
 #include <fmt/format.h>
+#include <sys/types.h>
 
+#include <array>
 #include <cstring>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 
+// sha2.h needs <sys/types.h> before it.
+// clang-format off
+#include <sha2.h>
+// clang-format on
+
 #include "host/plugins/inspection.hpp"
 #include "host/plugins/probe.hpp"
 #include "host/plugins/refusal.hpp"
+#include "host/plugins/schema.hpp"
 #include "host/plugins/sealed_library.hpp"
 #include "host/processes/signals.hpp"
 
@@ -22,6 +31,12 @@ namespace {
 // More components than any library has; a larger count is damage.
 constexpr std::uint64_t most_components = 4096;
 constexpr std::uint64_t largest_component = 65536;
+constexpr std::uintmax_t most_hashed = std::uintmax_t{1} << 30;  // bytes of data files
+
+std::string file_sha256(const std::filesystem::path& file) {
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> digest{};
+  return SHA256File(file.c_str(), digest.data()) != nullptr ? digest.data() : "cannot be read";
+}
 
 struct OpenLibrary {
   const weft_descriptor* descriptor;
@@ -42,13 +57,31 @@ const weft_descriptor& load(const LibraryFile& file) {
   return *static_cast<const weft_descriptor*>(descriptor);
 }
 
+// A plugin may be replaced, folder and all, between the reading of its manifest and the opening of its library.
+void expect_same_manifest(const Manifest& manifest) {
+  Json now;
+  try {
+    now = read_json(manifest.file);
+  } catch (const InvalidInput&) {
+    // It is gone: another than it was.
+  }
+  if (now == manifest.json) return;
+  throw Refusal(Code::file_changed, manifest.file.string(), "was replaced since it was read",
+                "the manifest that was read", "start again: the plugin has just been installed anew");
+}
+
 // `probed` says whether a child has tried the library, or has to now.
 const weft_component& open(const Manifest& manifest, bool probed) {
   const std::string key = manifest.library().string();
   auto at = open_libraries().find(key);
   if (at == open_libraries().end()) {
     LibraryFile file;
-    inspect(manifest, file);
+    try {
+      inspect(manifest, file);
+    } catch (const Refusal&) {
+      expect_same_manifest(manifest);  // else that is what is wrong
+      throw;
+    }
     if (!probed) probe_once(manifest, file);
     file.expect_unchanged();
     const weft_descriptor& descriptor = load(file);
@@ -130,6 +163,31 @@ std::string library_sha256(const Manifest& manifest) {
   fresh->forget_bytes();
   file = std::move(fresh);
   return file->fingerprint();
+}
+
+std::string data_sha256(const Manifest& manifest) {
+  const std::filesystem::path folder = manifest.file.parent_path();
+  std::map<std::string, std::uintmax_t> sizes;  // by name within the folder
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator at(folder, error);
+  for (const std::filesystem::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().lexically_relative(folder).string();
+    const bool described = name.ends_with("manifest.json") || name.ends_with(".so") || name.find(".so.") != std::string::npos;
+    std::error_code gone;
+    if (!described && at->is_regular_file(gone)) sizes[name] = at->file_size(gone);
+  }
+  if (sizes.empty()) return {};
+  std::uintmax_t total = 0;
+  for (const auto& [name, size] : sizes) total += size;
+  std::string all;
+  for (const auto& [name, size] : sizes) {
+    const std::filesystem::path file = folder / name;
+    std::error_code gone;
+    const auto time = std::filesystem::last_write_time(file, gone).time_since_epoch().count();
+    all += fmt::format("{} {} {}\n", name, size, total > most_hashed ? std::to_string(time) : file_sha256(file));
+  }
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> digest{};
+  return SHA256Data(reinterpret_cast<const std::uint8_t*>(all.data()), all.size(), digest.data());
 }
 
 }  // namespace weft::host

@@ -20,6 +20,10 @@ const weft_component& load_component(const Manifest& manifest);
 // libraries of the plugin's folder that it needs: one over all their hashes. Throws Refusal.
 std::string library_sha256(const Manifest& manifest);
 
+// Of the folder's other files, names included, which the plugin may read; empty where there are none. Of more than a
+// gigabyte together sizes and times stand for their bytes.
+std::string data_sha256(const Manifest& manifest);
+
 // The checks on a descriptor alone. Throws Refusal; `file` names the library in its text.
 const weft_component& find_component(const weft_descriptor& descriptor, const Manifest& manifest,
                                      const std::string& file);

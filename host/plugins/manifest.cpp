@@ -17,6 +17,32 @@ bool Manifest::provides(const std::string& capability) const {
   return std::find(provided.begin(), provided.end(), capability) != provided.end();
 }
 
+namespace {
+
+// /abi is the least version with which the plugin can do.
+void check_abi(const Manifest& manifest) {
+  const std::string abi = manifest.json.at("abi");
+  const std::string major = abi.substr(0, abi.find('.'));
+  const std::string minor = abi.substr(major.size() + 1);
+  const std::string own = std::to_string(WEFT_ABI_MINOR);
+  const bool is_newer = minor.size() != own.size() ? minor.size() > own.size() : minor > own;
+  if (major == std::to_string(WEFT_ABI_MAJOR) && !is_newer) return;
+  throw Refusal(Code::manifest_abi, manifest.file.string(), fmt::format("/abi is \"{}\"", abi),
+                fmt::format("{}.0 to {}.{}, which this host has", WEFT_ABI_MAJOR, WEFT_ABI_MAJOR, WEFT_ABI_MINOR),
+                "rebuild the plugin or update Weft");
+}
+
+// A default that its own rule refuses would be blamed on whoever gave nothing.
+void check_defaults(const Manifest& manifest) {
+  Json schema = manifest.parameters();
+  schema.erase("required");
+  Json defaults = Json::object();
+  fill_defaults(defaults, schema);
+  validate(defaults, schema, manifest.file.string(), "/parameters with its defaults");
+}
+
+}  // namespace
+
 Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   Manifest manifest;
   manifest.file = file;
@@ -33,6 +59,7 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
     validate(manifest.json, schema, file.string());
     try {
       unfolded(manifest.parameters(), "/parameters");
+      check_defaults(manifest);
     } catch (const InvalidInput& unusable) {
       throw InvalidInput(fmt::format("{}: {}", file.string(), unusable.what()));
     }
@@ -47,12 +74,7 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   manifest.required = manifest.json.at("requires").get<std::vector<std::string>>();
   manifest.provided = manifest.json.at("provides").get<std::vector<std::string>>();
 
-  const std::string abi = manifest.json.at("abi");
-  if (abi.substr(0, abi.find('.')) != std::to_string(WEFT_ABI_MAJOR)) {
-    throw Refusal(Code::manifest_abi, file.string(), fmt::format("/abi is \"{}\"", abi),
-                  fmt::format("major version {}, which this host knows", WEFT_ABI_MAJOR),
-                  "rebuild the plugin or update Weft");
-  }
+  check_abi(manifest);
   return manifest;
 }
 

@@ -370,6 +370,8 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
   return names;
 }
 
+std::string ended(const std::string& sentence) { return sentence.ends_with('?') ? sentence : sentence + "."; }
+
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
   const std::vector<std::string> close = nearest(name, known);
   return close.empty() ? "" : fmt::format("; did you mean \"{}\"?", fmt::join(close, "\" or \""));

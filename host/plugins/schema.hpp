@@ -34,5 +34,7 @@ std::vector<std::string> nearest(std::string_view name, const std::vector<std::s
 
 // "; did you mean "a" or "b"?", or nothing when nothing is near.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& known);
+// With a full stop, unless it ends with a question mark.
+std::string ended(const std::string& sentence);
 
 }  // namespace weft::host

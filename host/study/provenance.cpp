@@ -47,8 +47,11 @@ void compare(const Json* was, const Json* is, const std::string& pointer, std::v
   found.push_back({fmt::format("{} was {}, is {}", pointer, shown(was), shown(is)), is_harmless(pointer)});
 }
 
+// Version, library with the private ones that it brings, and where there are any its data files.
 std::string library(const Json& plugin) {
-  return fmt::format("{} (SHA-256 {})", plugin.value("version", "?"), plugin.value("sha256", "?").substr(0, 16));
+  const std::string data = plugin.value("data", "");
+  return fmt::format("{} (SHA-256 {}{})", plugin.value("version", "?"), plugin.value("sha256", "?").substr(0, 16),
+                     data.empty() ? "" : ", data files " + data.substr(0, 16));
 }
 
 std::string random_name() {
@@ -63,6 +66,7 @@ Json libraries_of(const Pipeline& pipeline) {
   for (const Manifest* manifest : pipeline.manifests()) {
     plugins.push_back(
         {{"plugin", manifest->title()}, {"version", manifest->version}, {"sha256", library_sha256(*manifest)}});
+    if (const std::string data = data_sha256(*manifest); !data.empty()) plugins.back()["data"] = data;
   }
   return plugins;
 }

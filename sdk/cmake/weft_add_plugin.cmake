@@ -111,7 +111,13 @@ function(weft_add_plugin folder)
   file(GLOB further CONFIGURE_DEPENDS ${folder}/*.manifest.json)
 
   add_library(${target} MODULE ${sources})
-  target_link_libraries(${target} PRIVATE weft::sdk ${arg_LIBRARIES} ${arg_PRIVATE_LIBRARIES})
+  target_link_libraries(${target} PRIVATE weft::sdk ${arg_LIBRARIES})
+  foreach(private IN LISTS arg_PRIVATE_LIBRARIES)
+    if(NOT TARGET ${private})
+      get_filename_component(private ${private} ABSOLUTE)
+    endif()
+    target_link_libraries(${target} PRIVATE ${private})
+  endforeach()
   if(tier STREQUAL "torch")
     if(NOT TARGET weft::torch)
       find_package(weft CONFIG REQUIRED COMPONENTS torch)
@@ -137,7 +143,7 @@ function(weft_add_plugin folder)
   if(abi VERSION_GREATER 1.0)
     target_compile_definitions(${target} PRIVATE WEFT_PLUGIN_ABI="${abi}")
   endif()
-  get_filename_component(stem ${library} NAME_WE)
+  get_filename_component(stem ${library} NAME_WLE)
   # The library is linked as it will be installed: its hash must stay what the manifest says.
   set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME ${stem} SUFFIX ".so"
                         LIBRARY_OUTPUT_DIRECTORY ${output}

@@ -266,6 +266,57 @@ TEST_CASE("a package is installed as the folder it was made of, and links that l
   CHECK_THAT(refused.err, ContainsSubstring("a package holds files and folders alone"));
 }
 
+TEST_CASE("a folder whose links lead out of it is neither installed nor packed") {
+  const Home home;
+  copy_as("mine", "1.0.0", home / "mine");
+  fs::create_symlink("random_search.so", home / "mine/within.so");
+  REQUIRE(home.weft({"plugin", "install", (home / "mine").string()}).code == 0);
+  write_file(home / "secret.txt", "secret");
+  fs::create_symlink(home / "secret.txt", home / "mine/link");
+  for (const char* command : {"install", "pack"}) {
+    const Ran refused = home.weft({"plugin", command, (home / "mine").string()});
+    CHECK(refused.code == 1);
+    check_says(refused.err, {"mine/link: is a link that leads out of the folder, to " + (home / "secret.txt").string()});
+  }
+}
+
+TEST_CASE("a study is not resumed with other data files unnoticed") {
+  const TemporaryFolder plugins, folder;
+  fs::copy(acme, plugins / "numbers", fs::copy_options::recursive);
+  write_file(folder / "pipeline.json", acme_pipeline().dump());
+  const auto weft = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--plugin-path", plugins.path().string()});
+    return run(arguments, folder.path());
+  };
+  REQUIRE(weft({"run", "pipeline.json", "--quiet", "--study", "study"}).code == 0);
+  fs::permissions(plugins / "numbers/data", fs::perms::owner_all);
+  fs::permissions(plugins / "numbers/data/length.txt", fs::perms::owner_all);
+  write_file(plugins / "numbers/data/length.txt", read_file(plugins / "numbers/data/length.txt") + "\n");
+  const Ran refused = weft({"resume", "study"});
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"space acme/numbers was", "data files", "--accept-changes"});
+  CHECK(weft({"resume", "study", "--accept-changes", "--quiet"}).code == 0);
+  CHECK(weft({"resume", "study", "--quiet"}).code == 0);
+}
+
+TEST_CASE("a manifest that asks for a later minor version, or whose defaults break its own rules, is refused") {
+  const TemporaryFolder folder;
+  const fs::path plugin = copy_as("mine", "1.0.0", folder / "mine");
+  const Json sound = Json::parse(read_file(plugin / "manifest.json"));
+  const auto refused_with = [&](const char* pointer, const Json& value) {
+    Json manifest = sound;
+    manifest[Json::json_pointer(pointer)] = value;
+    write_file(plugin / "manifest.json", manifest.dump());
+    const Ran ran = run({"plugin", "validate", plugin.string(), "--static"}, folder.path());
+    CHECK(ran.code == 1);
+    return ran.out;
+  };
+  check_says(refused_with("/abi", "1.9"), {"/abi is \"1.9\"; expected 1.0 to 1.1, which this host has"});
+  check_says(refused_with("/abi", "1.10"), {"/abi is \"1.10\""});
+  check_says(refused_with("/parameters/properties", {{"x", {{"type", "integer"}, {"default", "many"}}}}),
+             {"/parameters with its defaults/x is \"many\"; must be an integer"});
+}
+
 TEST_CASE("validate takes the vendor's own pipeline: its space, arguments and budget") {
   const TemporaryFolder folder;
   write_file(folder / "pipeline.json", acme_pipeline().dump());

@@ -77,6 +77,8 @@ class ObjectiveRef {
     std::int32_t direction = 0;
     detail::StringWriter error;
     detail::check(detail::need(table_, &weft_objective_1::direction)(instance_, &direction, error), error);
+    if (direction != 1 && direction != -1)
+      throw Error("its direction is " + std::to_string(direction) + "; must be 1, to maximise, or -1, to minimise");
     return direction < 0 ? Direction::minimize : Direction::maximize;
   }
   std::optional<double> before(const std::string& candidate) const {

@@ -101,6 +101,7 @@ class Instance {
     };
     detail::StringWriter error;
     detail::check(component.create(&context, &instance_, error), error);
+    if (instance_ == nullptr) throw Error("create succeeded without an instance");
   }
   Instance(const Plugin& plugin, const Json& args, Surroundings surroundings = {})
       : Instance(*plugin.component, plugin.configuration(args), std::move(surroundings), plugin.folder) {}
