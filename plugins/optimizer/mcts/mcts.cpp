@@ -11,6 +11,8 @@
 //   Wang et al. 2019, "AlphaX"
 //     exploration 4 (their 2c, c = 2), bisection false, surrogate network, predictions 10: what is backed up is the
 //     mean of the reward and of the value network's mean prediction. Whether weights are shared is the evaluator's.
+//     Missing: the recurrent value network that they have for NASNet's cells, of which we know no more than that; the
+//     multilayer one of NASBench reads the space's encoding instead.
 //
 // Several trials at once, after Liu et al. 2020, "Watch the Unobserved: A Simple Approach to Parallelizing Monte Carlo
 // Tree Search": a trial in flight counts as a visit and not as a value. A child whose first trial is in flight has no

@@ -2,11 +2,14 @@
 //
 // Zoph, Le 2017, "Neural Architecture Search with Reinforcement Learning", section 3.2; the controller is
 // weft/controllers/policy.hpp. As by the paper's asynchronous replicas, a child's gradient is that of the policy when
-// its batch is complete, which may have learned since the child was sampled.
-// Not in the paper, and off by default: the weights of entropy and of skips, temperature and tanh of logits (Pham et
+// its batch is complete, which may have learned since the child was sampled; the paper does not correct for that. Here it
+// can be, by importance weights, truncated as they have no bound of their own.
+// Not in the paper, and off by default: those weights; the weights of entropy and of skips, temperature and tanh of logits (Pham et
 // al. 2018). The entropy is a term of the objective, with a gradient of its own, where the authors' code adds its value
 // to the reward; their bias towards separable convolutions at the start is left out.
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -20,6 +23,7 @@ namespace {
 
 using weft::controllers::Child;
 using weft::controllers::Children;
+using weft::controllers::Episode;
 using weft::controllers::Policy;
 
 // The space, whose networks may have more and more steps where it lets them end early: in section 4.1 of the paper the
@@ -70,6 +74,9 @@ class Reinforce final : public weft::Optimizer {
   explicit Reinforce(const weft::Context& context)
       : space_(context),
         rng_(context.rng()),
+        importance_limit_(context.configuration().at("importance_limit").is_null()
+                              ? std::nullopt
+                              : std::optional(context.get<double>("importance_limit"))),
         policy_(Policy::Options::from_json(context.configuration()), rng_.derive("parameters")),
         children_(context.configuration(), context.study()) {}
 
@@ -88,14 +95,24 @@ class Reinforce final : public weft::Optimizer {
     const std::vector<Child> batch = children_.batch();
     if (batch.empty()) return;
     for (const Child& child : batch) {
-      policy_.accumulate(child.episode, [&](std::size_t, double) { return child.advantage; });
+      const double slope = importance(child.episode) * child.advantage;
+      policy_.accumulate(child.episode, [&](std::size_t, double) { return slope; });
     }
     policy_.step();
   }
 
  private:
+  // How much more likely the policy makes the child now than when it was sampled.
+  double importance(const Episode& episode) const {
+    if (!importance_limit_) return 1.0;
+    double sampled = 0.0;
+    for (const weft::controllers::Choice& choice : episode.choices) sampled += choice.log_probability;
+    return std::min(*importance_limit_, std::exp(policy_.evaluate(episode).log_probability() - sampled));
+  }
+
   GrowingSpace space_;
   weft::Rng rng_;
+  std::optional<double> importance_limit_;
   Policy policy_;
   Children children_;
 };
