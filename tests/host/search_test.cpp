@@ -59,13 +59,13 @@ class Reordering final : public Executor {
 };
 
 struct Bench {
-  explicit Bench(const Json& description, Journal* journal = nullptr)
+  explicit Bench(const Json& description, Journal* journal = nullptr, std::size_t slots = 3)
       : catalogue(Catalogue::discover({})),
         pipeline(Pipeline::resolve(description, "test.json", catalogue)),
         assembly(pipeline, {}, Phase::search),
         optimizer(assembly.optimizer()),
         search({pipeline, assembly, optimizer, journal}),
-        executor(assembly, 3, [this](TrialId trial, const Json& report) { return search.report(trial, report); }) {}
+        executor(assembly, slots, [this](TrialId trial, const Json& report) { return search.report(trial, report); }) {}
 
   Catalogue catalogue;
   Pipeline pipeline;
@@ -106,6 +106,22 @@ TEST_CASE("a duplicate is not evaluated again unless the pipeline says so") {
   Bench evaluating(description);
   evaluating.search.run(evaluating.executor, never);
   CHECK(evaluating.executor.started.size() == 150);
+}
+
+TEST_CASE("a budget of unique candidates counts neither duplicates nor what waits for a twin") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 1);
+  description["budget"] = {{"unique", 100}};
+  for (const std::size_t slots : {std::size_t{1}, std::size_t{4}}) {
+    Bench bench(description, nullptr, slots);
+    REQUIRE(bench.search.run(bench.executor, never) == Search::Outcome::finished);
+    std::size_t evaluated = 0;
+    for (const Trial& trial : bench.search.trials().all()) evaluated += trial.duplicate_of ? 0 : 1;
+    CHECK(evaluated == 100);
+    CHECK(bench.executor.started.size() == 100);
+    CHECK(bench.search.trials().size() > 100);  // evolution proposes some again
+    CHECK(bench.search.trials().end_reason() == "budget");
+  }
 }
 
 TEST_CASE("a failed trial is told, counted, and the search goes on") {
