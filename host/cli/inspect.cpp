@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 
 #include "host/cli/commands.hpp"
@@ -142,6 +144,23 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
   return done;
 }
 
+namespace {
+
+// A file is replaced whole; a link leads to what is replaced; what is no file, such as a pipe, is written to.
+void write_out(const fs::path& target, const std::string& bytes) {
+  std::error_code absent;
+  if (target == "-") {
+    std::fwrite(bytes.data(), 1, bytes.size(), output());
+  } else if (fs::exists(target, absent) && !fs::is_regular_file(target, absent)) {
+    std::ofstream stream(target, std::ios::binary | std::ios::app);
+    if (!(stream << bytes << std::flush)) throw Error(fmt::format("{}: cannot be written", target.string()));
+  } else {
+    write_atomically(fs::weakly_canonical(target), bytes);
+  }
+}
+
+}  // namespace
+
 int export_command(const ExportOptions& options, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), false);
   const auto [trials, provenance] = Recorded(folder);
@@ -161,8 +180,11 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
                       "the best they are",
                       options.study.string(), id));
     const fs::path target = options.output.value_or("weights.pt");
-    fs::copy_file(*weights, target, fs::copy_options::overwrite_existing);
-    fmt::print(stderr, "{}\n", target.string());
+    std::ifstream stream(*weights, std::ios::binary);
+    const std::string bytes(std::istreambuf_iterator<char>(stream), {});
+    if (!bytes.starts_with("PK")) throw Error(fmt::format("{}: is empty or damaged", weights->string()));  // an archive
+    write_out(target, bytes);
+    if (target != "-") fmt::print(stderr, "{}\n", target.string());
     return done;
   }
   const std::optional<fs::path> target = options.output ? std::optional(fs::absolute(*options.output)) : std::nullopt;
@@ -172,8 +194,8 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)
                                                             : to_svg(architecture, drawing);
-  if (target) {
-    write_atomically(*target, text);
+  if (target && *options.output != "-") {
+    write_out(*target, text);
   } else {
     std::fwrite(text.data(), 1, text.size(), output());
   }

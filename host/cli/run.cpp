@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <thread>
@@ -232,7 +233,11 @@ class Conduct {
       report_fruitless(trials);
       return failed;
     }
-    if (folder != nullptr) export_best(*folder, pipeline_, *assembly_, trials);
+    if (folder != nullptr) {
+      export_best(*folder, pipeline_, *assembly_, trials);
+      if (task_.is_object()) write_atomically(folder->best() / "task.json", task_.dump(2) + "\n");
+    }
+    report_failures(trials);
     if (!quiet_) {
       fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
                  best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
@@ -262,6 +267,16 @@ class Conduct {
     if (furthest == nullptr) return;
     fmt::print(stderr, "the best that was reached before the end: {} {:.5g} by trial {}, {}\n",
                pipeline_.objectives.front().manifest->name, *value, furthest->id, furthest->metrics.dump());
+  }
+
+  // A search that failed in part has searched less than it seems.
+  static void report_failures(const Trials& trials) {
+    if (trials.failed() == 0) return;
+    const auto first = std::find_if(trials.all().begin(), trials.all().end(), [](const Trial& trial) {
+      return trial.state == TrialState::fail && !trial.duplicate_of;
+    });
+    fmt::print(stderr, "{} of {} trials failed{}\n", trials.failed(), trials.counted(),
+               first == trials.all().end() ? "" : fmt::format("; trial {}: {}", first->id, shortened(first->reason, 300)));
   }
 
   // Whether all that were begun came to their end.
@@ -349,7 +364,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     code = conduct.run();
   } else {
     const std::string stem = fs::path(pipeline.file()).stem();
-    const fs::path path = options.study.value_or(StudyFolder::unused("studies", stem));
+    const fs::path path = options.study ? *options.study : StudyFolder::make_unused("studies", stem);
     const StudyFolder folder = StudyFolder::create(path, pipeline.json().dump(2) + "\n");
     Provenance provenance = Provenance::begin(pipeline);
     conduct.describe(provenance);

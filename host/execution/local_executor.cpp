@@ -63,6 +63,12 @@ void LocalExecutor::check_slots(std::size_t count, const std::string& place) {
   const std::size_t limit = raise_descriptor_limit();
   const std::size_t fit = (std::max(limit, other_descriptors) - other_descriptors) / Child::descriptors;
   if (count <= fit) return;
+  if (fit == 0) {
+    throw InvalidInput(fmt::format(
+        "{} has {} slots, but this process may open {} descriptors, of which it keeps {} for itself, and each worker takes "
+        "{}; raise the limit (ulimit -Hn)",
+        place, count, limit, other_descriptors, Child::descriptors));
+  }
   throw InvalidInput(fmt::format(
       "{} has {} slots; must not exceed {}, as this process may open {} descriptors and each worker takes {}; "
       "give fewer slots, or raise the limit (ulimit -Hn)",

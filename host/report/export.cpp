@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
+
 #include "host/report/drawing.hpp"
 #include "host/study/files.hpp"
 
@@ -49,7 +51,8 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
     fs::copy_file(*weights, folder.best() / "weights.pt", fs::copy_options::overwrite_existing);
   }
   try {
-    write_atomically(folder.best() / "picture.svg", to_svg(candidate.architecture));
+    constexpr std::chrono::seconds patience(20);  // whoever has it may draw it later, with `weft export`
+    write_atomically(folder.best() / "picture.svg", to_svg(candidate.architecture, {.limit = patience}));
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove(folder.best() / "picture.svg", ignored);  // may be of another, which was the best before

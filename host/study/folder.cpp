@@ -76,19 +76,25 @@ StudyFolder StudyFolder::open(const fs::path& path, bool exclusive) {
   return folder;
 }
 
-fs::path StudyFolder::unused(const fs::path& parent, const std::string& stem) {
+fs::path StudyFolder::make_unused(const fs::path& parent, const std::string& stem) {
+  std::error_code error;
+  fs::create_directories(parent, error);
   for (int number = 1;; ++number) {
     fs::path path = parent / fmt::format("{}-{:03}", stem, number);
-    std::error_code error;
-    if (!fs::exists(path, error)) return path;
+    if (fs::create_directory(path, error)) return path;  // nobody else has made it
+    if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
   }
 }
 
 StudyFolder::StudyFolder(StudyFolder&& other) noexcept
-    : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
+    : path_(std::move(other.path_)),
+      lock_(std::exchange(other.lock_, -1)),
+      folder_lock_(std::exchange(other.folder_lock_, -1)) {}
 
 StudyFolder::~StudyFolder() {
-  if (lock_ >= 0) close(lock_);
+  for (const int lock : {lock_, folder_lock_}) {
+    if (lock >= 0) close(lock);
+  }
 }
 
 // A lock of the kernel's: it goes when the process goes, however it goes.
@@ -101,7 +107,10 @@ void StudyFolder::lock() {
                     "copy of your own (cp -r {} ..), or only look at it (weft best, weft trials)",
                     file.string(), std::strerror(errno), path_.string()));
   }
-  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  folder_lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool alone = flock(lock_, LOCK_EX | LOCK_NB) == 0;
+  // The folder is locked, too, as the file may be removed; some network file systems lock none that is open for reading.
+  if (alone && (flock(folder_lock_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)) return;
   if (errno != EWOULDBLOCK) throw Error(fmt::format("{}: cannot be locked: {}", file.string(), std::strerror(errno)));
   throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));
 }

@@ -21,8 +21,8 @@ class StudyFolder {
   static StudyFolder create(const std::filesystem::path& path, const std::string& pipeline);
   // Throws Error if there is no study here, or another process works on it.
   static StudyFolder open(const std::filesystem::path& path, bool exclusive);
-  // The next unused "<parent>/<stem>-001".
-  static std::filesystem::path unused(const std::filesystem::path& parent, const std::string& stem);
+  // Makes the next unused "<parent>/<stem>-001", whoever else does so at the same time.
+  static std::filesystem::path make_unused(const std::filesystem::path& parent, const std::string& stem);
 
   StudyFolder(StudyFolder&& other) noexcept;
   ~StudyFolder();
@@ -39,7 +39,7 @@ class StudyFolder {
   void lock();
 
   std::filesystem::path path_;
-  int lock_ = -1;
+  int lock_ = -1, folder_lock_ = -1;
 };
 
 // Creates the folder of a job. Gives the result that an earlier attempt at this very job left in it, where the worker

@@ -81,6 +81,21 @@ struct Journal::Database {
     }
   }
 
+  // What goes on is built on all that was.
+  void expect_whole() const {
+    const std::int64_t missing =
+        database->execAndGet("SELECT ifnull(max(sequence), 0) - count(*) FROM events").getInt64();
+    if (missing == 0) return;
+    const std::int64_t before =
+        database
+            ->execAndGet("SELECT min(sequence) FROM events AS event WHERE sequence > 1 AND NOT EXISTS (SELECT 1 FROM "
+                         "events WHERE sequence = event.sequence - 1)")
+            .getInt64();
+    throw Error(fmt::format("{}: is damaged: {} of its events are missing, the first of them before event {}; what it holds "
+                            "can be read (weft trials, weft best), but not gone on with",
+                            file, missing, before));
+  }
+
   [[noreturn]] void fail(const char* action, const SQLite::Exception& error) {
     if (uncommitted) database->tryExec("ROLLBACK");
     uncommitted = false;
@@ -118,6 +133,7 @@ Journal::Journal(const fs::path& file, Mode mode) : database_(std::make_unique<D
       database_->open_to_append(file);
     }
     database_->expect_version();
+    if (mode == Mode::append) database_->expect_whole();
   } catch (const SQLite::Exception& error) {
     throw Error(fmt::format("{}: cannot be opened: {}", file.string(), error.what()));
   } catch (const fs::filesystem_error& error) {

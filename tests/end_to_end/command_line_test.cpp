@@ -1,5 +1,7 @@
 // What the commands print, on a study that the test runs.
 
+#include <sys/stat.h>
+
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
 
@@ -58,6 +60,27 @@ TEST_CASE("a table study from run to export") {
     CHECK(stored.at("optimizer").at("args").at("sample_size") == 2);
     CHECK(stored.at("optimizer").at("args").at("population_size") == 100);  // its default again
     CHECK_FALSE(stored.contains("profiles"));
+  }
+  SECTION("an export goes to what it is given: a file is replaced, a link followed, a pipe written to") {
+    const std::string text = run({"export", "study", "--format", "architecture"}, folder.path()).out;
+    const auto export_to = [&](const std::string& target) {
+      return run({"export", "study", "--format", "architecture", "-o", target}, folder.path());
+    };
+    CHECK(export_to("-").out == text);
+    write_file(folder / "target", "old");
+    fs::create_symlink("target", folder / "link");
+    CHECK(export_to("link").code == 0);
+    CHECK(fs::is_symlink(folder / "link"));
+    CHECK(read_file(folder / "target") == text);
+    REQUIRE(mkfifo((folder / "pipe").c_str(), 0600) == 0);
+    boost::process::child reader("/bin/cat", (folder / "pipe").string(),
+                                 boost::process::std_out > (folder / "read").string());
+    CHECK(export_to("pipe").code == 0);
+    reader.wait();
+    CHECK(read_file(folder / "read") == text);
+    CHECK(fs::is_fifo(folder / "pipe"));
+    CHECK(export_to("/dev/full").code == 1);
+    CHECK(fs::is_character_file("/dev/full"));
   }
   SECTION("the best is exported") {
     const Json architecture = Json::parse(read_file(folder / "study/best/architecture.json"));

@@ -365,6 +365,52 @@ TEST_CASE("an empty pipeline.json does not block a resume") {
   CHECK(Json::parse(read_file(study.study() / "pipeline.json")).at("budget").at("trials") == 12);
 }
 
+TEST_CASE("events that are missing are noticed before anything is built on them") {
+  const TableStudy study(10);
+  {
+    SQLite::Database database((study.study() / "study.db").string(), SQLite::OPEN_READWRITE);
+    database.exec("DELETE FROM events WHERE sequence = 4");
+  }
+  const Ran refused = study.resume({"--set", "/budget/trials=20"});
+  CHECK(refused.code == 1);
+  check_says(refused.err, {"study.db: is damaged: 1 of its events are missing, the first of them before event 5"});
+}
+
+TEST_CASE("a study is locked although its lock was removed") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json", command_study(folder.path(), "touch begun; sleep 600\n", 1).dump());
+  auto child = start({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path());
+  wait_until(child, [&] { return fs::exists(folder / "begun"); });
+  fs::remove(folder / "study/lock");
+  const Ran refused = run({"resume", "study"}, folder.path());
+  CHECK(refused.code == 1);
+  check_says(refused.err, {"another weft process works on this study"});
+  kill(child.id(), SIGKILL);
+  child.wait();
+}
+
+TEST_CASE("runs that are started at once have a study each") {
+  const TemporaryFolder folder;
+  write_table(folder / "table.csv");
+  write_file(folder / "pipeline.json", table_pipeline("table.csv", 5).dump());
+  std::vector<boost::process::child> runs;
+  for (int i = 0; i < 5; ++i) runs.push_back(start({"run", "pipeline.json", "--quiet"}, folder.path()));
+  for (boost::process::child& one : runs) {
+    one.wait();
+    CHECK(one.exit_code() == 0);
+  }
+  CHECK(std::distance(fs::directory_iterator(folder / "studies"), fs::directory_iterator()) == 5);
+}
+
+TEST_CASE("failures are not passed over in silence") {
+  const TemporaryFolder folder;
+  const std::string every_other = "echo x >>calls; [ $(( $(wc -l <calls) % 2 )) = 0 ] || { echo 'no luck' >&2; exit 1; }\n";
+  write_file(folder / "pipeline.json", command_study(folder.path(), every_other + answers, 4).dump());
+  const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
+  CHECK(ran.code == 0);
+  check_says(ran.err, {"2 of 4 trials failed; trial 0: evaluator command", "no luck"});
+}
+
 TEST_CASE("a damaged event is named by file and number") {
   const TableStudy study(5);
   {

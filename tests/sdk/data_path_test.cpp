@@ -74,9 +74,13 @@ TEST_CASE("paths of data: what stands in the way of reading is said") {
   CHECK_NOTHROW(weft::require_file(folder / "file"));
   CHECK_NOTHROW(weft::require_folder(folder / "closed"));
   CHECK_THROWS_WITH(weft::require_file("not/there", "Give one"),
-                    Equals("not/there does not exist, seen from " + fs::current_path().string() + ". Give one"));
+                    Equals("not/there does not exist, seen from " + fs::current_path().string() +
+                           ", the current folder, from which relative paths count. Give one"));
   CHECK_THROWS_WITH(weft::require_folder(folder / "none"), Equals((folder / "none").string() + " does not exist"));
-  CHECK_THROWS_WITH(weft::require_folder(folder / "file/below"), ContainsSubstring("does not exist"));
+  CHECK_THROWS_WITH(weft::require_folder(folder / "file/below"),
+                    ContainsSubstring("does not exist: " + (folder / "file").string() + " is a file"));
+  std::ofstream(folder / "cost$NAME") << "text";
+  CHECK(weft::data_path((folder / "cost$NAME").string()) == folder / "cost$NAME");  // what is there is meant
   CHECK_THROWS_WITH(weft::require_folder(folder / "file"), ContainsSubstring("file is no folder"));
   CHECK_THROWS_WITH(weft::require_file(folder), ContainsSubstring("is a folder, not a file"));
   CHECK_THROWS_WITH(weft::require_file("/dev/null"), ContainsSubstring("is no file of data"));

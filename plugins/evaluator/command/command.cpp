@@ -211,6 +211,10 @@ class Conversation {
         fail("wrote a number that is not finite, which JSON does not have; the training may have diverged: " +
              shortened(line));
     }
+    if (line.starts_with("{") && line.ends_with("}"))
+      fail("wrote a line that is no event that can be read: " + shortened(line) +
+           "; it must be JSON in UTF-8, its numbers within those of float64 and its nesting no deeper than " +
+           std::to_string(weft::detail::deepest_nesting));
     fail("wrote a line that is not JSON: " + shortened(line) + "; everything but events belongs to its standard error");
   }
 

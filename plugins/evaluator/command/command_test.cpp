@@ -232,7 +232,9 @@ TEST_CASE("command: a program that does not keep the protocol fails its trial wi
   CHECK_THAT(writes(R"({"event": "result", "metrics": {"loss": null}})"),
              ContainsSubstring("\"loss\" is null; must be"));
   CHECK_THAT(writes(R"({"event": "result", "metrics": {"loss": Infinity}})"), ContainsSubstring("not finite"));
-  CHECK_THAT(writes(R"({"event": "result", "metrics": {"loss": 1e999}})"), ContainsSubstring("not JSON"));
+  CHECK_THAT(writes(R"({"event": "result", "metrics": {"loss": 1e999}})"),
+             ContainsSubstring("within those of float64"));
+  CHECK_THAT(writes("{\"event\": \"log\", \"text\": \"caf\xe9\"}"), ContainsSubstring("JSON in UTF-8"));
   CHECK_THAT(writes(R"({"event": "report", "epoch": 1, "loss": "low"})"),
              ContainsSubstring("\"loss\" is \"low\"; must"));
   CHECK_THAT(writes(R"({"event": "report", "loss": 1})"), ContainsSubstring("the epoch null; must be an integer"));

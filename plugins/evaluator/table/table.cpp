@@ -66,6 +66,7 @@ class Table final : public weft::Evaluator {
     if (rows_.empty()) throw weft::InvalidInput(path_ + " has no rows");
     values_.shrink_to_fit();
     compare_with_space(context.log());
+    look_for_samples(context);
   }
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
@@ -102,6 +103,10 @@ class Table final : public weft::Evaluator {
     Csv csv(std::move(text), path_);
     std::vector<std::string> header;
     if (!csv.next(header)) throw weft::InvalidInput(path_ + " is empty; its first line names the columns");
+    for (const std::string& column : header) {
+      if (std::count(header.begin(), header.end(), column) > 1)
+        throw weft::InvalidInput(csv.place() + ": there are two columns " + column + "; which is meant? Rename the other");
+    }
     const auto position = [&](const std::string& column) {
       const auto found = std::find(header.begin(), header.end(), column);
       if (found == header.end()) throw weft::InvalidInput(missing(column, csv.place(), header));
@@ -130,7 +135,13 @@ class Table final : public weft::Evaluator {
   }
 
   void read_json(const std::string& text, const std::string& key) {
-    const weft::Json rows = weft::Json::parse(text, nullptr, false);
+    weft::Json rows;
+    try {
+      rows = weft::Json::parse(text);
+    } catch (const weft::Json::exception& error) {
+      const std::string_view what = error.what();
+      throw weft::InvalidInput(path_ + " is not valid JSON: " + std::string(what.substr(what.find("] ") + 2)));
+    }
     if (!rows.is_array()) throw weft::InvalidInput(path_ + " is not a JSON array of objects");
     for (const weft::Json& row : rows) {
       const std::string place = path_ + ": /" + std::to_string(rows_.size());
@@ -193,6 +204,23 @@ class Table final : public weft::Evaluator {
                              " are no architectures of the space as it writes them, the first " + example;
     if (odd == rows_.size()) throw weft::InvalidInput(what + ". Is it a table of this space, and /key its column?");
     log.warning(what);
+  }
+
+  // Trials without a row will fail: that is said before the first of them.
+  void look_for_samples(const weft::Context& context) const {
+    constexpr int samples = 200;
+    weft::Rng rng = context.rng().derive("samples");
+    int missing = 0;
+    std::string example;
+    for (int i = 0; i < samples; ++i) {
+      const std::string notation = space_.notation(space_.sample(rng));
+      if (rows_.contains(notation)) continue;
+      ++missing;
+      example = notation;
+    }
+    if (missing == 0) return;
+    context.log().warning(path_ + " has no row for " + std::to_string(missing) + " of " + std::to_string(samples) +
+                          " architectures that the space gave, such as " + example + "; trials of those fail");
   }
 
   const Metrics& metrics_at(const weft::Fidelity& fidelity) const {

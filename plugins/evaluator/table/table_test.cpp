@@ -121,7 +121,8 @@ TEST_CASE("table: reads JSON as well") {
                     "table.json");
   CHECK(metrics_of(bench.open(), {0, 0, 0, 0, 0, 1}) == Json{{"validation_accuracy", 5.5}});
   CHECK_THAT(bench.refusal({{"key", "name"}}), ContainsSubstring("/0 has no column name; it has architecture, valid"));
-  CHECK_THAT(Bench("{", "table.json").refusal(), ContainsSubstring("not a JSON array"));
+  CHECK_THAT(Bench("{", "table.json").refusal(), ContainsSubstring("not valid JSON: parse error at line 1, column 2"));
+  CHECK_THAT(Bench("{}", "table.json").refusal(), ContainsSubstring("not a JSON array"));
   CHECK_THAT(Bench("[3]", "table.json").refusal(), ContainsSubstring("/0 is not an object"));
   CHECK_THAT(Bench(R"([{"architecture": "a", "valid": "b"}])", "table.json").refusal(),
              ContainsSubstring("/0/valid is \"b\", not a number"));
@@ -149,6 +150,8 @@ TEST_CASE("table: what is wrong with a file is said with its line") {
   CHECK_THAT(refusal("\"x\"y,1\n"), ContainsSubstring("text follows the closing quote"));
   CHECK_THAT(refusal(""), ContainsSubstring("has no rows"));
   CHECK_THAT(Bench("").refusal(), ContainsSubstring("is empty"));
+  CHECK_THAT(Bench("architecture,valid,valid\nx,1,2\n").refusal(),
+             ContainsSubstring("table.csv:1: there are two columns valid"));
 }
 
 TEST_CASE("table: a relative file is looked for below WEFT_DATA") {

@@ -45,6 +45,11 @@ inline std::string obstacle(const std::filesystem::path& path, bool folder) {
     if (errno == EACCES) return "may not be read: a folder on the way to it is closed to you";
     if (errno != ENOENT && errno != ENOTDIR) return std::string("cannot be read: ") + std::strerror(errno);
     std::error_code ignored;
+    for (std::filesystem::path above = path.parent_path(); !above.empty() && above != above.parent_path();
+         above = above.parent_path()) {
+      if (std::filesystem::exists(above, ignored) && !std::filesystem::is_directory(above, ignored))
+        return "does not exist: " + above.string() + " is a file";
+    }
     return path.is_absolute() ? "does not exist"
                               : "does not exist, seen from " + std::filesystem::current_path(ignored).string() +
                                     ", the current folder, from which relative paths count";
@@ -65,9 +70,11 @@ inline void require(const std::filesystem::path& path, bool folder, std::string_
 
 }  // namespace detail
 
-// `given` with ~ at its beginning, $NAME and ${NAME} replaced from the environment, as a shell does. Throws
-// InvalidInput naming a variable that is not set.
+// `given` as it is, where there is such a file or folder; else with ~ at its beginning, $NAME and ${NAME} replaced from the
+// environment. Throws InvalidInput naming a variable that is not set.
 inline std::filesystem::path data_path(std::string_view given) {
+  std::error_code absent;
+  if (std::filesystem::exists(std::filesystem::path(given), absent)) return std::filesystem::path(given);
   std::string path;
   std::size_t at = 0;
   if (given == "~" || given.starts_with("~/")) {

@@ -84,6 +84,9 @@ struct DatasetTables {
           const Dataset& data = self<T>(instance);
           Json description = data.task().to_json();
           description["splits"] = {{"train", data.train().size()}, {"validation", data.validation().size()}};
+          description["mean"] = data.mean();
+          description["standard_deviation"] = data.standard_deviation();
+          if (const std::vector<std::string> names = data.class_names(); !names.empty()) description["class_names"] = names;
           description["fingerprint"] = fingerprint(data);
           if (const std::string test = test_fingerprint(data); !test.empty()) description["test_fingerprint"] = test;
           data.announce();
