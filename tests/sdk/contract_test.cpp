@@ -1,5 +1,8 @@
 // The contract suites notice what they promise to notice: each component below breaks one rule, and its suite must
 // fail.
+#include <algorithm>
+#include <optional>
+
 #include "tests/catch.hpp"
 #include "weft/testing/optimizer_contract.hpp"
 #include "weft/testing/space_contract.hpp"
@@ -20,12 +23,17 @@ class BrokenOptimizer final : public Optimizer {
     if (how_ == "idle" && capacity == 0) rng_();
     std::vector<Proposal> proposals(capacity);
     for (Proposal& proposal : proposals) proposal.genotype = space_.sample(how_ == "shared" ? shared : rng_);
+    if (how_ == "failing" && failed_ && capacity > 0) proposals.front().genotype = *failed_;
     return proposals;
   }
   void tell(const TrialResult& result) override {
     ++told_;
     if (how_ == "fragile" && !result.complete()) throw Error("what is this?");
     if (how_ == "hoarding") kept_.emplace_back(4096, 'x');
+    if (how_ == "failing" && !result.complete()) failed_ = result.genotype;
+    if (how_ == "shy" && result.trial >= 1'000'000) throw Error("who is this?");
+    if (how_ == "late" && result.complete() && result.reward < -50.0) throw Error("now you tell me");
+    for (int i = 0; how_ == "slowing" && i < 20 * told_; ++i) work_ = 0.5 * work_ + i;
   }
 
  private:
@@ -34,6 +42,8 @@ class BrokenOptimizer final : public Optimizer {
   Rng rng_;
   int told_ = 0;
   std::vector<std::string> kept_;
+  std::optional<Genotype> failed_;
+  volatile double work_ = 0.0;
 };
 constexpr weft_component broken_optimizer = component<BrokenOptimizer>("broken");
 
@@ -42,7 +52,7 @@ void check_broken_optimizer(const char* how) {
                   {.trials = 100, .long_study = 2000, .improves = std::string_view(how) == "aimless"});
 }
 
-// Three decisions of two options, each taken for itself.
+// Five decisions of two options, each taken for itself.
 class BrokenSpace final : public DecisionSpace {
  public:
   explicit BrokenSpace(const Context& context) : how_(context.configuration().at("how")) {
@@ -50,7 +60,7 @@ class BrokenSpace final : public DecisionSpace {
     instance_ = ++instances;
   }
   std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
-    if (taken.size() == 3 && how_ != "endless") return {};
+    if (taken.size() == 5 && how_ != "endless") return {};
     const int at = static_cast<int>(taken.size());
     Decision decision{.name = "d" + std::to_string(at), .options = {"relu", "elu"}, .step = at};
     if (how_ == "namesakes") decision.name = "d";
@@ -69,12 +79,18 @@ class BrokenSpace final : public DecisionSpace {
     }
     return {std::move(graph).build(at)};
   }
+  std::vector<double> encode(const Genotype& genotype) const override {
+    std::vector<double> code = DecisionSpace::encode(genotype);
+    if (how_ == "vague") std::fill(code.begin() + 2, code.end(), 0.0);
+    return code;
+  }
   Genotype parse(std::string_view notation) const override {
-    return how_ == "gullible" && notation.size() > 5 ? Genotype({0, 0, 0}) : DecisionSpace::parse(notation);
+    return how_ == "gullible" && notation.size() > 9 ? Genotype({0, 0, 0, 0, 0}) : DecisionSpace::parse(notation);
   }
   Genotype mutate(const Genotype& parent, Rng& rng) const override {
     if (how_ == "idle") return parent;
-    return how_ == "wild" ? Genotype({0, 1, 2}) : DecisionSpace::mutate(parent, rng);
+    if (how_ == "restless") return sample(rng);
+    return how_ == "wild" ? Genotype({0, 1, 2, 0, 0}) : DecisionSpace::mutate(parent, rng);
   }
 
  private:
@@ -106,6 +122,10 @@ TEST_CASE("contract: memory without bound", "[!shouldfail]") {
   if (optimizer_contract::allocated_bytes() == 0) FAIL("cannot be measured here");
   check_broken_optimizer("hoarding");
 }
+TEST_CASE("contract: failures that are sought", "[!shouldfail]") { check_broken_optimizer("failing"); }
+TEST_CASE("contract: results of others not borne", "[!shouldfail]") { check_broken_optimizer("shy"); }
+TEST_CASE("contract: a direction refused when trials are paid for", "[!shouldfail]") { check_broken_optimizer("late"); }
+TEST_CASE("contract: trials that cost ever more", "[!shouldfail]") { check_broken_optimizer("slowing"); }
 TEST_CASE("contract: no improvement", "[!shouldfail]") { check_broken_optimizer("aimless"); }
 
 TEST_CASE("contract: decisions without end", "[!shouldfail]") {
@@ -120,5 +140,7 @@ TEST_CASE("contract: genotypes taken unchecked", "[!shouldfail]") { check_broken
 TEST_CASE("contract: instances that decode differently", "[!shouldfail]") { check_broken_space("instance"); }
 TEST_CASE("contract: any notation accepted", "[!shouldfail]") { check_broken_space("gullible"); }
 TEST_CASE("contract: mutation that changes nothing", "[!shouldfail]") { check_broken_space("idle"); }
+TEST_CASE("contract: mutation that begins anew", "[!shouldfail]") { check_broken_space("restless"); }
+TEST_CASE("contract: encodings that tell nothing apart", "[!shouldfail]") { check_broken_space("vague"); }
 TEST_CASE("contract: mutation that leaves the space", "[!shouldfail]") { check_broken_space("wild"); }
 TEST_CASE("contract: a capability that the manifest hides", "[!shouldfail]") { check_broken_space("modest"); }
