@@ -129,13 +129,17 @@ inline Select tournament_of_share(double share, double probability) {
 
 // ---- recombination and mutation -----------------------------------------------------------------------------------
 
-// What the genotype answers each of its decisions.
-inline weft::detail::Answers answers(const SpaceRef& space, const Genotype& genotype) {
+inline std::vector<weft::Decision> decisions_of(const SpaceRef& space, const Genotype& genotype) {
   std::vector<weft::Decision> decisions;
   for (std::size_t i = 0; i < genotype.decisions.size(); ++i) {
     decisions.push_back(*space.next(std::span(genotype.decisions).first(i)));
   }
-  return weft::detail::answers(decisions, genotype);
+  return decisions;
+}
+
+// What the genotype answers each of its decisions.
+inline weft::detail::Answers answers(const SpaceRef& space, const Genotype& genotype) {
+  return weft::detail::answers(decisions_of(space, genotype), genotype);
 }
 
 inline Cross crossover_of(const SpaceRef& space) {
@@ -220,14 +224,40 @@ inline Mutate forced_active(const SpaceRef& space, Mutate mutate) {
   };
 }
 
+// As change_genes() of one gene on which no other depends; nothing drawn, and nothing returned, where one does. `decisions`
+// are the parent's.
+inline std::optional<Genotype> change_alone(const SpaceRef& space, const Genotype& parent,
+                                            const std::vector<weft::Decision>& decisions, std::size_t gene, Rng& rng) {
+  const std::size_t options = decisions[gene].options.size();
+  if (options == 1) return parent;
+  Rng as_before = rng;
+  Genotype child = parent;
+  const auto drawn = static_cast<std::int32_t>(rng.below(options - 1));
+  child.decisions[gene] = drawn + (drawn >= parent.decisions[gene] ? 1 : 0);
+  const std::span<const std::int32_t> taken = child.decisions;
+  bool others_stay = true;
+  for (std::size_t at = gene + 1; others_stay && at < taken.size(); ++at) {
+    const std::optional<weft::Decision> decision = space.next(taken.first(at));
+    others_stay = decision && decision->name == decisions[at].name && decision->options == decisions[at].options;
+  }
+  if (others_stay && !space.next(taken)) return child;
+  rng = as_before;
+  return {};
+}
+
 // Suganuma et al. 2017, the neutral drift: genes mutate as far as the network they encode does not change.
 inline Mutate neutral_drift(const SpaceRef& space, double probability) {
   return [space, probability](Genotype genotype, Rng& rng) {
     const std::optional<std::uint64_t> expressed = phenotype(space, genotype);
+    std::vector<weft::Decision> decisions = decisions_of(space, genotype);
     for (std::size_t gene = 0; gene < genotype.decisions.size(); ++gene) {
       if (!rng.bernoulli(probability)) continue;
-      Genotype changed = change_genes(space, genotype, rng, [gene](std::size_t at) { return at == gene; });
-      if (phenotype(space, changed) == expressed) genotype = std::move(changed);
+      const std::optional<Genotype> alone = change_alone(space, genotype, decisions, gene, rng);
+      const Genotype changed =
+          alone ? *alone : change_genes(space, genotype, rng, [gene](std::size_t at) { return at == gene; });
+      if (phenotype(space, changed) != expressed) continue;
+      genotype = changed;
+      if (!alone) decisions = decisions_of(space, genotype);
     }
     return genotype;
   };

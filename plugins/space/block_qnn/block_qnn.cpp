@@ -141,7 +141,11 @@ class BlockQnn final : public weft::DecisionSpace {
         stem_filters_(context.get<std::int64_t>("stem_filters")),
         task_(context.task()) {
     const auto layers = context.get<std::size_t>("layers");
-    for (std::size_t index = 1; index <= layers + 1; ++index) offered_.push_back(layers_at(index, layers));
+    for (std::size_t index = 1; index <= layers + 1; ++index) {
+      offered_.push_back(layers_at(index, layers));
+      codes_.emplace_back();
+      for (const Layer& layer : offered_.back()) codes_.back().push_back(layer.code(index));
+    }
     weft::require::image(task_.input, "block_qnn", weft::require::before_halvings(filters_.size() - 1),
                          "give fewer stages in /filters");
   }
@@ -150,10 +154,10 @@ class BlockQnn final : public weft::DecisionSpace {
     const std::vector<Layer> layers = follow(taken);
     if (!layers.empty() && layers.back().type == Type::terminal) return {};
     const std::size_t index = layers.size() + 1;
-    weft::Decision decision{
-        .name = "layer " + std::to_string(index), .group = "layer", .step = static_cast<int>(layers.size())};
-    for (const Layer& layer : offered_[index - 1]) decision.options.push_back(layer.code(index));
-    return decision;
+    return weft::Decision{.name = "layer " + std::to_string(index),
+                          .group = "layer",
+                          .options = codes_[index - 1],
+                          .step = static_cast<int>(layers.size())};
   }
 
   // The tuple of the layer taken last, as in the paper's Q table; before the first, the input's.
@@ -174,7 +178,7 @@ class BlockQnn final : public weft::DecisionSpace {
   // Another layer at one place; those after it keep their predecessors. A new terminal cuts the block off, a layer in
   // the terminal's place lengthens it by one.
   weft::Genotype mutate(const weft::Genotype& parent, weft::Rng& rng) const override {
-    walk(parent);
+    check(parent);
     weft::Genotype child = parent;
     // After T layers the terminal has no alternative.
     const std::size_t places = std::min(parent.decisions.size(), layers());
@@ -192,7 +196,7 @@ class BlockQnn final : public weft::DecisionSpace {
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
-    walk(genotype);
+    check(genotype);
     std::vector<Layer> layers = follow(genotype.decisions);
     layers.pop_back();  // the terminal
     ArchitectureBuilder graph;
@@ -219,7 +223,7 @@ class BlockQnn final : public weft::DecisionSpace {
 
   // The network structure code: (1,1,3,0,0) (2,5,0,0,1) (3,7,0,0,0), each (index, type, kernel, predecessors).
   std::string notation(const weft::Genotype& genotype) const override {
-    walk(genotype);
+    check(genotype);
     std::string text;
     const std::vector<Layer> layers = follow(genotype.decisions);
     for (std::size_t i = 0; i < layers.size(); ++i) text += (i ? " " : "") + layers[i].code(i + 1);
@@ -245,7 +249,7 @@ class BlockQnn final : public weft::DecisionSpace {
   // For each layer its kind, one-hot, and which layers it reads; nothing after the end.
   std::size_t encoding_length() const override { return layers() * (std::size(kinds) + layers()); }
   std::vector<double> encode(const weft::Genotype& genotype) const override {
-    walk(genotype);
+    check(genotype);
     std::vector<double> code(encoding_length());
     std::size_t at = 0;
     for (const Layer& layer : follow(genotype.decisions)) {
@@ -277,6 +281,19 @@ class BlockQnn final : public weft::DecisionSpace {
       layers.push_back(offered_[layers.size()][static_cast<std::size_t>(option)]);
     }
     return layers;
+  }
+
+  // As walk() does, which writes out hundreds of options a layer: only where there is something to say.
+  void check(const weft::Genotype& genotype) const {
+    const auto fits = [&](std::size_t at) {
+      const std::int32_t option = genotype.decisions[at];
+      const bool ends = at + 1 == genotype.decisions.size();
+      return at < offered_.size() && option >= 0 && static_cast<std::size_t>(option) < offered_[at].size() &&
+             (offered_[at][static_cast<std::size_t>(option)].type == Type::terminal) == ends;
+    };
+    bool sound = genotype.opaque.is_null() && !genotype.decisions.empty();
+    for (std::size_t at = 0; sound && at < genotype.decisions.size(); ++at) sound = fits(at);
+    if (!sound) walk(genotype);
   }
 
   // The type uniformly among those that are offered, then one of its layers.
@@ -319,6 +336,7 @@ class BlockQnn final : public weft::DecisionSpace {
   }
 
   std::vector<std::vector<Layer>> offered_;  // by index: layer 1 first, after layer T the terminal alone
+  std::vector<std::vector<std::string>> codes_;  // of those
   int blocks_;
   std::vector<std::int64_t> filters_;  // of each stage
   std::int64_t stem_filters_;

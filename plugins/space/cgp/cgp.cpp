@@ -124,6 +124,7 @@ class Cgp final : public weft::DecisionSpace {
         task_(context.task()) {
     weft::require::image(task_.input, "cgp");
     for (const Function& function : functions_) function_names_.push_back(function.name);
+    for (std::size_t source = 0; source <= nodes(); ++source) source_names_.push_back(std::to_string(source));
     check_range();
   }
 
@@ -143,9 +144,8 @@ class Cgp final : public weft::DecisionSpace {
       return decision;
     }
     if (at != output_gene()) decision.name += "input " + std::to_string(at % genes_per_node);
-    for (std::size_t option = 0; option < option_count(at); ++option) {
-      decision.options.push_back(std::to_string(first_source(at) + option));
-    }
+    const auto first = source_names_.begin() + static_cast<std::ptrdiff_t>(first_source(at));
+    decision.options.assign(first, first + static_cast<std::ptrdiff_t>(option_count(at)));
     return decision;
   }
 
@@ -163,7 +163,7 @@ class Cgp final : public weft::DecisionSpace {
   }
 
   weft::Genotype mutate(const weft::Genotype& parent, weft::Rng& rng) const override {
-    walk(parent);
+    check(parent);
     // A parent from elsewhere may be out of range; its child must not be further out.
     const std::size_t allowed = distance_from_range(parent.decisions);
     for (int attempt = 0; attempt < patience; ++attempt) {
@@ -177,7 +177,7 @@ class Cgp final : public weft::DecisionSpace {
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
-    walk(genotype);
+    check(genotype);
     const Genes& genes = genotype.decisions;
     const std::vector<bool> active = active_nodes(genes);
     ArchitectureBuilder graph;
@@ -199,7 +199,7 @@ class Cgp final : public weft::DecisionSpace {
 
   // Function and inputs of every node, active or not, then what the output reads: sum(3,0) .. -> 7. The image is 0.
   std::string notation(const weft::Genotype& genotype) const override {
-    walk(genotype);
+    check(genotype);
     const Genes& genes = genotype.decisions;
     std::string text;
     for (std::size_t node = 0; node < nodes(); ++node) {
@@ -229,6 +229,15 @@ class Cgp final : public weft::DecisionSpace {
   }
 
  private:
+  // As walk() does, which writes out the options of hundreds of genes: only where there is something to say.
+  void check(const weft::Genotype& genotype) const {
+    const Genes& genes = genotype.decisions;
+    bool sound = genotype.opaque.is_null() && genes.size() == output_gene() + 1;
+    for (std::size_t at = 0; sound && at < genes.size(); ++at)
+      sound = genes[at] >= 0 && static_cast<std::size_t>(genes[at]) < option_count(at);
+    if (!sound) walk(genotype);
+  }
+
   void check_range() const {
     const auto refuse = [&](const std::string& value, const std::string& rule) {
       throw weft::InvalidInput(value + "; " + rule);
@@ -358,7 +367,7 @@ class Cgp final : public weft::DecisionSpace {
   std::size_t columns_;
   std::size_t levels_back_;
   std::vector<Function> functions_;
-  std::vector<std::string> function_names_;
+  std::vector<std::string> function_names_, source_names_;
   std::size_t min_active_;
   std::size_t max_active_;
   bool forced_;

@@ -287,9 +287,9 @@ class Chain final : public weft::DecisionSpace {
   }
 
   std::vector<Layer> layers_of(const weft::Genotype& genotype) const {
-    walk(genotype);
     std::vector<Layer> layers;
-    follow(genotype.decisions, [&](const Layer& layer) { layers.push_back(layer); });
+    if (genotype.opaque.is_null()) follow(genotype.decisions, [&](const Layer& layer) { layers.push_back(layer); });
+    if (layers.empty() || layers.back().type != Type::softmax) walk(genotype);  // says what is missing
     return layers;
   }
 
