@@ -11,9 +11,9 @@
 #include <cctype>
 #include <cstdio>
 #include <fstream>
-#include <set>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -41,8 +41,9 @@ std::string class_name(const std::string& name) {
     first = c == '_';
   }
   // What the templates call something else.
-  static const std::set<std::string> taken = {"Best", "Box",   "Context", "Decision", "Err",      "Genotype", "None",   "Ok",
-                                              "Optimizer", "Option", "Proposal", "Result", "Some", "Space",    "String", "Vec"};
+  static const std::set<std::string> taken = {"Best", "Box",   "Context",   "Decision", "Err",      "Genotype",
+                                              "None", "Ok",    "Optimizer", "Option",   "Proposal", "Result",
+                                              "Some", "Space", "String",    "Vec"};
   return taken.contains(text) ? text + "Plugin" : text;
 }
 

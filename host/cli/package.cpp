@@ -63,8 +63,9 @@ void expect_within(const fs::path& folder) {
     const fs::path led = fs::canonical(entry.path(), error);
     if (error) fail(entry.path(), "is a link to nothing: " + error.message());
     if (std::mismatch(root.begin(), root.end(), led.begin(), led.end()).first == root.end()) continue;
-    fail(entry.path(), fmt::format("is a link that leads out of the folder, to {}; put the file itself there, or remove it",
-                                   led.string()));
+    fail(entry.path(),
+         fmt::format("is a link that leads out of the folder, to {}; put the file itself there, or remove it",
+                     led.string()));
   }
 }
 

@@ -101,14 +101,13 @@ class Conduct {
   void begin(const Study& study) {
     install_interrupt_handler();
     study_ = study;
-    search_ =
-        std::make_unique<Search>(Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, study.folder,
-                                               study.provenance},
-                                 Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
-                                                  [this] {
-                                                    install_interrupt_handler();  // a plugin may have taken it away
-                                                    progress_.tick(*search_, *executor_);
-                                                  }});
+    search_ = std::make_unique<Search>(
+        Search::Parts{pipeline_, *assembly_, *optimizer_, study.journal, study.folder, study.provenance},
+        Search::Observer{[this](const Trial& trial) { progress_.ended(*search_, trial); },
+                         [this] {
+                           install_interrupt_handler();  // a plugin may have taken it away
+                           progress_.tick(*search_, *executor_);
+                         }});
     if (study.resumed) search_->replay();
   }
 
@@ -155,10 +154,9 @@ class Conduct {
     if (pipeline_.final->evaluator.manifest->provides("evaluator.inline")) {
       assembly_->in(Phase::final).evaluator();
     } else if (pipeline_.is_inline) {  // else a worker of the search has looked
-      const LocalExecutor::Description described =
-          LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
-                        pipeline_.final->evaluator.manifest->title(), {})
-              .describe();
+      const LocalExecutor::Description described = LocalExecutor({final_slots(1).front()}, hello(Phase::final, Json()),
+                                                                 pipeline_.final->evaluator.manifest->title(), {})
+                                                       .describe();
       final_task_ = described.task;
       test_fingerprint_ = described.test;
     }
@@ -275,8 +273,9 @@ class Conduct {
     const auto first = std::find_if(trials.all().begin(), trials.all().end(), [](const Trial& trial) {
       return trial.state == TrialState::fail && !trial.duplicate_of;
     });
-    fmt::print(stderr, "{} of {} trials failed{}\n", trials.failed(), trials.counted(),
-               first == trials.all().end() ? "" : fmt::format("; trial {}: {}", first->id, shortened(first->reason, 300)));
+    fmt::print(
+        stderr, "{} of {} trials failed{}\n", trials.failed(), trials.counted(),
+        first == trials.all().end() ? "" : fmt::format("; trial {}: {}", first->id, shortened(first->reason, 300)));
   }
 
   // Whether all that were begun came to their end.

@@ -64,10 +64,11 @@ void LocalExecutor::check_slots(std::size_t count, const std::string& place) {
   const std::size_t fit = (std::max(limit, other_descriptors) - other_descriptors) / Child::descriptors;
   if (count <= fit) return;
   if (fit == 0) {
-    throw InvalidInput(fmt::format(
-        "{} has {} slots, but this process may open {} descriptors, of which it keeps {} for itself, and each worker takes "
-        "{}; raise the limit (ulimit -Hn)",
-        place, count, limit, other_descriptors, Child::descriptors));
+    throw InvalidInput(
+        fmt::format("{} has {} slots, but this process may open {} descriptors, of which it keeps {} for itself, and "
+                    "each worker takes "
+                    "{}; raise the limit (ulimit -Hn)",
+                    place, count, limit, other_descriptors, Child::descriptors));
   }
   throw InvalidInput(fmt::format(
       "{} has {} slots; must not exceed {}, as this process may open {} descriptors and each worker takes {}; "
@@ -273,7 +274,7 @@ void LocalExecutor::cancel(TrialId trial, const std::string& reason) {
     Child* const alone[] = {worker->process.get()};
     Child::await(alone, {});
     const std::size_t reports = worker->reports;
-    while (!worker->ended && attend(*worker)) continue;  // its end may be among what it said
+    while (!worker->ended && attend(*worker)) continue;      // its end may be among what it said
     if (worker->ended || worker->reports > reports) return;  // or it has just been told to stop
     worker->process->kill();
     end(*worker, {.state = TrialState::pruned, .reason = reason});

@@ -172,7 +172,8 @@ std::string data_sha256(const Manifest& manifest) {
   std::filesystem::recursive_directory_iterator at(folder, error);
   for (const std::filesystem::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().lexically_relative(folder).string();
-    const bool described = name.ends_with("manifest.json") || name.ends_with(".so") || name.find(".so.") != std::string::npos;
+    const bool described =
+        name.ends_with("manifest.json") || name.ends_with(".so") || name.find(".so.") != std::string::npos;
     std::error_code gone;
     if (!described && at->is_regular_file(gone)) sizes[name] = at->file_size(gone);
   }

@@ -106,7 +106,8 @@ std::string phrase_of(const Json& schema) {
   for (const char* keyword : {"oneOf", "anyOf"}) {
     if (!schema.contains(keyword)) continue;
     const Json& alternatives = schema.at(keyword);
-    const bool members_alone = !phrase.empty() && std::all_of(alternatives.begin(), alternatives.end(), names_members_alone);
+    const bool members_alone =
+        !phrase.empty() && std::all_of(alternatives.begin(), alternatives.end(), names_members_alone);
     phrase += members_alone ? " with " + joined(alternatives, " or ", members_of)
                             : (phrase.empty() ? "" : ": ") + joined(alternatives, " or ", phrase_of);
   }

@@ -84,11 +84,11 @@ void check_integers(std::string_view text) {
       return std::from_chars(number.data(), number.data() + number.size(), integer).ec == std::errc();
     };
     if (fits(natural) || fits(negative)) continue;
-    throw InvalidInput(
-        fmt::format("the integer {} is beyond 64 bits; must be {} to {} (where a rounded number is meant, write it with "
-                    "a point or an exponent)",
-                    shortened(std::string(number)), std::numeric_limits<std::int64_t>::min(),
-                    std::numeric_limits<std::uint64_t>::max()));
+    throw InvalidInput(fmt::format(
+        "the integer {} is beyond 64 bits; must be {} to {} (where a rounded number is meant, write it with "
+        "a point or an exponent)",
+        shortened(std::string(number)), std::numeric_limits<std::int64_t>::min(),
+        std::numeric_limits<std::uint64_t>::max()));
   }
 }
 

@@ -37,7 +37,7 @@ constexpr std::size_t last_words = 1500;  // bytes of a dead child's output that
 constexpr auto closing_time = 1s;         // from the end of its socket to its own end, if that is what it is at
 constexpr auto dying_time = 5s;           // from SIGKILL; longer only where the kernel itself is stuck
 constexpr std::size_t most_unread = 2 * detail::most_text;
-constexpr int last_pieces = 64;           // of a dead child's output, which others may go on writing
+constexpr int last_pieces = 64;  // of a dead child's output, which others may go on writing
 
 // NAME=value of this process, with `changes`. Not Boost's: its lookup reads beyond the end of short entries (1.74).
 std::vector<std::string> environment_with(const std::map<std::string, std::string>& changes) {
@@ -179,7 +179,8 @@ void Child::reap() {
 
 void Child::send(const Json& message) {
   channel_.post(message);
-  if (channel_.unsent() > most_unread) condemn(fmt::format("has {} MiB before it that it does not read", most_unread >> 20));
+  if (channel_.unsent() > most_unread)
+    condemn(fmt::format("has {} MiB before it that it does not read", most_unread >> 20));
 }
 
 std::optional<Json> Child::next() {

@@ -7,10 +7,7 @@
 namespace weft::host {
 
 Finals::Finals(const Pipeline& pipeline, Search& search, Journal& journal, const StudyFolder& folder)
-    : search_(search),
-      journal_(journal),
-      folder_(folder),
-      pending_(search.trials().best(pipeline.final->top)) {
+    : search_(search), journal_(journal), folder_(folder), pending_(search.trials().best(pipeline.final->top)) {
   for (const FinalResult& result : results(pipeline, search)) {
     if (result.state == TrialState::complete) std::erase(pending_, result.trial);
   }

@@ -109,7 +109,8 @@ void StudyFolder::lock() {
   }
   folder_lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool alone = flock(lock_, LOCK_EX | LOCK_NB) == 0;
-  // The folder is locked, too, as the file may be removed; some network file systems lock none that is open for reading.
+  // The folder is locked, too, as the file may be removed; some network file systems lock none that is open for
+  // reading.
   if (alone && (flock(folder_lock_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)) return;
   if (errno != EWOULDBLOCK) throw Error(fmt::format("{}: cannot be locked: {}", file.string(), std::strerror(errno)));
   throw Error(fmt::format("{}: another weft process works on this study; wait for it or stop it", path_.string()));

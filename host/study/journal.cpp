@@ -88,12 +88,14 @@ struct Journal::Database {
     if (missing == 0) return;
     const std::int64_t before =
         database
-            ->execAndGet("SELECT min(sequence) FROM events AS event WHERE sequence > 1 AND NOT EXISTS (SELECT 1 FROM "
-                         "events WHERE sequence = event.sequence - 1)")
+            ->execAndGet(
+                "SELECT min(sequence) FROM events AS event WHERE sequence > 1 AND NOT EXISTS (SELECT 1 FROM "
+                "events WHERE sequence = event.sequence - 1)")
             .getInt64();
-    throw Error(fmt::format("{}: is damaged: {} of its events are missing, the first of them before event {}; what it holds "
-                            "can be read (weft trials, weft best), but not gone on with",
-                            file, missing, before));
+    throw Error(
+        fmt::format("{}: is damaged: {} of its events are missing, the first of them before event {}; what it holds "
+                    "can be read (weft trials, weft best), but not gone on with",
+                    file, missing, before));
   }
 
   [[noreturn]] void fail(const char* action, const SQLite::Exception& error) {

@@ -166,7 +166,8 @@ std::vector<Difference> differences(const Provenance& was, const Provenance& is)
                      false});
   }
   if (!was.test.empty() && was.test != is.test) {
-    found.push_back({fmt::format("the data set's test split had the fingerprint {}, has {}", was.test, is.test), false});
+    found.push_back(
+        {fmt::format("the data set's test split had the fingerprint {}, has {}", was.test, is.test), false});
   }
   for (const Json& now : is.plugins) {
     for (const Json& then : was.plugins) {

@@ -143,7 +143,8 @@ void Search::retry_failed() {
   for (const Trial& trial : trials_.all()) {
     if (trial.state != TrialState::fail || trial.duplicate_of) continue;
     std::error_code absent;
-    if (folder_ != nullptr && fs::remove(folder_->trial(trial.id) / "result.json", absent))  // it may be what was judged
+    if (folder_ != nullptr &&
+        fs::remove(folder_->trial(trial.id) / "result.json", absent))  // it may be what was judged
       sync_to_disk(folder_->trial(trial.id));
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);

@@ -147,8 +147,8 @@ TEST_CASE("pictures of the test split that were replaced are refused") {
   const TemporaryFolder folder;
   const auto word = [](char value) { return std::string{0, 0, 0, value}; };
   const auto write_split = [&](const std::string& split, char shade) {
-    write_file(folder / (split + "-images"), std::string{0, 0, 8, 3} + word(40) + word(8) + word(8) +
-                                                 std::string(std::size_t{40} * 8 * 8, shade));
+    write_file(folder / (split + "-images"),
+               std::string{0, 0, 8, 3} + word(40) + word(8) + word(8) + std::string(std::size_t{40} * 8 * 8, shade));
     std::string labels = std::string{0, 0, 8, 1} + word(40);
     for (char i = 0; i < 40; ++i) labels += static_cast<char>(i % 2);
     write_file(folder / (split + "-labels"), labels);
@@ -266,8 +266,9 @@ TEST_CASE("a final training that was changed is made anew, an unchanged one is n
 
 TEST_CASE("a final training that failed is no fault of a study that no longer asks for it") {
   const TemporaryFolder folder;
-  const std::string better = "echo x >>calls; echo \"{\\\"event\\\": \\\"result\\\", \\\"metrics\\\": "
-                             "{\\\"validation_accuracy\\\": $(wc -l <calls)}}\"\n";
+  const std::string better =
+      "echo x >>calls; echo \"{\\\"event\\\": \\\"result\\\", \\\"metrics\\\": "
+      "{\\\"validation_accuracy\\\": $(wc -l <calls)}}\"\n";
   Json description = command_study(folder.path(), better, 1);
   const auto write_final = [&](const std::string& body) {
     fs::permissions(write_file(folder / "final.sh", "#!/bin/sh\nread request\n" + body), fs::perms::owner_all);
@@ -404,7 +405,8 @@ TEST_CASE("runs that are started at once have a study each") {
 
 TEST_CASE("failures are not passed over in silence") {
   const TemporaryFolder folder;
-  const std::string every_other = "echo x >>calls; [ $(( $(wc -l <calls) % 2 )) = 0 ] || { echo 'no luck' >&2; exit 1; }\n";
+  const std::string every_other =
+      "echo x >>calls; [ $(( $(wc -l <calls) % 2 )) = 0 ] || { echo 'no luck' >&2; exit 1; }\n";
   write_file(folder / "pipeline.json", command_study(folder.path(), every_other + answers, 4).dump());
   const Ran ran = run({"run", "pipeline.json", "--study", "study"}, folder.path());
   CHECK(ran.code == 0);

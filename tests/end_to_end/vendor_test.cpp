@@ -276,7 +276,8 @@ TEST_CASE("a folder whose links lead out of it is neither installed nor packed")
   for (const char* command : {"install", "pack"}) {
     const Ran refused = home.weft({"plugin", command, (home / "mine").string()});
     CHECK(refused.code == 1);
-    check_says(refused.err, {"mine/link: is a link that leads out of the folder, to " + (home / "secret.txt").string()});
+    check_says(refused.err,
+               {"mine/link: is a link that leads out of the folder, to " + (home / "secret.txt").string()});
   }
 }
 

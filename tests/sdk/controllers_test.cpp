@@ -310,7 +310,8 @@ TEST_CASE("a transform that goes against the first objective's direction is refu
            {{"objectives", {{{"name", "a"}, {"direction", direction}}}}});
   };
   for (const char* inverse : {"inverse", "inverse_square"}) {
-    CHECK_THROWS_WITH(reward(inverse, "maximize"), ContainsSubstring("to be minimised, but the first one is maximised"));
+    CHECK_THROWS_WITH(reward(inverse, "maximize"),
+                      ContainsSubstring("to be minimised, but the first one is maximised"));
     CHECK_NOTHROW(reward(inverse, "minimize"));
   }
   CHECK_THROWS_WITH(reward("tangent", "minimize"), ContainsSubstring("every candidate would earn the same"));
@@ -322,14 +323,15 @@ TEST_CASE("a transform that goes against the first objective's direction is refu
 }
 
 Json of_children(const Json& more = Json::object()) {
-  Json json = {{"children", 2},           {"baseline_decay", 0.9}, {"baseline_start", "mean"},
-               {"reward", "identity"}, {"reward_scale", 1},      {"failure_reward", nullptr}};
+  Json json = {{"children", 2},        {"baseline_decay", 0.9}, {"baseline_start", "mean"},
+               {"reward", "identity"}, {"reward_scale", 1},     {"failure_reward", nullptr}};
   json.update(more);
   return json;
 }
 
 // Batches of two, decay 0.9. First: mean 2, so -1 and 1; the baseline is then 2, or where it begins at the first reward
-// 0.9 * 1 + 0.1 * 3 = 1.2. Second, results in another order and with a stranger among them: that is subtracted from both.
+// 0.9 * 1 + 0.1 * 3 = 1.2. Second, results in another order and with a stranger among them: that is subtracted from
+// both.
 TEST_CASE("children come back in batches, with their advantages") {
   const std::string start = GENERATE("mean", "first");
   const double baseline = start == "mean" ? 2.0 : 1.2;

@@ -105,7 +105,8 @@ class Table final : public weft::Evaluator {
     if (!csv.next(header)) throw weft::InvalidInput(path_ + " is empty; its first line names the columns");
     for (const std::string& column : header) {
       if (std::count(header.begin(), header.end(), column) > 1)
-        throw weft::InvalidInput(csv.place() + ": there are two columns " + column + "; which is meant? Rename the other");
+        throw weft::InvalidInput(csv.place() + ": there are two columns " + column +
+                                 "; which is meant? Rename the other");
     }
     const auto position = [&](const std::string& column) {
       const auto found = std::find(header.begin(), header.end(), column);

@@ -189,11 +189,13 @@ std::vector<Genotype> parsed(const weft::SpaceRef& space, const std::vector<std:
 }
 
 evolution::Initialise initialisation(const Options& options, const weft::SpaceRef& space) {
-  evolution::Initialise begin = options.initialisation == "random"    ? evolution::samples(space)
-                                : options.initialisation == "trivial" ? evolution::trivial(space)
-                                                                      : evolution::given(parsed(space, options.initial));
-  return [begin = std::move(begin), vary = evolution::repeated(evolution::mutation_of(space), options.initial_mutations)](
-             weft::Rng& rng) mutable { return vary(begin(rng), rng); };
+  evolution::Initialise begin = options.initialisation == "random" ? evolution::samples(space)
+                                : options.initialisation == "trivial"
+                                    ? evolution::trivial(space)
+                                    : evolution::given(parsed(space, options.initial));
+  return
+      [begin = std::move(begin), vary = evolution::repeated(evolution::mutation_of(space), options.initial_mutations)](
+          weft::Rng& rng) mutable { return vary(begin(rng), rng); };
 }
 
 evolution::Select parents(const Options& options) {
@@ -308,8 +310,9 @@ class Evolution final : public weft::Optimizer {
     while (queue_.size() < algorithm_.offspring) {
       const Individual& first = population_.individuals[select_parent().accepted];
       const Individual& second = population_.individuals[select_parent().accepted];
-      std::pair<Child, Child> children =
-          rng_.bernoulli(algorithm_.crossover_probability) ? cross(first, second) : std::pair(copy(first), copy(second));
+      std::pair<Child, Child> children = rng_.bernoulli(algorithm_.crossover_probability)
+                                             ? cross(first, second)
+                                             : std::pair(copy(first), copy(second));
       queue_.push_back(mutated(std::move(children.first)));
       if (queue_.size() < algorithm_.offspring) queue_.push_back(mutated(std::move(children.second)));
     }

@@ -224,8 +224,8 @@ inline Mutate forced_active(const SpaceRef& space, Mutate mutate) {
   };
 }
 
-// As change_genes() of one gene on which no other depends; nothing drawn, and nothing returned, where one does. `decisions`
-// are the parent's.
+// As change_genes() of one gene on which no other depends; nothing drawn, and nothing returned, where one does.
+// `decisions` are the parent's.
 inline std::optional<Genotype> change_alone(const SpaceRef& space, const Genotype& parent,
                                             const std::vector<weft::Decision>& decisions, std::size_t gene, Rng& rng) {
   const std::size_t options = decisions[gene].options.size();
@@ -270,9 +270,8 @@ inline Survive elitist(std::size_t count) {
 }
 
 inline Survive youngest(std::size_t count) {
-  return [count](std::span<const double> fitness, Rng&) {
-    return selection::youngest_survivors(fitness.size(), count);
-  };
+  return
+      [count](std::span<const double> fitness, Rng&) { return selection::youngest_survivors(fitness.size(), count); };
 }
 
 inline Survive not_the_worst_of_tournaments(std::size_t count, selection::Tournament deadly) {

@@ -9,8 +9,8 @@
 // As with their distributed agents, results are learned from as they arrive, in any order, while other models are out.
 // A model that is proposed again is left to the study, which takes its stored result unless told otherwise.
 // What "at random" means the papers leave to the state's options, each equally likely. Where a space offers hundreds of
-// options of which one ends the model, such as BlockQNN's, models then grow to the most layers there may be, and how the
-// authors' own exploration met that is not known: exploration may follow the space's own sample instead.
+// options of which one ends the model, such as BlockQNN's, models then grow to the most layers there may be, and how
+// the authors' own exploration met that is not known: exploration may follow the space's own sample instead.
 
 #include <algorithm>
 #include <cmath>
@@ -111,10 +111,10 @@ class QLearning final : public weft::Optimizer {
  public:
   explicit QLearning(const weft::Context& context)
       : options_(context),
-        schedule_(context.configuration().at("epsilon_schedule"),
-                  context.get<std::string>("schedule_unit") == "unique" ? Schedule::Unit::unique
-                                                                        : Schedule::Unit::proposals,
-                  weft::Budget(context.study())),
+        schedule_(
+            context.configuration().at("epsilon_schedule"),
+            context.get<std::string>("schedule_unit") == "unique" ? Schedule::Unit::unique : Schedule::Unit::proposals,
+            weft::Budget(context.study())),
         table_(context.get<double>("initial_value"), context.get<double>("lr"), context.get<double>("discount")),
         failure_(context.configuration().at("failure_reward")),
         objectives_(context.study().value("objectives", weft::Json::array())),

@@ -21,7 +21,8 @@ int distance(const Genotype& one, const Genotype& other) {
 // One optimizer, told whatever rewards a test wants.
 class Bench {
  public:
-  Bench(std::size_t population_size, std::size_t sample_size, std::uint64_t seed = 1, const Json& study = Json::object())
+  Bench(std::size_t population_size, std::size_t sample_size, std::uint64_t seed = 1,
+        const Json& study = Json::object())
       : space_(small_space(), {}),
         instance_(plugin(), {{"population_size", population_size}, {"sample_size", sample_size}},
                   {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),

@@ -335,7 +335,7 @@ class BlockQnn final : public weft::DecisionSpace {
         Layer{}.code(index));
   }
 
-  std::vector<std::vector<Layer>> offered_;  // by index: layer 1 first, after layer T the terminal alone
+  std::vector<std::vector<Layer>> offered_;      // by index: layer 1 first, after layer T the terminal alone
   std::vector<std::vector<std::string>> codes_;  // of those
   int blocks_;
   std::vector<std::int64_t> filters_;  // of each stage

@@ -70,8 +70,8 @@ inline void require(const std::filesystem::path& path, bool folder, std::string_
 
 }  // namespace detail
 
-// `given` as it is, where there is such a file or folder; else with ~ at its beginning, $NAME and ${NAME} replaced from the
-// environment. Throws InvalidInput naming a variable that is not set.
+// `given` as it is, where there is such a file or folder; else with ~ at its beginning, $NAME and ${NAME} replaced from
+// the environment. Throws InvalidInput naming a variable that is not set.
 inline std::filesystem::path data_path(std::string_view given) {
   std::error_code absent;
   if (std::filesystem::exists(std::filesystem::path(given), absent)) return std::filesystem::path(given);

@@ -12,7 +12,8 @@ namespace weft {
 
 enum class Direction { maximize = 1, minimize = -1 };
 
-// Of a study's first objective, as Context::study() has it; nothing where the host does not say, as that of release 1.0.
+// Of a study's first objective, as Context::study() has it; nothing where the host does not say, as that of
+// release 1.0.
 inline std::optional<Direction> first_direction(const Json& study) {
   const Json objectives = study.value("objectives", Json::array());
   if (objectives.empty() || !objectives.front().contains("direction")) return {};

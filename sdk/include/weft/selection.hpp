@@ -62,22 +62,21 @@ inline Outcome tournament(std::span<const double> fitness, const Tournament& tou
   return {.accepted = drawn[at], .last = drawn.back()};
 }
 
-// A population in the order of its fitness, for tournaments of a share of it: a draw costs as much as the share's inverse,
-// and not as the population. Individuals may be added at the end, and none taken away.
+// A population in the order of its fitness, for tournaments of a share of it: a draw costs as much as the share's
+// inverse, and not as the population. Individuals may be added at the end, and none taken away.
 class Ranking {
  public:
   void follow(std::span<const double> fitness) {
     while (ranked_.size() < fitness.size()) {
       const auto added = static_cast<std::uint32_t>(ranked_.size());
-      const auto at = std::upper_bound(ranked_.begin(), ranked_.end(), added, [&](std::uint32_t a, std::uint32_t b) {
-        return fitness[a] > fitness[b];
-      });
+      const auto at = std::upper_bound(ranked_.begin(), ranked_.end(), added,
+                                       [&](std::uint32_t a, std::uint32_t b) { return fitness[a] > fitness[b]; });
       ranked_.insert(at, added);
     }
   }
 
-  // Who is accepted, as by the function of this name. Rank by rank from the best: with k of n still to be drawn, this one
-  // is among them with probability k / n.
+  // Who is accepted, as by the function of this name. Rank by rank from the best: with k of n still to be drawn, this
+  // one is among them with probability k / n.
   std::size_t tournament(std::span<const double> fitness, const Tournament& tournament, Rng& rng) const {
     std::size_t left = std::min(tournament.size, ranked_.size());
     std::size_t rank = 0;
@@ -92,8 +91,10 @@ class Ranking {
  private:
   // Among equals it is as likely to have been any of them.
   std::size_t any_equal(std::span<const double> fitness, double value, Rng& rng) const {
-    const auto first = std::partition_point(ranked_.begin(), ranked_.end(), [&](std::uint32_t at) { return fitness[at] > value; });
-    const auto last = std::partition_point(first, ranked_.end(), [&](std::uint32_t at) { return fitness[at] >= value; });
+    const auto first =
+        std::partition_point(ranked_.begin(), ranked_.end(), [&](std::uint32_t at) { return fitness[at] > value; });
+    const auto last =
+        std::partition_point(first, ranked_.end(), [&](std::uint32_t at) { return fitness[at] >= value; });
     return first[static_cast<std::ptrdiff_t>(rng.below(static_cast<std::uint64_t>(last - first)))];
   }
 

@@ -64,10 +64,12 @@ class Reward {
     const bool of_accuracy = transform_ == Transform::tangent;
     const bool of_perplexity = transform_ == Transform::inverse || transform_ == Transform::inverse_square;
     if (of_accuracy && direction == Direction::minimize)
-      throw InvalidInput("/reward is \"" + name + "\", which is for shares to be maximised, but the first objective is "
+      throw InvalidInput("/reward is \"" + name +
+                         "\", which is for shares to be maximised, but the first objective is "
                          "minimised: every candidate would earn the same; use \"inverse\" or \"identity\"");
     if (of_perplexity && direction == Direction::maximize)
-      throw InvalidInput("/reward is \"" + name + "\", which is for an objective to be minimised, but the first one is "
+      throw InvalidInput("/reward is \"" + name +
+                         "\", which is for an objective to be minimised, but the first one is "
                          "maximised: the worst would earn most; use \"identity\" or \"cube\"");
   }
 

@@ -86,7 +86,8 @@ struct DatasetTables {
           description["splits"] = {{"train", data.train().size()}, {"validation", data.validation().size()}};
           description["mean"] = data.mean();
           description["standard_deviation"] = data.standard_deviation();
-          if (const std::vector<std::string> names = data.class_names(); !names.empty()) description["class_names"] = names;
+          if (const std::vector<std::string> names = data.class_names(); !names.empty())
+            description["class_names"] = names;
           description["fingerprint"] = fingerprint(data);
           if (const std::string test = test_fingerprint(data); !test.empty()) description["test_fingerprint"] = test;
           data.announce();

@@ -200,9 +200,9 @@ inline double processor_time() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// Asks and tells one trial at a time; what is kept of each stays within bounds, and so does what each costs: in the last
-// hundredth of the study it is not much more than in its second one. (`./dev bench controllers` has the figures; the
-// bound here leaves room for caches and other processes.)
+// Asks and tells one trial at a time; what is kept of each stays within bounds, and so does what each costs: in the
+// last hundredth of the study it is not much more than in its second one. (`./dev bench controllers` has the figures;
+// the bound here leaves room for caches and other processes.)
 inline void check_costs(Bench& bench, const OptimizerCheck& check) {
   std::size_t before = 0;
   double early = 0.0;
@@ -235,10 +235,10 @@ inline void check_failures(const Plugin& plugin, const Json& args, const Optimiz
       Bench bench(plugin, args, check, seed);
       Rng draws(seed);
       for (int i = 0; i < 1000; ++i)
-        chance += takes_first_option(bench.space.sample(draws)) ? 1e-3 / static_cast<double>(check.failing_studies) : 0.0;
+        chance +=
+            takes_first_option(bench.space.sample(draws)) ? 1e-3 / static_cast<double>(check.failing_studies) : 0.0;
       std::vector<std::string> proposals;
-      for (const Event& event :
-           simulate(bench, check.trials, {.slots = 2, .first_option_fails = true, .shift = shift}))
+      for (const Event& event : simulate(bench, check.trials, {.slots = 2, .first_option_fails = true, .shift = shift}))
         proposals.insert(proposals.end(), event.proposals.begin(), event.proposals.end());
       for (std::size_t i = proposals.size() - proposals.size() / 4; i < proposals.size(); ++i) {
         proposed += 1.0;
