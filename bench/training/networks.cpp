@@ -52,13 +52,13 @@ struct Block {
 
 // State 0 is the output of the cell before, state 1 that of the one before it, block i makes state i + 2.
 constexpr std::array normal_cell = {
-    Block{0, "separable 3", 0, "identity"},    Block{1, "separable 3", 0, "separable 5"},
-    Block{0, "average", 1, "identity"},        Block{1, "average", 1, "average"},
-    Block{1, "separable 5", 1, "separable 3"},
+    Block{0, "sep_conv_3x3", 0, "identity"},     Block{1, "sep_conv_3x3", 0, "sep_conv_5x5"},
+    Block{0, "average", 1, "identity"},          Block{1, "average", 1, "average"},
+    Block{1, "sep_conv_5x5", 1, "sep_conv_3x3"},
 };
 constexpr std::array reduction_cell = {
-    Block{0, "separable 5", 1, "separable 7"}, Block{0, "maximum", 1, "separable 7"},
-    Block{0, "average", 1, "separable 5"},     Block{0, "maximum", 2, "separable 3"},
+    Block{0, "sep_conv_5x5", 1, "sep_conv_7x7"}, Block{0, "maximum", 1, "sep_conv_7x7"},
+    Block{0, "average", 1, "sep_conv_5x5"},      Block{0, "maximum", 2, "sep_conv_3x3"},
     Block{2, "average", 3, "identity"},
 };
 
@@ -67,7 +67,7 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, std::string_view 
   if (operation == "identity") return graph.add("identity", {}, {input});
   if (operation == "average") return blocks::pool(graph, input, "avg_pool", 3, stride);
   if (operation == "maximum") return blocks::pool(graph, input, "max_pool", 3, stride);
-  return blocks::separable_conv(graph, input, channels, operation.back() - '0', stride);
+  return blocks::separable_conv(graph, input, channels, blocks::square_kernel(operation), stride);
 }
 
 NodeId add_cell(ArchitectureBuilder& graph, NodeId before, NodeId previous, std::int64_t channels, bool reduction) {

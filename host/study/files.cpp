@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
 
 #include "weft/error.hpp"
 
@@ -39,31 +38,9 @@ TemporaryFolder::~TemporaryFolder() {
   std::filesystem::remove_all(path_, ignored);
 }
 
-namespace {
-
-void write(const std::filesystem::path& file, std::string_view text, bool durably) {
-  std::filesystem::path beside = file;
-  beside += ".part";
-  errno = 0;
-  std::ofstream stream(beside, std::ios::binary | std::ios::trunc);
-  stream.write(text.data(), static_cast<std::streamsize>(text.size()));
-  stream.close();
-  std::error_code error;
-  if (stream) {
-    if (durably) sync_to_disk(beside);
-    std::filesystem::rename(beside, file, error);
-  }
-  if (!stream || error) {
-    const std::string reason = error ? error.message() : std::strerror(errno);
-    std::filesystem::remove(beside, error);
-    throw Error(fmt::format("{}: cannot be written: {}", file.string(), reason));
-  }
-  if (durably) sync_to_disk(file.parent_path().empty() ? "." : file.parent_path());
+void write_durably(const std::filesystem::path& file, std::string_view text) {
+  write_atomically(file, text, sync_to_disk);
+  sync_to_disk(file.parent_path().empty() ? "." : file.parent_path());
 }
-
-}  // namespace
-
-void write_atomically(const std::filesystem::path& file, std::string_view text) { write(file, text, false); }
-void write_durably(const std::filesystem::path& file, std::string_view text) { write(file, text, true); }
 
 }  // namespace weft::host

@@ -5,13 +5,11 @@
 #include <string>
 #include <string_view>
 
+#include "weft/atomic_file.hpp"  // IWYU pragma: export
+
 namespace weft::host {
 
-// Writes beside the target and renames: after a power failure the file may be the old one, the new one, or empty.
-// Throws Error naming the file and the system's reason.
-void write_atomically(const std::filesystem::path& file, std::string_view text);
-
-// As write_atomically(), and on disk when it returns.
+// As weft::write_atomically(), and on disk when it returns.
 void write_durably(const std::filesystem::path& file, std::string_view text);
 
 // Has a file's content, or a folder's list of names, on disk. Throws Error naming it and the system's reason.

@@ -29,6 +29,57 @@ Architecture mobilenet_v1() {
 
 }  // namespace
 
+// What an architecture lends cannot be had of a temporary, which would be gone.
+template <typename T>
+concept Lends = requires(T&& it) {
+  std::forward<T>(it).nodes();
+}
+|| requires(T&& it) { std::forward<T>(it).node(0); }
+|| requires(T&& it) { std::forward<T>(it).shape(0); };
+static_assert(Lends<Architecture&> && Lends<const Architecture&>);
+static_assert(!Lends<Architecture> && !Lends<const Architecture>);
+
+TEST_CASE("the kernel that an operation's name ends in") {
+  CHECK(blocks::square_kernel("sep_conv_5x5") == 5);
+  CHECK(blocks::square_kernel("conv_1x1") == 1);
+  CHECK(blocks::square_kernel("dilated_sep_conv_11x11") == 11);
+  CHECK(blocks::square_kernel("3x3") == 3);
+  for (const char* none : {"", "identity", "skip_connect", "conv_1x7_7x1", "conv_3x", "conv_x3", "conv_0x0",
+                           "conv_3x3s", "conv_-3x-3", "conv_99999999999999999999x99999999999999999999"}) {
+    CAPTURE(none);
+    CHECK_THROWS_WITH(blocks::square_kernel(none), ContainsSubstring("has no square kernel in its name"));
+  }
+}
+
+// TensorFlow: the output has ceil(extent / stride) pixels; as many zeros as that takes, the odd one after.
+TEST_CASE("padding keeps ceil(extent / stride), whichever it is") {
+  using blocks::Padding;
+  const auto zeros = [](std::int64_t extent, std::int64_t reach, std::int64_t stride) {
+    const blocks::Zeros found = blocks::zeros(extent, reach, stride, Padding::same);
+    return std::pair(found.before, found.after);
+  };
+  CHECK(zeros(8, 3, 1) == std::pair<std::int64_t, std::int64_t>(1, 1));
+  CHECK(zeros(8, 3, 2) == std::pair<std::int64_t, std::int64_t>(0, 1));
+  CHECK(zeros(9, 3, 2) == std::pair<std::int64_t, std::int64_t>(1, 1));
+  CHECK(zeros(8, 7, 2) == std::pair<std::int64_t, std::int64_t>(2, 3));
+  CHECK(zeros(8, 1, 2) == std::pair<std::int64_t, std::int64_t>(0, 0));
+  for (const std::int64_t height : {5, 6, 7, 8}) {
+    for (const std::int64_t kernel : {1, 3, 5, 7}) {
+      for (const Padding padding : {Padding::symmetric, Padding::same}) {
+        CAPTURE(height, kernel, static_cast<int>(padding));
+        ArchitectureBuilder graph;
+        const NodeId input = graph.input(Shape::image(4, height, 7));
+        const Shape halved = Shape::image(4, (height + 1) / 2, 4);
+        CHECK(graph.shape(blocks::separable_conv(graph, input, 4, kernel, 2, true, padding)) == halved);
+        CHECK(graph.shape(blocks::dilated_conv(graph, input, 4, kernel, 2, true, padding)) == halved);
+        CHECK(graph.shape(blocks::factorized_conv(graph, input, 4, kernel, 2, true, padding)) == halved);
+        CHECK(graph.shape(blocks::pool(graph, input, "max_pool", kernel, 2, padding)) == halved);
+        CHECK(graph.shape(blocks::pool(graph, input, "avg_pool", kernel, 1, padding)) == graph.shape(input));
+      }
+    }
+  }
+}
+
 // 4.2 M parameters and 569 M multiply-adds in the paper; exactly, as computed from LibTorch's modules.
 TEST_CASE("MobileNet-V1 costs what is published") {
   const Architecture network = mobilenet_v1();

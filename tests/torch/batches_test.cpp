@@ -12,15 +12,25 @@ namespace {
 using weft::Batch;
 using weft::Batches;
 using weft::Normalisation;
+using weft::Shape;
 
-// Three channels; every value of the image is different: 3 (y side + x) + channel + 1. No value is 0, the padding's.
-weft::Split copies_of_one_image(std::int64_t examples, std::int64_t side) {
-  const at::Tensor image = (at::arange(side * side * 3) + 1).view({side, side, 3}).permute({2, 0, 1});
+// Every value of the image is different: channels (y width + x) + channel + 1. No value is 0, the padding's.
+weft::Split copies_of_one_image(std::int64_t examples, const Shape& shape) {
+  const at::Tensor image =
+      (at::arange(shape.elements()) + 1).view({shape.height, shape.width, shape.channels}).permute({2, 0, 1});
   return {image.to(at::kByte).repeat({examples, 1, 1, 1}), at::arange(examples)};
 }
 
 // Leaves pixels as they are.
-const Normalisation identity{{0.0, 0.0, 0.0}, {1.0 / 255.0, 1.0 / 255.0, 1.0 / 255.0}};
+Normalisation identity(const Shape& shape) {
+  const auto channels = static_cast<std::size_t>(shape.channels);
+  return {std::vector<double>(channels, 0.0), std::vector<double>(channels, 1.0 / 255.0)};
+}
+
+// Grey and coloured, square, wide and high.
+Shape any_shape() {
+  return GENERATE(Shape::image(3, 5, 5), Shape::image(1, 5, 5), Shape::image(1, 4, 7), Shape::image(3, 7, 4));
+}
 
 }  // namespace
 
@@ -38,9 +48,10 @@ TEST_CASE("batches are normalised, in channels last, with their labels") {
 }
 
 TEST_CASE("random crops take every window, equally often") {
-  const std::int64_t examples = 4000, side = 5, padding = 2;
-  const weft::Split split = copies_of_one_image(examples, side);
-  const Batches batches(split, identity);
+  const std::int64_t examples = 4000, padding = 2;
+  const Shape shape = any_shape();
+  const weft::Split split = copies_of_one_image(examples, shape);
+  const Batches batches(split, identity(shape));
   weft::Rng rng(3);
   const Batch batch = batches.augmented(at::arange(examples), {.crop_padding = padding}, rng);
   CHECK(batch.images.is_contiguous(at::MemoryFormat::ChannelsLast));
@@ -50,7 +61,7 @@ TEST_CASE("random crops take every window, equally often") {
     int matches = 0;
     for (std::int64_t y = 0; y <= 2 * padding; ++y) {
       for (std::int64_t x = 0; x <= 2 * padding; ++x) {
-        if (!batch.images[i].equal(padded.narrow(1, y, side).narrow(2, x, side))) continue;
+        if (!batch.images[i].equal(padded.narrow(1, y, shape.height).narrow(2, x, shape.width))) continue;
         ++matches;
         ++seen[{y, x}];
       }
@@ -63,8 +74,9 @@ TEST_CASE("random crops take every window, equally often") {
 
 TEST_CASE("flips mirror half of the images and nothing else") {
   const std::int64_t examples = 2000;
-  const weft::Split split = copies_of_one_image(examples, 4);
-  const Batches batches(split, identity);
+  const Shape shape = any_shape();
+  const weft::Split split = copies_of_one_image(examples, shape);
+  const Batches batches(split, identity(shape));
   weft::Rng rng(5);
   const at::Tensor images = batches.augmented(at::arange(examples), {.flip = true}, rng).images;
   const at::Tensor image = split.images[0].to(at::kFloat);

@@ -13,6 +13,6 @@ inline std::optional<c10::Device> cpu_or_card() {
   const bool card = GENERATE(false, true);
   if (!card) return c10::Device(c10::kCPU);
   if (at::hasCUDA()) return c10::Device(c10::kCUDA, 0);
-  WARN("SKIPPED: LibTorch finds no CUDA card");
+  WARN("on the CPU alone: LibTorch finds no CUDA card");
   return {};
 }

@@ -22,7 +22,8 @@ inline std::int64_t count_multiply_adds(weft::Network& network, const at::Tensor
   const auto state = network.state();
   network.forward_observed(images, [&](const weft::Node& node, const at::Tensor& output) {
     const std::int64_t outputs = output.numel() / output.size(0);
-    if (node.operation == "conv2d" || node.operation == "linear") {
+    const bool condensed = node.operation == "learned_group_conv" && !state.contains(node.name + ".mask");
+    if (node.operation == "conv2d" || node.operation == "linear" || condensed) {
       const at::Tensor& weight = state.at(node.name + ".weight");  // [output channels, ..]
       count += outputs * (weight.numel() / weight.size(0));
     } else if (node.operation == "learned_group_conv") {

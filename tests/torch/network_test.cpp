@@ -227,6 +227,91 @@ TEST_CASE("A learned group convolution drops the inputs of the smallest weights,
   CHECK(at::allclose(network.forward(x).logits.select(1, 3), -4 * x.select(1, 2)));
 }
 
+TEST_CASE("A condensed network computes what the learned groups did, with the parameters that the graph counts") {
+  struct Groups {
+    std::int64_t channels, groups, condensation;
+  };
+  const Groups g = GENERATE(Groups{8, 2, 4}, Groups{16, 4, 4}, Groups{12, 4, 2}, Groups{8, 1, 4}, Groups{8, 2, 1});
+  CAPTURE(g.channels, g.groups, g.condensation);
+  ArchitectureBuilder builder;
+  const auto learned = [&](NodeId input, const char* name) {
+    return builder.add("learned_group_conv",
+                       {{"channels", g.channels}, {"groups", g.groups}, {"condensation", g.condensation}}, {input},
+                       name);
+  };
+  const NodeId input = builder.input(Shape::image(12, 5, 3));
+  // The second reads some of what the first gives: the order of its filters matters.
+  const NodeId both = builder.add("concat", {}, {learned(input, "first"), input});
+  const NodeId second = learned(blocks::bn_relu(builder, both), "second");
+  const Architecture graph = std::move(builder).build(second);
+  Network network(graph, Rng(4));
+  network.set_progress(1.0);
+  network.eval();
+  const at::Tensor x = examples(Shape::image(12, 5, 3), 3), expected = network.forward(x).logits;
+  network.condense();
+  CHECK(at::allclose(network.forward(x).logits, expected, 1e-5, 1e-6));
+  CHECK(network.forward(x).logits.is_contiguous(at::MemoryFormat::ChannelsLast));
+
+  std::int64_t parameters = 0;
+  for (const at::Tensor& parameter : network.parameters()) parameters += parameter.numel();
+  CHECK(parameters == graph.cost().parameters);
+  CHECK(count_multiply_adds(network, x) == graph.cost().multiply_adds);
+
+  // What was not told of any progress drops all at once.
+  Network fresh(graph, Rng(4));
+  fresh.condense();
+  CHECK(equal(fresh, network));
+  fresh.condense();
+  CHECK(equal(fresh, network));
+  fresh.eval();
+  CHECK(at::equal(fresh.forward(x).logits, network.forward(x).logits));
+
+  Network other(graph, Rng(5));
+  other.condense();
+  const auto path = scratch("condensed.pt");
+  save_weights(network, path);
+  load_weights(other, path);
+  CHECK(equal(other, network));
+  if (g.condensation > 1) {
+    Network dense(graph, Rng(5));
+    CHECK_THROWS_WITH(load_weights(dense, path), ContainsSubstring("first.mask is missing"));
+  }
+  std::filesystem::remove(path);
+}
+
+// An image of 4 x 4 pixels, 4 y + x. The windows of kernel 3 and stride 2 begin at -1 and 1 or, as in TensorFlow, at 0
+// and 2; what lies outside adds nothing to a sum and does not count in a mean.
+TEST_CASE("The two paddings read other pixels of an even image, and the same of an odd one") {
+  const auto compute = [](blocks::Padding padding, const char* operation, std::int64_t side) {
+    ArchitectureBuilder builder;
+    const NodeId input = builder.input(Shape::image(1, side, side));
+    blocks::Convolution convolution = blocks::Convolution::square(1, 3, 2);
+    convolution.padding = padding;
+    const NodeId output = std::string_view(operation) == "conv2d"
+                              ? blocks::convolution(builder, input, convolution)
+                              : blocks::pool(builder, input, operation, 3, 2, padding);
+    Network network(std::move(builder).build(output), Rng(1));
+    for (const auto& [name, tensor] : network.state()) tensor.fill_(1.0);
+    network.eval();
+    const at::Tensor y = network.forward(at::arange(side * side).to(at::kFloat).view({1, 1, side, side})).logits;
+    return y.flatten().contiguous().detach();
+  };
+  struct Row {
+    const char* operation;
+    std::vector<double> symmetric, same;
+  };
+  for (const auto& [operation, symmetric, same] : {
+           Row{"conv2d", {10, 24, 51, 90}, {45, 39, 66, 50}},
+           Row{"avg_pool", {2.5, 4, 8.5, 10}, {5, 6.5, 11, 12.5}},
+           Row{"max_pool", {5, 7, 13, 15}, {10, 11, 14, 15}},
+       }) {
+    CAPTURE(operation);
+    CHECK(at::equal(compute(blocks::Padding::symmetric, operation, 4), at::tensor(symmetric, at::kFloat)));
+    CHECK(at::equal(compute(blocks::Padding::same, operation, 4), at::tensor(same, at::kFloat)));
+    CHECK(at::equal(compute(blocks::Padding::symmetric, operation, 5), compute(blocks::Padding::same, operation, 5)));
+  }
+}
+
 TEST_CASE("A linear layer of a sequence works on the last dimension, a batch norm over all positions") {
   ArchitectureBuilder builder;
   NodeId node = builder.input(Shape::sequence(4, 6));

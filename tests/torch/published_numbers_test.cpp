@@ -37,6 +37,7 @@ Counts by_graph(const weft::Architecture& graph) { return {graph.cost().paramete
 Counts by_libtorch(const weft::Architecture& graph) {
   const at::NoGradGuard no_grad;
   weft::Network network(graph, weft::Rng(1));
+  network.condense();
   network.eval();
   const Shape& input = graph.shape(0);
   const at::Tensor image = at::randn({1, input.channels, input.height, input.width});
@@ -82,14 +83,15 @@ TEST_CASE("DARTS: the operations have the official code's parameters and output 
       CAPTURE(operation, stride, affine);
       weft::ArchitectureBuilder graph;
       const NodeId input = graph.input(Shape::image(16, 16, 16));
-      const std::int64_t kernel = operation.back() - '0';
       NodeId output = input;
       if (operation == "none") output = graph.add("zero", {{"stride", stride}}, {input});
       if (operation == "max_pool_3x3") output = blocks::pool(graph, input, "max_pool", 3, stride);
       if (operation == "avg_pool_3x3") output = blocks::pool(graph, input, "avg_pool", 3, stride);
       if (operation == "skip_connect" && stride == 2) output = blocks::factorized_reduction(graph, input, 16, affine);
-      if (operation.starts_with("sep_conv")) output = blocks::separable_conv(graph, input, 16, kernel, stride, affine);
-      if (operation.starts_with("dil_conv")) output = blocks::dilated_conv(graph, input, 16, kernel, stride, affine);
+      if (operation.starts_with("sep_conv"))
+        output = blocks::separable_conv(graph, input, 16, blocks::square_kernel(operation), stride, affine);
+      if (operation.starts_with("dil_conv"))
+        output = blocks::dilated_conv(graph, input, 16, blocks::square_kernel(operation), stride, affine);
       if (operation == "conv_7x1_1x7") output = blocks::factorized_conv(graph, input, 16, 7, stride, affine);
       const weft::Architecture architecture = std::move(graph).build(output);
       CHECK(architecture.shape(architecture.output()) == Shape::image(16, 16 / stride, 16 / stride));
@@ -145,5 +147,29 @@ TEST_CASE("NAS-Bench-201: the networks have the benchmark's parameters and multi
     const weft::Architecture graph = cell(operation);
     CHECK(by_graph(graph) == counts);
     CHECK(by_libtorch(graph) == counts);
+  }
+}
+
+// What is counted is what the network has and does: ShichenLiu/CondenseNet's table for CIFAR-10 says 0.52 M parameters
+// and 65.8 M multiply-adds of CondenseNet-86. Its outputs are those of the masked, dense network that was trained.
+TEST_CASE("CondenseNet and DPP-Net: the condensed networks have the parameters and multiply-adds that are counted") {
+  const Json task = {{"input", {3, 32, 32}}, {"classes", 10}};
+  for (const auto& [space, notation] : {std::pair("condensenet", "stages 14-14-14 growth 8-16-32"),
+                                        std::pair("dpp_net", "bn_relu learned_group_conv_1x1 bn_relu group_conv_3x3"),
+                                        std::pair("dpp_net", "none conv_3x3 none learned_group_conv_1x1")}) {
+    CAPTURE(space, notation);
+    const weft::Architecture graph = decode(space, Json::object(), task, notation);
+    CHECK(by_libtorch(graph) == by_graph(graph));
+
+    const at::NoGradGuard no_grad;
+    weft::Network network(graph, weft::Rng(1));
+    network.eval();
+    const at::Tensor x = at::randn({2, 3, 32, 32});
+    const at::Tensor dense = network.forward(x).logits;
+    network.set_progress(1.0);
+    const at::Tensor masked = network.forward(x).logits;
+    network.condense();
+    CHECK(at::allclose(network.forward(x).logits, masked, 1e-4, 1e-5));
+    CHECK_FALSE(at::allclose(masked, dense, 1e-2, 1e-2));  // else the above would show nothing
   }
 }

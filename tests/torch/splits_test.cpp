@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "tests/catch.hpp"
 #include "weft/plugin.hpp"
 #include "weft/testing/dataset_contract.hpp"
+#include "weft/testing/sanitizers.hpp"
 #include "weft/torch/fingerprint.hpp"
 
 namespace {
@@ -49,6 +51,38 @@ constexpr weft_component component = weft::component<Sized>("sized");
 weft::testing::Instance make(const Json& configuration, int seed = 1, const char* phase = "search") {
   return {component, configuration, {.study = {{"phase", phase}}, .rng = weft::Rng(static_cast<std::uint64_t>(seed))}};
 }
+
+// Bytes, of a line of /proc/self/status.
+std::int64_t memory(const std::string& line) {
+  std::ifstream status("/proc/self/status");
+  for (std::string name; status >> name; status.ignore(1000, '\n')) {
+    std::int64_t kilobytes = 0;
+    if (name == line + ":" && status >> kilobytes) return 1024 * kilobytes;
+  }
+  return 0;
+}
+
+// Coloured images, plane by plane; notes how much memory the process has when they are there.
+class Planar final : public weft::SplitDataset {
+ public:
+  static at::Tensor images(std::int64_t examples) {
+    return at::arange(examples * 3 * 32 * 32, at::kInt).remainder(251).to(at::kByte).view({examples, 3, 32, 32});
+  }
+  explicit Planar(const weft::Context& context) : SplitDataset(files(context), context) {}
+
+  inline static std::int64_t memory_before = 0;
+
+ private:
+  static weft::DatasetFiles files(const weft::Context& context) {
+    const auto examples = context.configuration().at("examples").get<std::int64_t>();
+    weft::DatasetFiles files{10, {images(examples), at::arange(examples).remainder(10)}, {}};
+    std::ofstream("/proc/self/clear_refs") << 5;  // the peak begins anew
+    memory_before = memory("VmHWM");
+    return files;
+  }
+};
+
+constexpr weft_component planar = weft::component<Planar>("planar");
 
 std::vector<std::int64_t> sizes(const weft::Split& split, std::int64_t classes) {
   const at::Tensor counts = split.labels.bincount({}, classes);
@@ -104,6 +138,23 @@ TEST_CASE("splits without stratification are what studies of release 1.0 had") {
     CHECK(dataset_of(instance).validation().images.flatten().equal(expected.narrow(0, 0, 15)));
     CHECK(dataset_of(instance).train().images.flatten().equal(expected.narrow(0, 15, 20)));
   }
+}
+
+TEST_CASE("splits of planar images hold them in channels last, and no third copy is made on the way") {
+  const std::int64_t examples = 20000, bytes = examples * 3 * 32 * 32;
+  const weft::testing::Instance instance(planar, {{"examples", examples}, {"validation", 300}},
+                                         {.study = {{"phase", "search"}}, .rng = weft::Rng(1)});
+#ifndef WEFT_SANITIZED
+  CHECK(static_cast<double>(memory("VmHWM") - Planar::memory_before) < 1.2 * static_cast<double>(bytes));
+#endif
+  std::vector<std::int64_t> order(examples);
+  std::iota(order.begin(), order.end(), 0);
+  weft::Rng(1).derive("splits").shuffle(order);
+  const at::Tensor expected = Planar::images(examples).index_select(0, at::tensor(order, at::kLong));
+  const weft::Dataset& data = dataset_of(instance);
+  CHECK(data.validation().images.equal(expected.narrow(0, 0, 300)));
+  CHECK(data.train().images.equal(expected.narrow(0, 300, examples - 300)));
+  CHECK(data.train().images.is_contiguous(at::MemoryFormat::ChannelsLast));
 }
 
 TEST_CASE("splits: a class that one of them lacks is named, once a study and in its phase") {

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <torch/csrc/jit/serialization/pickle.h>
 #include <torch/optim/adam.h>
 #include <torch/optim/sgd.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -63,6 +65,33 @@ weft::Architecture small_network(bool random_layers) {
   at = builder.add("global_avg_pool", {}, {layer(at, 16, 2)});
   at = builder.add("linear", {{"features", 4}}, {at});
   return std::move(builder).build(at);
+}
+
+// A learned group convolution that condenses in three steps, and an auxiliary classifier of what it gives.
+weft::Architecture condensing_network() {
+  weft::ArchitectureBuilder builder;
+  const auto input = builder.input(weft::Shape::image(1, 8, 8));
+  const auto wide = builder.add("conv2d", {{"channels", 8}, {"kernel", 3}, {"padding", 1}}, {input});
+  const auto active = builder.add("activation", {}, {builder.add("batch_norm", {}, {wide})});
+  const auto learned = builder.add("learned_group_conv", {{"channels", 8}, {"groups", 2}}, {active}, "learned");
+  const auto classifier = [&](weft::NodeId from, const char* name) {
+    return builder.add("linear", {{"features", 4}}, {builder.add("global_avg_pool", {}, {from})}, name);
+  };
+  const auto side = classifier(learned, "side");
+  const auto narrow = builder.add("conv2d", {{"channels", 8}, {"kernel", 3}, {"stride", 2}}, {learned});
+  const auto norm = builder.add("batch_norm", {}, {narrow});
+  const auto output = classifier(builder.add("activation", {}, {norm}), "head");
+  return std::move(builder).build(output, side);
+}
+
+// Two convolutions of 3 pixels, one beside the other; as many parameters however they lie.
+weft::Architecture striped_network(bool upright, const char* name = "stripe") {
+  weft::ArchitectureBuilder builder;
+  const auto input = builder.input(weft::Shape::image(1, 8, 8));
+  const Json kernel = upright ? Json{3, 1} : Json{1, 3};
+  const auto stripe = builder.add("conv2d", {{"channels", 4}, {"kernel", kernel}}, {input}, name);
+  const auto pooled = builder.add("global_avg_pool", {}, {builder.add("batch_norm", {}, {stripe}, "norm")});
+  return std::move(builder).build(builder.add("linear", {{"features", 4}}, {pooled}));
 }
 
 // Each example becomes an image with so many pixels around it.
@@ -225,6 +254,42 @@ TEST_CASE("label smoothing, worked out by hand") {
   CHECK(result.curve[0].validation->accuracy == 100.0);
 }
 
+// One step of plain gradient descent from probabilities 1/4 and 3/4, and 1/10 and 9/10 of the auxiliary classifier.
+TEST_CASE("the auxiliary loss is added with its weight, worked out by hand") {
+  weft::ArchitectureBuilder builder;
+  const auto flat = builder.add("flatten", {}, {builder.input(weft::Shape::image(1, 1, 1))});
+  const auto head = builder.add("linear", {{"features", 2}}, {flat}, "head");
+  const auto side = builder.add("linear", {{"features", 2}}, {flat}, "side");
+  weft::Network network(std::move(builder).build(head, side), weft::Rng(1));
+  const auto state = network.state();
+  {
+    const at::NoGradGuard no_grad;
+    state.at("head.bias").copy_(at::tensor({0.0, std::log(3.0)}));
+    state.at("side.bias").copy_(at::tensor({0.0, std::log(9.0)}));
+  }
+  const weft::Split split{at::zeros({20, 1, 1, 1}, at::kByte), at::ones({20}, at::kLong)};
+  const double weight = 0.4, lr = 0.5;
+  const TrainingResult result = weft::train(network, {split, split, {{0.0}, {1.0}}},
+                                            recipe({{"epochs", 1},
+                                                    {"batch_size", 20},
+                                                    {"lr", lr},
+                                                    {"schedule", "constant"},
+                                                    {"momentum", 0},
+                                                    {"nesterov", false},
+                                                    {"auxiliary_weight", weight}}),
+                                            weft::Rng(1));
+  CHECK(result.curve[0].train.loss == Approx(-std::log(0.75) - weight * std::log(0.9)));
+  const auto moved = [&](const char* name, double from, double by) {
+    CHECK(state.at(name)[0].item<double>() == Approx(-by));
+    CHECK(state.at(name)[1].item<double>() == Approx(from + by));
+  };
+  moved("head.bias", std::log(3.0), lr * 0.25);
+  moved("side.bias", std::log(9.0), lr * weight * 0.1);
+  // It is of no more use afterwards.
+  const double wrong = std::exp(-2.0 * lr * 0.25) / 3.0;
+  CHECK(result.curve[0].validation->loss == Approx(std::log(1.0 + wrong)));
+}
+
 TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not") {
   at::set_num_threads(1);
   at::globalContext().setDeterministicCuDNN(true);
@@ -276,6 +341,77 @@ TEST_CASE("an interrupted and resumed training ends bit for bit as one that was 
   other.to(*device);
   weft::train(other, data, varied, weft::Rng(10), {.device = *device});
   CHECK_FALSE(same_weights(whole, other));
+}
+
+// Paused before, between and after the steps in which the groups condense.
+TEST_CASE("learned groups, an auxiliary classifier and bf16 go on from a checkpoint as if it had not been") {
+  at::set_num_threads(1);
+  at::globalContext().setDeterministicCuDNN(true);
+  const auto device = cpu_or_card();
+  if (!device) return;
+  const weft::TrainingData data = waves({{"train", 200}, {"validation", 80}});
+  const std::string precision = GENERATE(as<std::string>{}, "off", "bf16");
+  const Recipe whole_recipe = recipe(
+      {{"epochs", 5}, {"batch_size", 32}, {"lr", 0.02}, {"auxiliary_weight", 0.4}, {"mixed_precision", precision}});
+  if (const std::string lacking = message_of([&] { weft::check(whole_recipe, 200, *device); }); lacking != "no error") {
+    WARN("without bf16: " << lacking);
+    return;
+  }
+  const auto train = [&](weft::Network& network, const weft::TrainingOptions& options) {
+    network.to(*device);
+    return weft::train(network, data, whole_recipe, weft::Rng(9), options);
+  };
+  weft::Network whole(condensing_network(), weft::Rng(1));
+  const auto side_before = whole.state().at("side.weight").clone();
+  const TrainingResult expected = train(whole, {.device = *device});
+  // Else the below would show nothing.
+  CHECK_FALSE(whole.state().at("side.weight").cpu().equal(side_before));
+  CHECK(whole.state().at("learned.mask").sum().item<int>() == 8 * 8 / 4);
+
+  for (const int pause_at : {1, 2, 4}) {
+    CAPTURE(precision, pause_at);
+    const TemporaryFolder folder;
+    const auto pause = [&](const Json& report) {
+      return report.at("epoch") == pause_at ? Verdict::pause : Verdict::go_on;
+    };
+    weft::Network interrupted(condensing_network(), weft::Rng(1));
+    train(interrupted, {.folder = folder.path, .report = pause, .device = *device});
+    weft::Network resumed(condensing_network(), weft::Rng(77));  // its weights come from the checkpoint
+    const TrainingResult result = train(resumed, {.folder = folder.path, .device = *device});
+    CHECK(without_seconds(result) == without_seconds(expected));
+    CHECK(same_weights(whole, resumed));
+  }
+}
+
+TEST_CASE("a checkpoint knows its network, not only how many numbers that has") {
+  const TemporaryFolder folder;
+  const fs::path file = weft::checkpoint_file(folder.path);
+  const weft::TrainingData data = waves({{"train", 100}, {"validation", 40}});
+  const auto run = [&](const weft::Architecture& architecture, int epochs) {
+    weft::Network network(architecture, weft::Rng(1));
+    return without_seconds(weft::train(network, data,
+                                       recipe({{"epochs", epochs}, {"batch_size", 30}, {"schedule", "constant"}}),
+                                       weft::Rng(1), {.folder = folder.path}));
+  };
+  CHECK(striped_network(true).cost().parameters == striped_network(false).cost().parameters);
+  const Json expected = run(striped_network(true), 2);
+  fs::remove(file);
+  run(striped_network(true), 1);
+  CHECK_THAT(message_of([&] { run(striped_network(false), 2); }),
+             ContainsSubstring(file.string() + ": a checkpoint of another network") &&
+                 ContainsSubstring("remove the file to train from the start"));
+  CHECK(run(striped_network(true, "renamed"), 2) == expected);
+
+  // Release 1.0 wrote the tensors and the curve alone.
+  fs::remove(file);
+  run(striped_network(true), 1);
+  std::ifstream stream(file, std::ios::binary);
+  const std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), {});
+  const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
+  REQUIRE(content.size() == 3);
+  const std::vector<char> old = torch::jit::pickle_save(c10::ivalue::Tuple::create({content[0], content[1]}));
+  std::ofstream(file, std::ios::binary).write(old.data(), static_cast<std::streamsize>(old.size()));
+  CHECK(run(striped_network(true), 2) == expected);
 }
 
 TEST_CASE("a checkpoint that does not fit is refused, and a damaged one is as if it were not there") {

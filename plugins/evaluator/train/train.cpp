@@ -48,6 +48,7 @@ class Train final : public weft::Evaluator {
     std::vector<weft::Json> curve;
     for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(epoch.to_json());
     weft::Evaluation evaluation{training.state, weft::metrics_of(curve, candidate.architecture)};
+    if (training.state == weft::TrialState::complete) network.condense();
     if (training.curve.back().validation) evaluation.metrics["validation_accuracy"] = best_accuracy(training.curve);
     if (final_ && training.state == weft::TrialState::complete) {
       const weft::Score score =

@@ -20,10 +20,12 @@ namespace fs = std::filesystem;
 using weft::Json;
 using weft::TrialState;
 
-// One decision: 4, 8 or 16 channels; the last comes with a recipe of its own.
+// One decision: 4, 8 or 16 channels; the last comes with a recipe of its own. With `learned`, a learned group
+// convolution follows.
 class Widths final : public weft::DecisionSpace {
  public:
-  explicit Widths(const weft::Context& context) : task_(context.task()) {}
+  explicit Widths(const weft::Context& context)
+      : task_(context.task()), learned_(context.configuration().value("learned", false)) {}
   std::optional<weft::Decision> next(std::span<const std::int32_t> taken) const override {
     if (!taken.empty()) return {};
     weft::Decision decision;
@@ -38,12 +40,14 @@ class Widths final : public weft::DecisionSpace {
     weft::NodeId at = builder.input(task_.input);
     at = builder.add("conv2d", {{"channels", channels}, {"kernel", 3}, {"padding", 1}}, {at});
     at = builder.add("activation", {}, {builder.add("batch_norm", {}, {at})});
+    if (learned_) at = builder.add("learned_group_conv", {{"channels", 8}}, {at}, "learned");
     at = builder.add("linear", {{"features", task_.classes}}, {builder.add("global_avg_pool", {}, {at})});
     return {std::move(builder).build(at), channels == 16 ? Json{{"epochs", 1}} : Json::object()};
   }
 
  private:
   weft::Task task_;
+  bool learned_;
 };
 
 constexpr weft_component widths = weft::component<Widths>("widths");
@@ -57,12 +61,12 @@ struct Study {
   std::vector<Json> reports;
   std::int32_t verdict = 0, verdict_epoch = 0;
 
-  explicit Study(const Json& args = Json::object(), const char* phase = "search")
+  explicit Study(const Json& args = Json::object(), const char* phase = "search", bool learned = false)
       : study{{"phase", phase}, {"task", {{"input", {1, 8, 8}}, {"classes", 4}}}},
         dataset(weft::testing::Plugin::open("dataset", "synthetic"),
                 {{"channels", 1}, {"resolution", 8}, {"train", 240}, {"validation", 80}, {"test", 60}},
                 {.study = study}),
-        space(widths, Json::object(), {.study = study}),
+        space(widths, {{"learned", learned}}, {.study = study}),
         evaluator(weft::testing::Plugin::open("evaluator", "train"), merged(args),
                   {.study = study, .collaborators = {{"dataset", dataset.handle()}, {"space", space.handle()}}}) {
     fs::create_directories(folder);
@@ -134,6 +138,30 @@ TEST_CASE("train: the accuracy is the best of the last epochs, as many as are as
   for (std::size_t i = 4; i < 8; ++i)
     best = std::max(best, study.reports.at(i).at("validation_accuracy").get<double>());
   CHECK(evaluation.metrics.at("validation_accuracy") == best);
+}
+
+TEST_CASE("train: what is measured and kept of learned groups is condensed") {
+  Study study(Json::object(), "final", true);
+  const weft::Evaluation evaluation = study.evaluate(1);
+  CHECK(evaluation.metrics.at("parameters") == 8 * 9 + 2 * 8 + 8 * 8 / 4 + 8 * 4 + 4);
+  const weft::SpaceRef space(study.space.handle());
+  weft::Network network(space.decode(weft::Genotype(std::vector<std::int32_t>{1})).architecture, weft::Rng(99));
+  network.condense();
+  weft::load_weights(network, study.folder / "weights.pt");
+  std::int64_t parameters = 0;
+  for (const at::Tensor& parameter : network.parameters()) parameters += parameter.numel();
+  CHECK(evaluation.metrics.at("parameters") == parameters);
+  const weft::Dataset& data = weft::testing::dataset_contract::dataset_of(study.dataset);
+  const weft::Score score = weft::evaluate(network, {data.test(), {data.mean(), data.standard_deviation()}});
+  CHECK(score.accuracy == evaluation.metrics.at("test_accuracy"));
+
+  // One that is stopped may be taken up again: its groups have not condensed.
+  Study stopped(Json::object(), "search", true);
+  stopped.verdict_epoch = 1;
+  stopped.verdict = static_cast<std::int32_t>(weft::Verdict::stop);
+  REQUIRE(stopped.evaluate(1).state == TrialState::pruned);
+  weft::Network dense(space.decode(weft::Genotype(std::vector<std::int32_t>{1})).architecture, weft::Rng(99));
+  CHECK_NOTHROW(weft::load_weights(dense, stopped.folder / "weights.pt"));
 }
 
 TEST_CASE("train: the final phase trains on all but the test split and measures on that") {

@@ -3,7 +3,9 @@
 // Hsu, Chang, Liang, Chou, Liu, Chang, Pan, Chen, Wei, Juan 2018, "MONAS: Multi-Objective Neural Architecture Search
 // using Reinforcement Learning", target networks. The network is that of Huang, Liu, van der Maaten, Weinberger 2018,
 // "CondenseNet: An Efficient DenseNet using Learned Group Convolutions", sections 3 and 4, as in the authors' code
-// (ShichenLiu/CondenseNet).
+// (ShichenLiu/CondenseNet). What is counted is the condensed network, which `weft::Network::condense` makes of the
+// trained one as the authors' conversion does; group lasso, which pulls a group's filters to the same inputs while they
+// train, is missing.
 
 #include <string>
 #include <vector>

@@ -25,7 +25,7 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string
   if (operation == "avg_pool_3x3") return blocks::pool(graph, input, "avg_pool", 3, stride);
   if (operation == "skip_connect") return blocks::factorized_reduction(graph, input, channels);
   if (operation == "conv_7x1_1x7") return blocks::factorized_conv(graph, input, channels, 7, stride);
-  const std::int64_t kernel = operation.back() - '0';
+  const std::int64_t kernel = blocks::square_kernel(operation);
   if (operation.starts_with("dil_conv")) return blocks::dilated_conv(graph, input, channels, kernel, stride);
   return blocks::separable_conv(graph, input, channels, kernel, stride);
 }

@@ -5,7 +5,8 @@
 // section 3. A cell grows layer by layer; it is complete with its first convolution, since normalization alone adds no
 // features. On the skeleton (weft/dense_network.hpp) a cell reads what all cells before it gave, in its block and in
 // earlier ones; the convolutions before a cell's last are `bottleneck` times as wide. Deviation: a depthwise
-// convolution that has to change the number of channels is followed by a 1x1 convolution.
+// convolution that has to change the number of channels is followed by a 1x1 convolution. Learned group convolutions
+// count as what they condense to (weft::Network::condense).
 
 #include <string>
 #include <vector>
@@ -144,7 +145,7 @@ class DppNet final : public weft::DecisionSpace {
       return graph.add("learned_group_conv",
                        {{"channels", channels}, {"groups", groups_}, {"condensation", condensation_}}, {input});
     }
-    Convolution convolution = Convolution::square(channels, name.back() - '0');
+    Convolution convolution = Convolution::square(channels, blocks::square_kernel(name));
     if (name.starts_with("group")) convolution.groups = groups_;
     if (!name.starts_with("depthwise")) return blocks::convolution(graph, input, convolution);
     const std::int64_t width = graph.shape(input).channels;

@@ -39,7 +39,7 @@ enum class Form { search, final };
 
 // A full or a separable convolution.
 NodeId convolve(ArchitectureBuilder& graph, NodeId input, const std::string& operation, std::int64_t filters) {
-  const std::int64_t kernel = operation.back() - '0';
+  const std::int64_t kernel = blocks::square_kernel(operation);
   if (!operation.starts_with("sep_conv")) {
     return blocks::convolution(graph, input, Convolution::square(filters, kernel));
   }

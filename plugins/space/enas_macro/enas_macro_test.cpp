@@ -102,7 +102,8 @@ TEST_CASE("enas_macro: the released architecture") {
   CHECK(space.notation(space.parse(released)) == released);
   const weft::Architecture network = decode(instance, released);
   CHECK(network.shape(network.nodes().back().inputs[0]) == weft::Shape::features(384));
-  // Counted apart from the published code's shapes; with full convolutions, as that code has them here, it is larger.
+  // Derived here by hand from the shapes in the published code (melodyguan/enas), not printed by its authors, whose
+  // code was not run; with full convolutions, as that code has them here, it is larger.
   CHECK(network.cost().parameters == 30854112);
   weft::Genotype full = space.parse(released);
   for (std::size_t layer = 1; layer <= 24; ++layer) {

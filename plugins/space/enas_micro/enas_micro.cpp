@@ -75,7 +75,7 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string
   }
   if (operation == "avg_pool_3x3") return blocks::pool(graph, input, "avg_pool", 3, stride);
   if (operation == "max_pool_3x3") return blocks::pool(graph, input, "max_pool", 3, stride);
-  return blocks::separable_conv(graph, input, filters, operation.back() - '0', stride);
+  return blocks::separable_conv(graph, input, filters, blocks::square_kernel(operation), stride);
 }
 
 NodeId add_block(ArchitectureBuilder& graph, const Block& block, const std::vector<NodeId>& states,

@@ -62,7 +62,8 @@ TEST_CASE("enas_micro: the released cells") {
   const weft::SpaceRef space(instance.handle());
   CHECK(space.notation(space.parse(released)) == released);
   const weft::Architecture network = decode(instance, released);
-  // Counted apart from the published code's shapes; the auxiliary classifier is not included. (The paper prints 4.6 M.)
+  // Derived here by hand from the shapes in the published code (melodyguan/enas), not printed by its authors, whose
+  // code was not run; the auxiliary classifier is not included. (The paper prints 4.6 M.)
   CHECK(network.cost().parameters == 3894372);
   CHECK(network.auxiliary().has_value());
 }

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <map>
 #include <sstream>
 
@@ -90,7 +89,7 @@ TEST_CASE("nas_bench_201: an edge that does not reach the output is counted") {
 TEST_CASE("nas_bench_201: counts of all 15,625 rows of the benchmark") {
   const std::vector<Row> rows = table();
   if (rows.empty()) {
-    std::cout << "SKIPPED: nas-bench-201/cifar10.csv is neither in $WEFT_DATA nor in ../shared/data\n";
+    WARN("SKIPPED: nas-bench-201/cifar10.csv is neither in $WEFT_DATA nor in ../shared/data");
     return;
   }
   REQUIRE(rows.size() == 15625);

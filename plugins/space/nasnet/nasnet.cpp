@@ -34,7 +34,11 @@ class Nasnet final : public weft::DecisionSpace {
                                       ? nasnet::Concatenation::unused
                                       : nasnet::Concatenation::released,
                  .dropout = context.get<double>("dropout"),
-                 .auxiliary = context.get<bool>("auxiliary")},
+                 .auxiliary = context.get<bool>("auxiliary"),
+                 .skip_reduction = context.get<bool>("skip_reduction"),
+                 .bottleneck = context.get<bool>("bottleneck"),
+                 .padding = context.get<std::string>("padding") == "same" ? weft::blocks::Padding::same
+                                                                          : weft::blocks::Padding::symmetric},
         task_(context.task()) {
     const bool imagenet = network_.stem == nasnet::Template::imagenet;
     if (!task_.input.is_image() || (imagenet && std::min(task_.input.height, task_.input.width) < 3)) {
@@ -46,6 +50,11 @@ class Nasnet final : public weft::DecisionSpace {
           "/filters is " + std::to_string(network_.filters) +
           "; must be a multiple of 4 for the template imagenet, whose stem works with a half of it and "
           "reduces by halves of that");
+    }
+    const std::int64_t least = imagenet ? 16 : 4;
+    if (network_.bottleneck && network_.filters < least) {
+      throw weft::InvalidInput("/filters is " + std::to_string(network_.filters) + "; must be at least " +
+                               std::to_string(least) + " with /bottleneck, which works on a quarter of a cell's");
     }
   }
 

@@ -46,6 +46,8 @@ TEST_CASE("nasnet keeps the contract of spaces") {
                      {"combine", {"add"}},
                      {"dropout", 0.5},
                      {"concatenation", "released"},
+                     {"skip_reduction", true},
+                     {"padding", "same"},
                      {"operations", {"identity", "dilated_sep_conv_3x3", "max_pool_7x7"}}};
   weft::testing::check_space(Plugin::open("space", "nasnet"), args, {{"task", large}});
 }
@@ -60,8 +62,13 @@ TEST_CASE("nasnet: NASNet-A for ImageNet") {
   CHECK(network.cost().parameters == 5289978);
   CHECK((network.cost().multiply_adds + 500000) / 1000000 == 564);
   CHECK(network.shape(network.nodes().back().inputs[0]).channels == 1056);
-  const Instance large = open_space(
-      {{"template", "imagenet"}, {"cells", 6}, {"filters", 168}, {"concatenation", "released"}}, {3, 331, 331}, 1000);
+  const Instance large = open_space({{"template", "imagenet"},
+                                     {"cells", 6},
+                                     {"filters", 168},
+                                     {"concatenation", "released"},
+                                     {"skip_reduction", true},
+                                     {"padding", "same"}},
+                                    {3, 331, 331}, 1000);
   CHECK(decode(large, nasnet_a).cost().parameters == 88753150);
 }
 
@@ -111,6 +118,93 @@ TEST_CASE(
   CHECK(network.shape(nodes_of(network, "activation", "classifier").at(0).inputs.at(0)) ==
         weft::Shape::image(32, 8, 8));
   CHECK(nodes_of(network, "concat", "reduction 2").at(0).shape == weft::Shape::image(32, 16, 16));
+}
+
+// Released NASNet-A Large, in the code's words: prev_layer of the normal cell is cell_outputs[-2] before the
+// reduction's output is appended, and after it in the other models.
+TEST_CASE("nasnet: with skip_reduction a normal cell reads what the reduction read") {
+  // One identity of each input; an identity that fits is no node of its own behind the projection.
+  const std::string cells = "normal[identity@0 + identity@1] reduction[identity@0 + identity@1]";
+  const auto second_input_of = [&](bool skip, const std::string& cell) {
+    const Instance instance = open_space({{"cells", 2}, {"filters", 8}, {"blocks", 1}, {"skip_reduction", skip}});
+    const weft::Architecture network = decode(instance, cells);
+    // The last ReLU of the cell's inputs reads it; the first reads the cell before.
+    const weft::Node relu = nodes_of(network, "activation", cell + "/inputs").back();
+    return network.node(relu.inputs.at(0)).group;
+  };
+  // normal 1, normal 2, reduction 3, normal 4, normal 5, reduction 6, normal 7, normal 8.
+  for (const bool skip : {false, true}) {
+    CAPTURE(skip);
+    CHECK(second_input_of(skip, "reduction 3") == "normal 1");
+    CHECK(second_input_of(skip, "normal 4") == (skip ? "normal 1" : "normal 2"));
+    CHECK(second_input_of(skip, "reduction 6") == "normal 4");
+    CHECK(second_input_of(skip, "normal 7") == (skip ? "normal 4" : "normal 5"));
+  }
+}
+
+// tensorflow/tpu amoeba_net: 1x1 to F / 4, 3 F / 8 for 1x3_3x1, and back; each convolution with batch norm.
+TEST_CASE("nasnet: AmoebaNet's bottleneck") {
+  const auto parameters = [](const std::string& operation, bool bottleneck) {
+    const Instance instance = open_space({{"cells", 1}, {"filters", 16}, {"blocks", 1}, {"bottleneck", bottleneck}});
+    const weft::Architecture network =
+        decode(instance, "normal[" + operation + "@0 + identity@0] reduction[identity@0 + identity@1]");
+    std::int64_t sum = 0;
+    for (const weft::Node& node : network.nodes()) {
+      if (node.group.starts_with("normal 1/block 1")) sum += node.cost.parameters;
+    }
+    return sum;
+  };
+  const auto bottleneck = [](std::int64_t narrow, std::int64_t weights, std::int64_t norms) {
+    return 16 * narrow + weights * narrow * narrow + narrow * 16 + 2 * (norms * narrow + 16);
+  };
+  CHECK(parameters("conv_1x7_7x1", true) == bottleneck(4, 14, 3));
+  CHECK(parameters("conv_1x3_3x1", true) == bottleneck(6, 6, 3));
+  CHECK(parameters("conv_3x3", true) == bottleneck(4, 9, 2));
+  CHECK(parameters("dilated_conv_3x3", true) == bottleneck(4, 9, 2));
+  CHECK(parameters("conv_1x7_7x1", false) == 14 * 16 * 16 + 2 * 16);
+  for (const char* other : {"conv_1x1", "sep_conv_3x3", "max_pool_3x3"}) {
+    CAPTURE(other);
+    CHECK(parameters(other, true) == parameters(other, false));
+  }
+}
+
+TEST_CASE("nasnet: the bottleneck takes the stride of its convolution, row by row and column by column") {
+  const Instance instance = open_space({{"cells", 1}, {"filters", 8}, {"blocks", 1}, {"bottleneck", true}});
+  const weft::Architecture network =
+      decode(instance, "normal[identity@0 + identity@1] reduction[conv_1x7_7x1@0 + dilated_conv_3x3@1]");
+  std::vector<Json> factorized, dilated;
+  for (const weft::Node& node : nodes_of(network, "conv2d", "reduction 2/block 1/conv_1x7_7x1"))
+    factorized.push_back({node.attributes.at("kernel"), node.attributes.at("stride")});
+  for (const weft::Node& node : nodes_of(network, "conv2d", "reduction 2/block 1/dilated_conv_3x3"))
+    dilated.push_back({node.attributes.at("kernel"), node.attributes.at("stride"), node.attributes.at("dilation")});
+  CHECK(Json(factorized) == Json::parse("[[[1,1],[1,1]], [[1,7],[1,2]], [[7,1],[2,1]], [[1,1],[1,1]]]"));
+  CHECK(Json(dilated) == Json::parse("[[[1,1],[1,1],[1,1]], [[3,3],[2,2],[2,2]], [[1,1],[1,1],[1,1]]]"));
+}
+
+// 32 pixels halved: windows of 3 begin at -1 or, as in TensorFlow, at 0; what a network costs stays the same.
+TEST_CASE("nasnet: padding as in TensorFlow") {
+  const auto network = [](const char* padding) {
+    return decode(open_space({{"cells", 1}, {"filters", 8}, {"padding", padding}}), nasnet_a);
+  };
+  const weft::Architecture symmetric = network("symmetric"), same = network("same");
+  CHECK(same.cost().parameters == symmetric.cost().parameters);
+  CHECK(same.cost().multiply_adds == symmetric.cost().multiply_adds);
+  CHECK(same.shape(same.output()) == symmetric.shape(symmetric.output()));
+  for (const weft::Node& node : symmetric.nodes()) CHECK(node.operation != "pad");
+  // Before the convolutions with stride 2: 5x5 twice, 7x7 twice.
+  std::vector<Json> pads;
+  for (const weft::Node& node : nodes_of(same, "pad", "reduction 2")) pads.push_back(node.attributes.at("padding"));
+  CHECK(pads == std::vector<Json>(4, Json({0, 1, 0, 1})));
+  for (const weft::Node& node : same.nodes()) {
+    if (node.operation != "max_pool" || node.attributes.at("stride") != Json({2, 2})) continue;
+    CHECK(node.attributes.at("padding") == Json({0, 0}));
+    CHECK(node.attributes.at("ceil") == true);
+  }
+  // What keeps its extent is padded alike.
+  for (const weft::Node& node : nodes_of(same, "conv2d", "normal 1")) {
+    const Json& kernel = node.attributes.at("kernel");
+    CHECK(node.attributes.at("padding") == Json({kernel[0].get<int>() / 2, kernel[1].get<int>() / 2}));
+  }
 }
 
 TEST_CASE("nasnet: drop-path grows with depth and spares identities") {
@@ -177,4 +271,8 @@ TEST_CASE("nasnet: what is malformed is refused with its place") {
                     ContainsSubstring("expected \"]\"") && ContainsSubstring("blocks in each cell: 1"));
   CHECK_THROWS_WITH(open_space({{"template", "imagenet"}, {"filters", 42}}), ContainsSubstring("/filters is 42"));
   CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("nasnet needs an image"));
+  CHECK_THROWS_WITH(open_space({{"filters", 3}, {"bottleneck", true}}),
+                    ContainsSubstring("/filters is 3; must be at least 4 with /bottleneck"));
+  CHECK_THROWS_WITH(open_space({{"template", "imagenet"}, {"filters", 12}, {"bottleneck", true}}),
+                    ContainsSubstring("/filters is 12; must be at least 16 with /bottleneck"));
 }

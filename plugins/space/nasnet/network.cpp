@@ -1,13 +1,14 @@
 // Zoph, Vasudevan, Shlens, Le 2018, appendix A.4; where the paper leaves room, as in the released code
 // (tensorflow/models, research/slim/nets/nasnet). Blocks that concatenate are brought back to F channels by a 1x1
-// convolution.
+// convolution. Options: `skip_reduction` as in the released NASNet-A Large; `bottleneck` as in the released AmoebaNet
+// (tensorflow/tpu, models/experimental/amoeba_net); `padding` same as in both. Missing of AmoebaNet-A's code: a
+// drop-path that grows with time alone, not with depth, and a cell's output of states that are named one by one (1, 3,
+// 4, 6).
 
 #include "network.hpp"
 
 #include <optional>
 #include <utility>
-
-#include "weft/blocks.hpp"
 
 namespace nasnet {
 
@@ -18,15 +19,50 @@ using blocks::Convolution;
 using weft::ArchitectureBuilder;
 using weft::NodeId;
 
-std::int64_t kernel_of(const std::string& operation) { return operation.back() - '0'; }
-
 NodeId conv_bn(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
   return blocks::batch_norm(graph, blocks::convolution(graph, input, Convolution::square(channels, 1)));
 }
 
-// The operation on `input`, with `filters` channels out.
-NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string& operation, std::int64_t filters,
+// A cell where it stands.
+struct Place {
+  std::int64_t filters;
+  bool reduces;
+  double drop_path_scale;  // (c + 1) / C for cell c of C: ScheduledDropPath
+  bool bottleneck;
+  blocks::Padding padding;
+};
+
+bool is_factorized(const std::string& operation) { return operation == "conv_1x3_3x1" || operation == "conv_1x7_7x1"; }
+
+std::int64_t kernel_of(const std::string& operation) {
+  if (is_factorized(operation)) return operation == "conv_1x3_3x1" ? 3 : 7;
+  return blocks::square_kernel(operation);
+}
+
+// ReLU, convolution and batch norm, three times or, of a factorized one, four: 1x1 to a quarter of the filters (three
+// eighths for 1x3_3x1), the operation, 1x1 back.
+NodeId add_bottleneck(ArchitectureBuilder& graph, NodeId input, const std::string& operation, const Place& place,
+                      std::int64_t stride) {
+  const std::int64_t narrow = operation == "conv_1x3_3x1" ? 3 * place.filters / 8 : place.filters / 4;
+  const std::int64_t kernel = kernel_of(operation);
+  NodeId x = blocks::relu_conv_bn(graph, input, Convolution::square(narrow, 1));
+  if (is_factorized(operation)) {
+    x = blocks::relu_conv_bn(
+        graph, x, {.channels = narrow, .kernel_width = kernel, .stride_width = stride, .padding = place.padding});
+    x = blocks::relu_conv_bn(
+        graph, x, {.channels = narrow, .kernel_height = kernel, .stride_height = stride, .padding = place.padding});
+  } else {
+    Convolution convolution = Convolution::square(narrow, kernel, stride, operation == "dilated_conv_3x3" ? 2 : 1);
+    convolution.padding = place.padding;
+    x = blocks::relu_conv_bn(graph, x, convolution);
+  }
+  return blocks::relu_conv_bn(graph, x, Convolution::square(place.filters, 1));
+}
+
+// The operation on `input`, with the place's filters out.
+NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string& operation, const Place& place,
                      std::int64_t stride) {
+  const std::int64_t filters = place.filters;
   if (operation == "identity") {
     if (stride == 1 && graph.shape(input).channels == filters) return graph.add("identity", {}, {input});
     const auto group = graph.own_group(operation);
@@ -35,24 +71,21 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string
   const std::int64_t kernel = kernel_of(operation);
   if (operation.starts_with("avg_pool") || operation.starts_with("max_pool")) {
     const auto group = graph.own_group(operation);
-    const NodeId pooled = blocks::pool(graph, input, operation.substr(0, 8).c_str(), kernel, stride);
+    const NodeId pooled = blocks::pool(graph, input, operation.substr(0, 8).c_str(), kernel, stride, place.padding);
     return graph.shape(pooled).channels == filters ? pooled : conv_bn(graph, pooled, filters);
   }
-  if (operation.starts_with("sep_conv")) return blocks::separable_conv(graph, input, filters, kernel, stride);
-  if (operation == "dilated_sep_conv_3x3") return blocks::dilated_conv(graph, input, filters, kernel, stride);
-  if (operation == "conv_1x3_3x1") return blocks::factorized_conv(graph, input, filters, 3, stride);
-  if (operation == "conv_1x7_7x1") return blocks::factorized_conv(graph, input, filters, 7, stride);
+  if (operation.starts_with("sep_conv"))
+    return blocks::separable_conv(graph, input, filters, kernel, stride, true, place.padding);
+  if (operation == "dilated_sep_conv_3x3")
+    return blocks::dilated_conv(graph, input, filters, kernel, stride, true, place.padding);
+  if (is_factorized(operation) && !place.bottleneck)
+    return blocks::factorized_conv(graph, input, filters, kernel, stride, true, place.padding);
   const auto group = graph.own_group(operation);
-  const std::int64_t dilation = operation == "dilated_conv_3x3" ? 2 : 1;
-  return blocks::relu_conv_bn(graph, input, Convolution::square(filters, kernel, stride, dilation));
+  if (place.bottleneck && operation != "conv_1x1") return add_bottleneck(graph, input, operation, place, stride);
+  Convolution convolution = Convolution::square(filters, kernel, stride, operation == "dilated_conv_3x3" ? 2 : 1);
+  convolution.padding = place.padding;
+  return blocks::relu_conv_bn(graph, input, convolution);
 }
-
-// A cell where it stands.
-struct Place {
-  std::int64_t filters;
-  bool reduces;
-  double drop_path_scale;  // (c + 1) / C for cell c of C: ScheduledDropPath
-};
 
 // States 0 and 1: the previous output always projected, the one before only where its extent or channels differ. The
 // first cell has none before: it reads the stem twice, the second time as it is.
@@ -74,7 +107,7 @@ NodeId add_block(ArchitectureBuilder& graph, const Block& block, const std::vect
                  const Place& place) {
   const auto operand = [&](const Operand& read) {
     const std::int64_t stride = place.reduces && read.state < 2 ? 2 : 1;
-    const NodeId result = add_operation(graph, states[read.state], read.operation, place.filters, stride);
+    const NodeId result = add_operation(graph, states[read.state], read.operation, place, stride);
     if (read.operation == "identity") return result;
     return graph.add("drop_path", {{"scale", place.drop_path_scale}}, {result});
   };
@@ -124,19 +157,23 @@ weft::Architecture build(const Network& network, const Cell& normal, const Cell&
   const auto stack = [&](std::int64_t filters, bool reduces) {
     ++number;
     const auto group = graph.group((reduces ? "reduction " : "normal ") + std::to_string(number));
-    const Place place{filters, reduces, static_cast<double>(number) / static_cast<double>(cell_count)};
+    const Place place{filters, reduces, static_cast<double>(number) / static_cast<double>(cell_count),
+                      network.bottleneck, network.padding};
     const NodeId output = add_cell(graph, reduces ? reduction : normal, previous, before, place, network.concatenation);
-    before = std::exchange(previous, output);
+    return std::exchange(previous, output);
   };
   if (imagenet) {
-    stack(network.filters / 4, true);
-    stack(network.filters / 2, true);
+    before = stack(network.filters / 4, true);
+    before = stack(network.filters / 2, true);
   }
   std::optional<NodeId> auxiliary;
   std::int64_t filters = network.filters;
   for (int stage = 0; stage < 3; ++stage, filters *= 2) {
-    if (stage > 0) stack(filters, true);
-    for (std::int64_t cell = 0; cell < network.cells; ++cell) stack(filters, false);
+    if (stage > 0) {
+      const NodeId read = stack(filters, true);
+      if (!network.skip_reduction) before = read;
+    }
+    for (std::int64_t cell = 0; cell < network.cells; ++cell) before = stack(filters, false);
     if (network.auxiliary && stage == 1)
       auxiliary = blocks::auxiliary_classifier(graph, previous, {.classes = task.classes});
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "weft/architecture.hpp"
+#include "weft/blocks.hpp"
 #include "weft/context.hpp"
 
 namespace nasnet {
@@ -41,6 +42,9 @@ struct Network {
   Concatenation concatenation;
   double dropout;  // before the classifier
   bool auxiliary;
+  bool skip_reduction;  // a normal cell after a reduction reads what the reduction read as h_{i-1}
+  bool bottleneck;      // convolutions that are not separable work on fewer channels
+  weft::blocks::Padding padding;
 };
 
 // Throws InvalidInput if the network does not fit the task.

@@ -39,9 +39,13 @@ struct Node {
 
 class Architecture {
  public:
-  std::span<const Node> nodes() const { return nodes_; }
-  const Node& node(NodeId id) const { return nodes_.at(static_cast<std::size_t>(id)); }
-  const Shape& shape(NodeId id) const { return node(id).shape; }
+  // What they return is this object's: a temporary is to be given a name first.
+  std::span<const Node> nodes() const& { return nodes_; }
+  std::span<const Node> nodes() const&& = delete;
+  const Node& node(NodeId id) const& { return nodes_.at(static_cast<std::size_t>(id)); }
+  const Node& node(NodeId id) const&& = delete;
+  const Shape& shape(NodeId id) const& { return node(id).shape; }
+  const Shape& shape(NodeId id) const&& = delete;
 
   NodeId output() const { return output_; }
   // Output of the auxiliary classifier, trained along and dropped afterwards.

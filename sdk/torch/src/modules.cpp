@@ -359,6 +359,32 @@ class WeightedSum final : public OperationModule {
   at::Tensor weight_;
 };
 
+// What is left of a learned group convolution when it has condensed: the groups' inputs side by side, some of them
+// repeated, and a group convolution (Huang et al. 2018, section 3.1). Filter i belongs to group i mod G.
+class CondensedConvolution final : public OperationModule {
+ public:
+  // `inputs`: int64, [groups, inputs of a group]. `weight`: [groups, filters of a group, inputs of a group].
+  CondensedConvolution(const at::Tensor& inputs, const at::Tensor& weight) : groups_(inputs.size(0)) {
+    index_ = register_buffer("index", inputs.flatten());
+    weight_ = register_parameter("weight", weight.flatten(0, 1).unsqueeze(2).unsqueeze(3).contiguous());
+  }
+
+  Traits traits() const override { return {.output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    const auto pixels = [](const at::Tensor& x) { return x.permute({0, 2, 3, 1}); };  // as they lie in memory
+    const auto image = [](const at::Tensor& x) { return x.permute({0, 3, 1, 2}); };
+    const at::Tensor read = image(pixels(inputs[0]).index_select(3, index_));
+    const at::Tensor y = pixels(at::conv2d(read, weight_, {}, Extents{1, 1}, Extents{0, 0}, Extents{1, 1}, groups_));
+    // Group after group; filter i of all is filter i / G of group i mod G.
+    return image(y.reshape({y.size(0), y.size(1), y.size(2), groups_, -1}).transpose(3, 4).flatten(3));
+  }
+
+ private:
+  std::int64_t groups_;
+  at::Tensor index_;   // [groups * inputs of a group]
+  at::Tensor weight_;  // [channels, inputs of a group, 1, 1], group after group
+};
+
 // Huang et al. 2018, section 3.1. `mask` is 0 where a filter no longer reads an input; the filters of a group read the
 // same. Filter i belongs to group i mod G, as in the authors' code (ShichenLiu/CondenseNet): the groups of a
 // convolution that follows then read filters of all of them.
@@ -381,6 +407,19 @@ class LearnedGroupConvolution final : public OperationModule {
         std::min(static_cast<std::int64_t>(2.0 * progress * static_cast<double>(condensation_ - 1)), condensation_ - 1);
     if (stage != stage_) drop_down_to(weight_.size(1) - stage * (weight_.size(1) / condensation_));
     stage_ = stage;
+  }
+
+  std::shared_ptr<OperationModule> condensed() override {
+    if (condensation_ == 1) return nullptr;
+    const at::NoGradGuard no_grad;
+    const std::int64_t inputs = weight_.size(1), read = inputs / condensation_;
+    // [groups, read], ascending.
+    const at::Tensor kept = mask_.view({-1, groups_, inputs})[0].nonzero().select(1, 1).view({groups_, read});
+    const at::Tensor weight = weight_.view({-1, groups_, inputs}).transpose(0, 1);  // [groups, filters, inputs]
+    auto condensed = std::make_shared<CondensedConvolution>(
+        kept, weight.gather(2, kept.unsqueeze(1).expand({-1, weight.size(1), -1})));
+    condensed->train(is_training());
+    return condensed;
   }
 
  private:

@@ -59,6 +59,15 @@ void Network::set_progress(double progress) {
   }
 }
 
+void Network::condense() {
+  set_progress(1.0);
+  for (std::size_t id = 0; id < modules_.size(); ++id) {
+    const std::shared_ptr<OperationModule> condensed = modules_[id] ? modules_[id]->condensed() : nullptr;
+    if (condensed) modules_[id] = replace_module(architecture_.nodes()[id].name, condensed);
+  }
+  plan_ = make_plan(architecture_, modules_, is_training());
+}
+
 void Network::carry_state(bool on) {
   for (const auto& module : modules_) {
     if (module) module->carry_state(on);

@@ -25,10 +25,17 @@ Split channels_last(const Split& split) {
   return {split.images.contiguous(at::MemoryFormat::ChannelsLast), split.labels.contiguous()};
 }
 
-// `split` in channels last; so is the result.
+// These examples, in channels last. Some at a time, as LibTorch would first have a copy of all in the given layout.
 Split pick(const Split& split, std::span<std::int64_t> examples) {
   const at::Tensor index = at::from_blob(examples.data(), {static_cast<std::int64_t>(examples.size())}, at::kLong);
-  const at::Tensor images = split.images.permute({0, 2, 3, 1}).index_select(0, index).permute({0, 3, 1, 2});
+  const at::Tensor& given = split.images;
+  const at::Tensor images = at::empty({index.size(0), given.size(1), given.size(2), given.size(3)},
+                                      given.options().memory_format(at::MemoryFormat::ChannelsLast));
+  constexpr std::int64_t chunk = 256;
+  for (std::int64_t first = 0; first < index.size(0); first += chunk) {
+    const std::int64_t count = std::min(chunk, index.size(0) - first);
+    images.narrow(0, first, count).copy_(given.index_select(0, index.narrow(0, first, count)));
+  }
   return {images, split.labels.index_select(0, index)};
 }
 
@@ -126,7 +133,7 @@ SplitDataset::SplitDataset(DatasetFiles files, const Context& context)
       class_names_(std::move(files.class_names)),
       findings_(std::move(files.findings)),
       log_(context.log()) {
-  const Split all = channels_last(files.training);
+  const Split all{files.training.images, files.training.labels.contiguous()};
   check_labels(all.labels, task_.classes, "the training examples");
   const auto own = [&](Split& split, const char* name) {
     check_size(split, all, name);

@@ -7,10 +7,8 @@
 #include <torch/version.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -23,6 +21,8 @@
 #endif
 
 #include "memory.hpp"
+#include "weft/atomic_file.hpp"
+#include "weft/torch/fingerprint.hpp"
 #include "weft/torch/update_rule.hpp"
 
 namespace weft {
@@ -123,26 +123,33 @@ std::map<std::string, at::Tensor> training_state(const Network& network, const U
   return state;
 }
 
+// Of what each number of a checkpoint means: the operations in their order, what they are and what they read. Not of
+// names and groups, which another version may choose otherwise.
+std::string identity_of(const Architecture& architecture) {
+  std::vector<std::string> nodes;
+  for (const Node& node : architecture.nodes())
+    nodes.push_back(node.operation + node.attributes.dump() + Json(node.inputs).dump());
+  nodes.push_back(std::to_string(architecture.output()));
+  if (architecture.auxiliary()) nodes.push_back(std::to_string(*architecture.auxiliary()));
+  return fingerprint(nodes, {});
+}
+
+// (tensors by name, curve as JSON, identity of the network). Weft 1.0 wrote the first two, and reads them here.
 void write_checkpoint(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& state,
-                      const std::vector<TrainedEpoch>& curve) {
+                      const std::vector<TrainedEpoch>& curve, const std::string& network) {
   c10::Dict<std::string, at::Tensor> tensors;
   for (const auto& [name, tensor] : state) tensors.insert(name, tensor.cpu());
   Json epochs = Json::array();
   for (const TrainedEpoch& epoch : curve) epochs.push_back(epoch.to_json());
-  const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump()}));
-  std::filesystem::path unfinished = file;
-  unfinished += ".part";
-  errno = 0;
-  std::ofstream stream(unfinished, std::ios::binary | std::ios::trunc);
-  stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  stream.close();
-  if (!stream) throw Error(unfinished.string() + ": the checkpoint cannot be written: " + std::strerror(errno));
-  std::filesystem::rename(unfinished, file);
+  const std::vector<char> bytes =
+      torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump(), network}));
+  write_atomically(file, {bytes.data(), bytes.size()});
 }
 
 struct Checkpoint {
   std::map<std::string, at::Tensor> tensors;
   std::vector<TrainedEpoch> curve;
+  std::optional<std::string> network;  // none in those of Weft 1.0
 };
 
 // Nothing if there is none, or if it is damaged, as a power failure may leave it: the training begins anew.
@@ -157,6 +164,7 @@ std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
       checkpoint.tensors[entry.key().toStringRef()] = entry.value().toTensor();
     for (const Json& epoch : Json::parse(content.at(1).toStringRef()))
       checkpoint.curve.push_back(TrainedEpoch::from_json(epoch));
+    if (content.size() > 2) checkpoint.network = content[2].toStringRef();
     return checkpoint;
   } catch (const std::exception& damage) {
     const std::string reason = damage.what();
@@ -168,9 +176,14 @@ std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
 
 // Fills `state` and returns the curve so far; nothing if there is no checkpoint.
 std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
-                                          const std::map<std::string, at::Tensor>& state) {
+                                          const std::map<std::string, at::Tensor>& state, const std::string& network) {
   const std::optional<Checkpoint> checkpoint = load_checkpoint(file);
   if (!checkpoint) return {};
+  if (checkpoint->network.value_or(network) != network) {
+    throw Error(file.string() +
+                ": a checkpoint of another network (its operations, their attributes or what they read differ); remove "
+                "the file to train from the start");
+  }
   for (const auto& [name, tensor] : state) {
     const auto at = checkpoint->tensors.find(name);
     if (at == checkpoint->tensors.end() || at->second.sizes() != tensor.sizes()) {
@@ -263,6 +276,7 @@ class Training {
         rule_(network.parameters(), recipe) {}
 
   std::map<std::string, at::Tensor> state() const { return training_state(network_, rule_); }
+  const Architecture& architecture() const { return network_.architecture(); }
 
   TrainedEpoch run(int epoch) {
     const auto start = Clock::now();
@@ -401,12 +415,13 @@ Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng 
 
 TrainingResult run(Training training, const Recipe& recipe, const TrainingOptions& options) {
   TrainingResult result;
-  if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state());
+  const std::string network = identity_of(training.architecture());
+  if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state(), network);
   for (int epoch = static_cast<int>(result.curve.size()) + 1; epoch <= recipe.epochs; ++epoch) {
     result.curve.push_back(in_epoch(epoch, [&] { return training.run(epoch); }));
     const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
     // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report.
-    if (options.folder) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve);
+    if (options.folder) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve, network);
     if (verdict == Verdict::go_on || epoch == recipe.epochs) continue;
     result.state = verdict == Verdict::stop ? TrialState::pruned : TrialState::paused;
     break;

@@ -1,12 +1,12 @@
 // Weights on disk. The format is PyTorch's own: a pickled dictionary of tensors.
 #include <torch/csrc/jit/serialization/pickle.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include "weft/atomic_file.hpp"
 #include "weft/torch/network.hpp"
 
 namespace weft {
@@ -15,20 +15,7 @@ void save_weights(const Network& network, const std::filesystem::path& path) {
   c10::Dict<std::string, at::Tensor> entries;
   for (const auto& [name, tensor] : network.state()) entries.insert(name, tensor.cpu());
   const std::vector<char> bytes = torch::jit::pickle_save(entries);
-
-  std::filesystem::path unfinished = path;
-  unfinished += ".unfinished_" + std::to_string(::getpid());
-  std::ofstream file(unfinished, std::ios::binary);
-  file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  file.close();
-  std::error_code failure;
-  if (!file) failure.assign(errno, std::generic_category());
-  if (!failure) std::filesystem::rename(unfinished, path, failure);
-  if (failure) {
-    std::error_code ignored;
-    std::filesystem::remove(unfinished, ignored);
-    throw Error(path.string() + ": the weights cannot be written: " + failure.message());
-  }
+  write_atomically(path, {bytes.data(), bytes.size()});
 }
 
 void load_weights(Network& network, const std::filesystem::path& path) {

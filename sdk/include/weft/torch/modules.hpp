@@ -43,6 +43,10 @@ class OperationModule : public torch::nn::Module {
 
   // Whether a sequence continues the one before it, or begins anew; see Network::carry_state.
   virtual void carry_state(bool) {}
+
+  // At progress 1: another module that computes the same at less cost and is no longer trained, in this one's mode and
+  // on its device; null where there is none. See Network::condense.
+  virtual std::shared_ptr<OperationModule> condensed() { return nullptr; }
 };
 
 // What a module is made from. `rng` is the node's own stream, for its initial weights.

@@ -51,10 +51,19 @@ class Network final : public torch::nn::Module {
   // carried.
   void carry_state(bool on);
 
+  // After the last step of training, for good: what training alone needed goes. Learned group convolutions become an
+  // index and a group convolution (Huang et al. 2018, section 3.1), which drop what they had not dropped yet. The
+  // outputs in evaluation are those of progress 1 up to rounding, and parameters() hold as many numbers as the graph's
+  // cost says. state() is another then: load_weights takes it into a condensed network alone.
+  void condense();
+
   void train(bool on = true) override;
 
-  const Architecture& architecture() const { return architecture_; }
-  const Plan& plan() const { return plan_; }
+  // These are the network's: a temporary one is to be given a name first.
+  const Architecture& architecture() const& { return architecture_; }
+  const Architecture& architecture() const&& = delete;
+  const Plan& plan() const& { return plan_; }
+  const Plan& plan() const&& = delete;
 
   // Parameters and running statistics by name; they share memory with the network. A parameter that only a `zero` reads
   // takes no part, and its gradient stays undefined.
