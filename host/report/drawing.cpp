@@ -50,7 +50,8 @@ Family family(std::span<const Node> nodes, std::span<const NodeId> members) {
     const Node& node = nodes[at(member)];
     if (node.operation == "conv2d" && node.attributes.at("groups") != 1) return Family::separable;
     if (node.operation == "input") found = Family::input;
-    static const std::set<std::string> weighing = {"conv2d", "linear", "learned_group_conv", "embedding", "recurrent"};
+    static const std::set<std::string> weighing = {"conv2d",    "linear",      "learned_group_conv",
+                                                   "embedding", "tied_linear", "recurrent"};
     if (weighing.contains(node.operation)) found = Family::convolution;
     if (found != Family::other) continue;
     static const std::set<std::string> passing = {"identity", "zero", "pad"};

@@ -70,7 +70,7 @@ std::string label(const Architecture& architecture, NodeId id, bool channels) {
     return "learned group conv 1×1" + (channels ? ", " + a.at("channels").dump() : "");
   if (node.operation == "max_pool") return window("max pool") + stride_label(node);
   if (node.operation == "avg_pool") return window("avg pool") + stride_label(node);
-  if (node.operation == "linear") return "linear, " + a.at("features").dump();
+  if (node.operation.ends_with("linear")) return readable(node.operation) + ", " + a.at("features").dump();
   if (node.operation == "batch_norm") return "BN";
   if (node.operation == "activation")
     return a.at("function") == "relu" ? "ReLU" : readable(a.at("function").get<std::string>());

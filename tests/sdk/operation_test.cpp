@@ -220,6 +220,16 @@ TEST_CASE("embedding and locked_dropout are of sequences") {
   CHECK_THAT(refusal("locked_dropout", {{"probability", 0.5}}, {image}), ContainsSubstring("needs a sequence"));
 }
 
+TEST_CASE("tied_linear has the weights of an embedding of as many features as it reads") {
+  const Shape read = Shape::sequence(35, 8);
+  const Node node = made("tied_linear", {{"features", 50}}, {read, read});
+  CHECK(node.shape == Shape::sequence(35, 50));
+  CHECK(node.cost == Cost{.parameters = 50, .multiply_adds = 35 * 8 * 50, .activation_bytes = 4 * 35 * 50});
+  CHECK(made("tied_linear", {{"features", 50}, {"bias", false}}, {read, read}).cost.parameters == 0);
+  CHECK_THAT(refusal("tied_linear", {{"features", 50}}, {read, Shape::sequence(35, 9)}),
+             ContainsSubstring("an embedding of as many features"));
+}
+
 TEST_CASE("recurrent: parameters once, multiply-adds at every position") {
   ArchitectureBuilder cell;
   const NodeId x = cell.add("input", {{"shape", {8}}}, {}, "x"), h = cell.add("input", {{"shape", {6}}}, {}, "h");

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "tests/catch.hpp"
@@ -11,6 +13,7 @@ namespace {
 
 using weft::Batch;
 using weft::Batches;
+using weft::EpochBatches;
 using weft::Normalisation;
 using weft::Shape;
 
@@ -43,8 +46,6 @@ TEST_CASE("batches are normalised, in channels last, with their labels") {
   CHECK(batch.images.select(1, 0).allclose(at::full({2, 2, 2}, 2.0F)));
   CHECK(batch.images.select(1, 1).allclose(at::full({2, 2, 2}, 2.0F)));
   CHECK(batch.labels.equal(at::tensor({8, 9}, at::kLong)));
-  weft::Rng rng(1);
-  CHECK(batches.augmented(at::tensor({2, 0}, at::kLong), {}, rng).labels.equal(at::tensor({9, 7}, at::kLong)));
 }
 
 TEST_CASE("random crops take every window, equally often") {
@@ -52,8 +53,7 @@ TEST_CASE("random crops take every window, equally often") {
   const Shape shape = any_shape();
   const weft::Split split = copies_of_one_image(examples, shape);
   const Batches batches(split, identity(shape));
-  weft::Rng rng(3);
-  const Batch batch = batches.augmented(at::arange(examples), {.crop_padding = padding}, rng);
+  const Batch batch = EpochBatches(batches, examples, {.crop_padding = padding}, weft::Rng(3)).batch(0);
   CHECK(batch.images.is_contiguous(at::MemoryFormat::ChannelsLast));
   const at::Tensor padded = at::constant_pad_nd(split.images[0].to(at::kFloat), {padding, padding, padding, padding});
   std::map<std::pair<std::int64_t, std::int64_t>, int> seen;
@@ -77,8 +77,7 @@ TEST_CASE("flips mirror half of the images and nothing else") {
   const Shape shape = any_shape();
   const weft::Split split = copies_of_one_image(examples, shape);
   const Batches batches(split, identity(shape));
-  weft::Rng rng(5);
-  const at::Tensor images = batches.augmented(at::arange(examples), {.flip = true}, rng).images;
+  const at::Tensor images = EpochBatches(batches, examples, {.flip = true}, weft::Rng(3)).batch(0).images;
   const at::Tensor image = split.images[0].to(at::kFloat);
   const auto same_as = [&](const at::Tensor& wanted) {
     return images.eq(wanted).flatten(1).all(1).sum().item<std::int64_t>();
@@ -92,8 +91,7 @@ TEST_CASE("cutout hides one square, cut off at the border, of mean colour") {
   const std::int64_t examples = 3000, side = 9;
   const weft::Split split{at::full({examples, 3, side, side}, 200, at::kByte), at::zeros({examples}, at::kLong)};
   const Batches batches(split, {{0.1, 0.1, 0.1}, {1.0, 1.0, 1.0}});
-  weft::Rng rng(7);
-  const at::Tensor images = batches.augmented(at::arange(examples), {.cutout = 4}, rng).images;
+  const at::Tensor images = EpochBatches(batches, examples, {.cutout = 4}, weft::Rng(3)).batch(0).images;
   const at::Tensor hidden = images.eq(0.0);
   CHECK(hidden.select(1, 0).equal(hidden.select(1, 2)));
   const at::Tensor rows = hidden.select(1, 0).any(2).sum(1), columns = hidden.select(1, 0).any(1).sum(1);
@@ -107,18 +105,60 @@ TEST_CASE("cutout hides one square, cut off at the border, of mean colour") {
 }
 
 TEST_CASE("an epoch's batches are a permutation in pieces, a rest of one is left out") {
-  const auto sizes = [](std::int64_t examples, std::int64_t batch_size) {
+  const auto labels = [](std::int64_t examples, std::int64_t batch_size, std::uint64_t seed) {
+    const Batches batches(copies_of_one_image(examples, Shape::image(3, 1, 1)), identity(Shape::image(3, 1, 1)));
+    const EpochBatches epoch(batches, batch_size, {}, weft::Rng(seed));
+    std::vector<at::Tensor> found;
+    for (std::size_t i = 0; i < epoch.size(); ++i) found.push_back(epoch.batch(i).labels);
+    return found;
+  };
+  const auto sizes = [&](std::int64_t examples, std::int64_t batch_size) {
     std::vector<std::int64_t> found;
-    for (const at::Tensor& batch : weft::epoch_batches(examples, batch_size, weft::Rng(1)))
-      found.push_back(batch.size(0));
+    for (const at::Tensor& batch : labels(examples, batch_size, 1)) found.push_back(batch.size(0));
     return found;
   };
   CHECK(sizes(10, 4) == std::vector<std::int64_t>{4, 4, 2});
   CHECK(sizes(9, 4) == std::vector<std::int64_t>{4, 4});
   CHECK(sizes(2, 1) == std::vector<std::int64_t>{1, 1});
-  const at::Tensor order = at::cat(weft::epoch_batches(1000, 64, weft::Rng(1)));
+  const at::Tensor order = at::cat(labels(1000, 64, 1));
   CHECK(std::get<0>(order.sort()).equal(at::arange(1000)));
   CHECK_FALSE(order.equal(at::arange(1000)));
-  CHECK(order.equal(at::cat(weft::epoch_batches(1000, 64, weft::Rng(1)))));
-  CHECK_FALSE(order.equal(at::cat(weft::epoch_batches(1000, 64, weft::Rng(2)))));
+  CHECK(order.equal(at::cat(labels(1000, 64, 1))));
+  CHECK_FALSE(order.equal(at::cat(labels(1000, 64, 2))));
+}
+
+// The numbers are those of the time when each batch drew its own as it was cut: studies go on as they were begun.
+TEST_CASE("an epoch draws everything when it is made, the same numbers in the same order whatever is asked of it") {
+  const Batches batches(copies_of_one_image(10, 5), identity);
+  const weft::Augmentation all{.crop_padding = 2, .flip = true, .cutout = 2};
+  const EpochBatches epoch(batches, 4, all, weft::Rng(11));
+  const Batch last = epoch.batch(2);
+  const Batch first = epoch.batch(0);
+  CHECK(epoch.batch(2).images.equal(last.images));
+
+  weft::Rng order = weft::Rng(11).derive("order"), drawn = weft::Rng(11).derive("augmentation");
+  std::vector<std::int64_t> examples(10);
+  std::iota(examples.begin(), examples.end(), 0);
+  order.shuffle(examples);
+  const auto draws = [&](std::size_t count) {
+    std::vector<std::int64_t> values;
+    for (int i = 0; i < 4; ++i) values.push_back(static_cast<std::int64_t>(drawn.below(count)));
+    return values;
+  };
+  const auto y = draws(5), x = draws(5), flipped = draws(2), hidden_y = draws(5), hidden_x = draws(5);
+  const at::Tensor image = batches.plain(0, 1).images[0];
+  const at::Tensor padded = at::constant_pad_nd(image, {2, 2, 2, 2});
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    CHECK(first.labels[i].item<std::int64_t>() == examples[at]);
+    at::Tensor expected = padded.narrow(1, y[at], 5).narrow(2, x[at], 5).clone();
+    if (flipped[at] == 1) expected = expected.flip(2);
+    for (std::int64_t row = std::max<std::int64_t>(hidden_y[at] - 1, 0);
+         row < std::min<std::int64_t>(hidden_y[at] + 1, 5); ++row) {
+      for (std::int64_t column = std::max<std::int64_t>(hidden_x[at] - 1, 0);
+           column < std::min<std::int64_t>(hidden_x[at] + 1, 5); ++column)
+        expected.select(1, row).select(1, column).zero_();
+    }
+    CHECK(first.images[i].allclose(expected));
+  }
 }

@@ -143,7 +143,7 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
   for (const std::string& function : activation_functions()) {
     cases.push_back({"activation", image, {{"function", function}}});
   }
-  std::set<std::string> met = {"input", "choice"};  // a choice is refused, see below
+  std::set<std::string> met = {"input", "choice", "tied_linear"};  // the last two: see below
   for (const auto& [operation, input, attributes, arity] : cases) {
     INFO(operation << " " << attributes << " of " << input.to_string());
     met.insert(operation);
@@ -166,6 +166,35 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
     INFO(name);
     CHECK(met.contains(name));
   }
+}
+
+TEST_CASE("tied_linear: one parameter with two uses, whose gradients add up, wherever the network is moved to") {
+  const auto build = [](std::int64_t tokens, bool of_embedding = true) {
+    ArchitectureBuilder graph;
+    const NodeId embedding =
+        graph.add("embedding", {{"vocabulary", 7}, {"features", 3}}, {graph.input(Shape::sequence(5, 1))}, "table");
+    const NodeId source = of_embedding ? embedding : graph.add("activation", {}, {embedding});
+    return std::move(graph).build(graph.add("tied_linear", {{"features", tokens}}, {embedding, source}, "out"));
+  };
+  const Architecture architecture = build(7);
+  CHECK(architecture.cost().parameters == 7 * 3 + 7);
+  CHECK(architecture.cost().multiply_adds == 5 * 3 * 7);
+  Network network(architecture, Rng(1));
+  CHECK(count_parameters(network) == 7 * 3 + 7);
+  network.to(at::kDouble);  // replaces what the parameter holds
+  at::Tensor table, bias;
+  for (const auto& entry : network.named_parameters()) (entry.key() == "table.weight" ? table : bias) = entry.value();
+  const at::Tensor tokens = at::tensor({0, 3, 3, 6, 1, 2, 2, 2, 5, 0}, at::kLong).view({2, 5, 1});
+  const at::Tensor logits = network.forward(tokens).logits;
+  const at::Tensor copy = table.detach().clone().requires_grad_();
+  const at::Tensor expected =
+      at::matmul(copy.index_select(0, tokens.flatten()), copy.t()).view({2, 5, 7}) + bias.detach();
+  CHECK(logits.allclose(expected));
+  logits.pow(2).sum().backward();
+  expected.pow(2).sum().backward();
+  CHECK(table.grad().allclose(copy.grad()));
+  CHECK_THROWS_WITH(Network(build(8), Rng(1)), ContainsSubstring("must be an embedding of 8 tokens"));
+  CHECK_THROWS_WITH(Network(build(7, false), Rng(1)), ContainsSubstring("must be an embedding of 7 tokens"));
 }
 
 TEST_CASE("Operations compute what they are named after") {

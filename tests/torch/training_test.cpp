@@ -35,7 +35,8 @@ using weft::Verdict;
 Recipe recipe(const Json& changes) {
   const weft::testing::Plugin plugin = weft::testing::Plugin::open("evaluator", "train");
   Json json = plugin.configuration({{"crop_padding", 0}, {"flip", false}, {"gradient_clip", 0}, {"weight_decay", 0}});
-  for (const char* name : {"use_validation", "data_fraction", "best_of_last"}) json.erase(name);  // the evaluator's own
+  for (const char* name : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor"})
+    json.erase(name);  // the evaluator's own
   json.merge_patch(changes);
   return Recipe::from_json(json);
 }
@@ -123,6 +124,25 @@ struct TemporaryFolder {
   TemporaryFolder() { fs::create_directories(path); }
   ~TemporaryFolder() { fs::remove_all(path); }
 };
+
+// h' = tanh(W x + U h), read out at every position.
+weft::Architecture small_language_model(std::int64_t positions) {
+  weft::ArchitectureBuilder cell;
+  const auto x = cell.add("input", {{"shape", {4}}}, {}, "x"), h = cell.add("input", {{"shape", {4}}}, {}, "h");
+  const auto sum =
+      cell.add("add", {}, {cell.add("linear", {{"features", 4}}, {x}), cell.add("linear", {{"features", 4}}, {h})});
+  const Json json = std::move(cell).build(cell.add("activation", {{"function", "tanh"}}, {sum})).to_json();
+  weft::ArchitectureBuilder graph;
+  auto at =
+      graph.add("embedding", {{"vocabulary", 5}, {"features", 4}}, {graph.input(weft::Shape::sequence(positions, 1))});
+  at = graph.add("recurrent", {{"cell", json}}, {at});
+  return std::move(graph).build(graph.add("linear", {{"features", 5}}, {at}));
+}
+
+at::Tensor tokens(std::int64_t count) {
+  at::manual_seed(3);
+  return at::randint(5, {count}, at::kLong);
+}
 
 template <typename Body>
 std::string message_of(Body&& body) {
@@ -290,6 +310,59 @@ TEST_CASE("the auxiliary loss is added with its weight, worked out by hand") {
   CHECK(result.curve[0].validation->loss == Approx(std::log(1.0 + wrong)));
 }
 
+// What is summed over P positions has P times the gradient: so much less must lr be, and so much more is cut off.
+TEST_CASE("texts: of losses that are summed over positions, lr and gradient_clip mean what Zaremba et al. 2014 say") {
+  constexpr std::int64_t positions = 6, streams = 4;
+  weft::TextData data{tokens(1 + streams * positions * 10), {}, positions};
+  const auto trained = [&](bool sum, double lr, double clip) {
+    data.sum_over_positions = sum;
+    weft::Network network(small_language_model(positions), weft::Rng(1));
+    const TrainingResult result = weft::train(network, data,
+                                              recipe({{"epochs", 3},
+                                                      {"batch_size", streams},
+                                                      {"lr", lr},
+                                                      {"gradient_clip", clip},
+                                                      {"momentum", 0},
+                                                      {"nesterov", false},
+                                                      {"schedule", "constant"}}),
+                                              weft::Rng(1));
+    return std::pair(network.state(), result.curve.back().train.loss);
+  };
+  const auto [summed, loss] = trained(true, 0.1, 3.0);
+  const auto [mean, loss_of_mean] = trained(false, 0.1 * positions, 3.0 / positions);
+  const auto [other, other_loss] = trained(false, 0.1, 3.0);
+  CHECK(loss == Approx(loss_of_mean));  // what is reported is a mean
+  bool differs = false;
+  for (const auto& [name, tensor] : summed) {
+    INFO(name);
+    CHECK(tensor.allclose(mean.at(name), 1e-4, 1e-6));
+    differs = differs || !tensor.allclose(other.at(name), 1e-2, 1e-3);
+  }
+  CHECK(differs);
+}
+
+TEST_CASE("texts are measured as one stream with a carried state, or side by side from cold starts") {
+  constexpr std::int64_t positions = 5;
+  const at::Tensor text = tokens(1001);
+  weft::Network network(small_language_model(positions), weft::Rng(1));
+  // By hand: each stream in one piece.
+  const auto by_hand = [&](std::int64_t streams) {
+    const at::NoGradGuard no_grad;
+    const std::int64_t length = 1000 / streams;
+    const at::Tensor inputs = text.narrow(0, 0, streams * length).view({streams, length, 1});
+    const at::Tensor labels = text.narrow(0, 1, streams * length);
+    const at::Tensor logits = network.forward(inputs).logits.flatten(0, 1);
+    return at::cross_entropy_loss(logits, labels).item<double>();
+  };
+  weft::TextData data{text, text, positions};
+  CHECK(data.reading == weft::TextReading::stream);
+  CHECK(weft::evaluate(network, text, data, c10::kCPU, 3).loss == Approx(by_hand(1)).epsilon(1e-6));
+  data.reading = weft::TextReading::batched;
+  const double batched = weft::evaluate(network, text, data, c10::kCPU, 2).loss;
+  CHECK(batched == Approx(by_hand(8)).epsilon(1e-6));  // four times a batch of 2
+  CHECK(std::abs(batched - by_hand(1)) > 1e-5);
+}
+
 TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not") {
   at::set_num_threads(1);
   at::globalContext().setDeterministicCuDNN(true);
@@ -446,6 +519,19 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
     const Recipe exploding = recipe({{"epochs", 5}, {"schedule", "step"}, {"milestones", {2}}, {"gamma", 1e38}});
     CHECK_THAT(message_of([&] { weft::train(network, data, exploding, weft::Rng(1)); }),
                ContainsSubstring("loss is not finite in epoch 3"));
+  }
+  SECTION("given up after the first epoch") {
+    const TemporaryFolder folder;
+    std::vector<bool> finite;
+    const weft::TrainingOptions options{
+        .folder = folder.path,
+        .report = [](const Json&) { return FAIL("nothing is to be reported"), Verdict::go_on; },
+        .gives_up = [&](const std::optional<weft::Score>& score) { return finite.push_back(score.has_value()), true; }};
+    CHECK(weft::train(network, data, recipe({{"epochs", 5}}), weft::Rng(1), options).curve.empty());
+    const Recipe exploding = recipe({{"epochs", 5}, {"lr", 1e38}});
+    CHECK(weft::train(network, data, exploding, weft::Rng(1), options).curve.empty());
+    CHECK(finite == std::vector<bool>{true, false});
+    CHECK(weft::checkpointed_curve(folder.path).empty());
   }
   SECTION("the loss is not finite, but not for the learning rate") {
     weft::TrainingData infinite = data;

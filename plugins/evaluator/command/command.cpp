@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <thread>
 
 #include "program.hpp"
 #include "weft/plugin.hpp"
+#include "weft/slot.hpp"
 
 namespace {
 
@@ -30,18 +30,6 @@ using Clock = Program::Clock;
 
 constexpr auto doubt = 250ms;
 constexpr auto grace = 10s;  // from the result, or the end of its output, to the end of the program
-
-std::string environment(const char* name, const char* otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? otherwise : value;
-}
-
-int threads() {
-  const Json count = Json::parse(environment("WEFT_THREADS", "1"), nullptr, false);
-  if (!count.is_number_unsigned() || count < 1 || count > 4096)
-    throw weft::Error("WEFT_THREADS is \"" + environment("WEFT_THREADS", "") + "\"; must be a number, 1 to 4096");
-  return count;
-}
 
 std::map<std::string, std::string> variables_with(const Json& more) {
   std::map<std::string, std::string> variables;
@@ -267,8 +255,7 @@ class Command final : public weft::Evaluator {
         space_(context.space()),
         task_(context.study().value("task", context.task().to_json())),
         job_(context.final_phase() ? "final" : "trial"),
-        device_(environment("WEFT_DEVICE", "cpu")),
-        threads_(threads()),
+        slot_(weft::own_slot()),
         log_(context.log()) {
     if (context.configuration().contains("seconds")) seconds_ = context.get<double>("seconds");
     for (const std::string& argument : launch_.arguments) name_ += (name_.empty() ? "" : " ") + argument;
@@ -291,8 +278,8 @@ class Command final : public weft::Evaluator {
     json["fidelity"] = request.fidelity.to_json();
     json["task"] = task_;
     json["seed"] = request.rng.derive("command")() >> 32;  // what every language's generator takes
-    json["device"] = device_;
-    json["threads"] = threads_;
+    json["device"] = slot_.device;
+    json["threads"] = slot_.threads;
     if (!request.transfer.is_null()) json["transfer"] = request.transfer;
     if (request.folder) json["folder"] = fs::absolute(*request.folder).string();
     if (request.parent_folder) json["parent_folder"] = fs::absolute(*request.parent_folder).string();
@@ -302,8 +289,8 @@ class Command final : public weft::Evaluator {
   command::Launch launch_;
   weft::SpaceRef space_;
   Json task_;
-  std::string job_, device_;
-  int threads_;
+  std::string job_;
+  weft::Slot slot_;
   weft::Log log_;
   std::optional<double> seconds_;
   std::string name_;

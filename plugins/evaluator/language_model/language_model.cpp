@@ -3,15 +3,16 @@
 //
 // The text is read in order, `batch_size` streams of it side by side, by truncated back-propagation through time:
 // states go on from sequence to sequence, gradients do not (Mikolov et al. 2010; Zaremba et al. 2014, "Recurrent Neural
-// Network Regularization"). Dropout and its variants are operations of the architecture. In a search the network is
-// trained on the train split and measured on the validation split; in the final phase, trained on both (or on train
-// alone, use_validation), it is measured on the test split once, at the end.
+// Network Regularization"). Perplexity is that of one stream whose state is carried from its first token to its last,
+// as published ones are; evaluation "batched" cuts it into up to 32, which is faster and higher. Dropout and its
+// variants are operations of the architecture. In a search the network is trained on the train split and measured on
+// the validation split; in the final phase, trained on both (or on train alone, use_validation), it is measured on the
+// test split once, at the end.
 
 #include <ATen/ATen.h>
 
 #include <cmath>
 #include <string>
-#include <vector>
 
 #include "weft/plugin.hpp"
 #include "weft/torch/network.hpp"
@@ -36,11 +37,15 @@ class LanguageModel final : public weft::Evaluator {
       : arguments_(context.configuration()),
         use_validation_(context.get<bool>("use_validation")),
         data_fraction_(context.get<double>("data_fraction")),
+        sum_over_positions_(context.get<std::string>("position_losses") == "sum"),
+        reading_(context.get<std::string>("evaluation") == "stream" ? weft::TextReading::stream
+                                                                    : weft::TextReading::batched),
         final_(context.final_phase()),
         space_(context.space()),
         text_(weft::text_dataset(context)),
         device_(weft::claim_device()) {
-    for (const char* name : {"use_validation", "data_fraction"}) arguments_.erase(name);
+    for (const char* name : {"use_validation", "data_fraction", "position_losses", "evaluation"})
+      arguments_.erase(name);
     // Members of a recipe that are about images.
     arguments_.update({{"crop_padding", 0}, {"flip", false}, {"cutout", 0}});
     // Of every trial: better found out before the first.
@@ -50,32 +55,29 @@ class LanguageModel final : public weft::Evaluator {
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     const weft::Candidate candidate = space_.decode(request.genotype);
-    const weft::Recipe recipe = weft::recipe_of(arguments_, candidate, request.fidelity);
-    weft::Network network(candidate.architecture, request.rng.derive("weights"));
-    network.to(device_);
-    weft::adopt_checkpoint(request);
     const weft::TextData data = training_data(request.fidelity);
-    const weft::TrainingResult training =
-        weft::train(network, data, recipe, request.rng.derive("training"),
-                    {.folder = request.folder,
-                     .report = [&](const weft::Json& report) { return reporter.report(with_perplexity(report)); },
-                     .device = device_});
-
-    std::vector<weft::Json> curve;
-    for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(with_perplexity(epoch.to_json()));
-    weft::Json metrics = weft::metrics_of(curve, candidate.architecture);
-    if (final_ && training.state == weft::TrialState::complete) {
-      const weft::Score score = weft::evaluate_text(network, text_.test(), data.positions, device_, recipe.batch_size);
-      metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});
+    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity),
+                              .device = device_,
+                              .completed = with_perplexity};
+    trial.train = [&](weft::Network& network, const weft::Recipe& recipe, weft::Rng rng,
+                      const weft::TrainingOptions& options) {
+      return weft::train(network, data, recipe, rng, options);
+    };
+    if (final_) {
+      trial.test = [&](weft::Network& network) {
+        return weft::evaluate(network, text_.test(), data, device_, trial.recipe.batch_size);
+      };
     }
-    if (request.folder) weft::leave_files(*request.folder, network, curve, training.state);
-    return {training.state, with_perplexity(std::move(metrics))};
+    return weft::evaluate(request, reporter, candidate, trial);
   }
 
  private:
   weft::TextData training_data(const weft::Fidelity& fidelity) const {
-    weft::TextData data{text_.train(), text_.validation(), text_.task().input.height};
-    if (final_ && use_validation_) data = {at::cat({text_.train(), text_.validation()}), {}, data.positions};
+    weft::TextData data{text_.train(), text_.validation(), text_.task().input.height, sum_over_positions_, reading_};
+    if (final_ && use_validation_) {
+      data.train = at::cat({text_.train(), text_.validation()});
+      data.validation = {};
+    }
     data.train = data.train.narrow(0, 0, weft::examples_of(data.train.numel(), data_fraction_, fidelity));
     return data;
   }
@@ -83,6 +85,8 @@ class LanguageModel final : public weft::Evaluator {
   weft::Json arguments_;  // a training recipe
   bool use_validation_;
   double data_fraction_;
+  bool sum_over_positions_;
+  weft::TextReading reading_;
   bool final_;
   weft::SpaceRef space_;
   const weft::TextDataset& text_;

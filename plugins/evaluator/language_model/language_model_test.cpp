@@ -67,10 +67,10 @@ struct Study {
   std::vector<Json> reports;
   std::int32_t verdict = 0, verdict_epoch = 0;
 
-  explicit Study(const Json& args = Json::object(), const char* phase = "search")
+  explicit Study(const Json& args = Json::object(), const char* phase = "search", int repetitions = 500)
       : study{{"phase", phase}, {"task", {{"input", {10, 1}}, {"classes", 3}}}},
         dataset(Plugin::open("dataset", "text"),
-                {{"train_file", text_file()}, {"level", "character"}, {"positions", 10}, {"held_out", 0.2}},
+                {{"train_file", text_file(repetitions)}, {"level", "character"}, {"positions", 10}, {"held_out", 0.2}},
                 {.study = study}),
         space(memories, Json::object(), {.study = study}),
         evaluator(Plugin::open("evaluator", "language_model"), merged(args),
@@ -79,10 +79,10 @@ struct Study {
   }
   ~Study() { fs::remove_all(folder); }
 
-  std::string text_file() const {
+  std::string text_file(int repetitions) const {
     fs::create_directories(folder);
     std::ofstream file(folder / "text");
-    for (int i = 0; i < 500; ++i) file << "aab";
+    for (int i = 0; i < repetitions; ++i) file << "aab";
     return (folder / "text").string();
   }
 
@@ -130,6 +130,27 @@ TEST_CASE("language_model: a cell with a memory predicts what one without cannot
   std::getline(table, columns);
   CHECK_THAT(columns, ContainsSubstring("validation_perplexity"));
   CHECK(fs::exists(study.folder / "trial" / "weights.pt"));
+}
+
+TEST_CASE("language_model reads held-out text as one stream, and in studies begun before that as these did") {
+  const Plugin plugin = Plugin::open("evaluator", "language_model");
+  const Json& evaluation = plugin.manifest.at("parameters").at("properties").at("evaluation");
+  CHECK(evaluation.at("default") == "stream");
+  CHECK(evaluation.at("before") == "batched");
+  // So long a text that it is cut into 5 streams of 16 sequences, in each of which the first token is a guess.
+  Study stream({{"epochs", 3}}, "search", 1500), batched({{"epochs", 3}, {"evaluation", "batched"}}, "search", 1500);
+  const weft::Evaluation one = stream.evaluate(1), many = batched.evaluate(1);
+  CHECK(one.metrics.at("train_loss") == many.metrics.at("train_loss"));
+  CHECK(perplexity(one) < perplexity(many));
+}
+
+TEST_CASE("language_model: a sum over positions is descended, a mean reported") {
+  const Json args = {{"epochs", 2}, {"update_rule", "sgd"}, {"momentum", 0}, {"nesterov", false}};
+  Json sum = args, mean = args;
+  sum.update({{"position_losses", "sum"}, {"lr", 0.05}, {"gradient_clip", 2}});
+  mean.update({{"lr", 0.5}, {"gradient_clip", 0.2}});  // 10 positions
+  Study summed(sum), averaged(mean);
+  CHECK(perplexity(summed.evaluate(1)) == Approx(perplexity(averaged.evaluate(1))).epsilon(1e-3));
 }
 
 TEST_CASE("language_model: the final phase measures on the test text, once") {

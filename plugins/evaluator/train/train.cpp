@@ -2,9 +2,10 @@
 //
 // In a search: trained on the train split, measured on the validation split. In the final phase: trained on both (or on
 // train alone, use_validation), measured on the test split, once, at the end.
-
-#include <algorithm>
-#include <vector>
+//
+// If asked (restarts), a network that does not learn begins anew with a smaller learning rate: Baker et al. 2017,
+// "Designing Neural Network Architectures using Reinforcement Learning"; Zhong et al. 2018, "Practical Block-wise
+// Neural Network Architecture Generation".
 
 #include "weft/plugin.hpp"
 #include "weft/torch/dataset.hpp"
@@ -14,6 +15,12 @@
 #include "weft/torch/training_trial.hpp"
 
 namespace {
+
+// Unless it is given, the accuracy that is none is that of chance.
+weft::Restarts restarts_of(const weft::Context& context, std::int64_t classes) {
+  return {context.get<int>("restarts"), context.get<double>("restart_lr_factor"),
+          context.configuration().value("restart_accuracy", 100.0 / static_cast<double>(classes))};
+}
 
 class Train final : public weft::Evaluator {
  public:
@@ -25,8 +32,12 @@ class Train final : public weft::Evaluator {
         final_(context.final_phase()),
         space_(context.space()),
         dataset_(weft::dataset(context)),
-        device_(weft::claim_device()) {
-    for (const char* name : {"use_validation", "data_fraction", "best_of_last"}) arguments_.erase(name);
+        restarts_(restarts_of(context, dataset_.task().classes)),
+        device_(weft::claim_device()),
+        log_(context.log()) {
+    for (const char* name :
+         {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor", "restart_accuracy"})
+      arguments_.erase(name);
     // Of every trial: better found out before the first.
     if (final_) dataset_.test();
     weft::check(weft::Recipe::from_json(arguments_), training_data({}).train.size(), device_);
@@ -34,30 +45,22 @@ class Train final : public weft::Evaluator {
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     const weft::Candidate candidate = space_.decode(request.genotype);
-    const weft::Recipe recipe = weft::recipe_of(arguments_, candidate, request.fidelity);
-    weft::Network network(candidate.architecture, request.rng.derive("weights"));
-    network.to(device_);
-    weft::adopt_checkpoint(request);
     const weft::TrainingData data = training_data(request.fidelity);
-    const weft::TrainingResult training =
-        weft::train(network, data, recipe, request.rng.derive("training"),
-                    {.folder = request.folder,
-                     .report = [&](const weft::Json& report) { return reporter.report(report); },
-                     .device = device_});
-
-    std::vector<weft::Json> curve;
-    for (const weft::TrainedEpoch& epoch : training.curve) curve.push_back(epoch.to_json());
-    weft::Evaluation evaluation{training.state, weft::metrics_of(curve, candidate.architecture)};
-    if (training.state == weft::TrialState::complete) network.condense();
-    if (training.curve.back().validation) evaluation.metrics["validation_accuracy"] = best_accuracy(training.curve);
-    if (final_ && training.state == weft::TrialState::complete) {
-      const weft::Score score =
-          weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, recipe.batch_size);
-      evaluation.metrics["test_accuracy"] = score.accuracy;
-      evaluation.metrics["test_loss"] = score.loss;
+    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity),
+                              .device = device_,
+                              .best_of_last = best_of_last_,
+                              .restarts = restarts_,
+                              .log = log_};
+    trial.train = [&](weft::Network& network, const weft::Recipe& recipe, weft::Rng rng,
+                      const weft::TrainingOptions& options) {
+      return weft::train(network, data, recipe, rng, options);
+    };
+    if (final_) {
+      trial.test = [&](weft::Network& network) {
+        return weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, trial.recipe.batch_size);
+      };
     }
-    if (request.folder) weft::leave_files(*request.folder, network, curve, training.state);
-    return evaluation;
+    return weft::evaluate(request, reporter, candidate, trial);
   }
 
  private:
@@ -69,14 +72,6 @@ class Train final : public weft::Evaluator {
     return data;
   }
 
-  double best_accuracy(const std::vector<weft::TrainedEpoch>& curve) const {
-    double best = 0.0;
-    for (std::size_t i = curve.size() - std::min(best_of_last_, curve.size()); i < curve.size(); ++i) {
-      best = std::max(best, curve[i].validation->accuracy);
-    }
-    return best;
-  }
-
   weft::Json arguments_;  // a training recipe
   bool use_validation_;
   double data_fraction_;
@@ -84,7 +79,9 @@ class Train final : public weft::Evaluator {
   bool final_;
   weft::SpaceRef space_;
   const weft::Dataset& dataset_;
+  weft::Restarts restarts_;
   c10::Device device_;
+  weft::Log log_;
 };
 
 }  // namespace

@@ -204,6 +204,78 @@ TEST_CASE("train: paused and gone on with, a trial ends as if it had not been") 
   CHECK(ended.metrics.at("validation_accuracy") == stopped.reports.back().at("validation_accuracy"));
 }
 
+// With a learning rate of 100 000 nothing is learnt; a ten millionth of it does.
+const Json hopeless = {{"lr", 1e5}, {"schedule", "constant"}, {"restarts", 3}, {"restart_lr_factor", 1e-7}};
+
+TEST_CASE("train: a network that does not learn begins anew with a smaller learning rate") {
+  Json without = hopeless;
+  without["restarts"] = 0;
+  Study never(without), study(hopeless);
+  const auto result = [](Study& of) -> double {
+    try {
+      return of.evaluate(1).metrics.at("validation_accuracy");
+    } catch (const weft::Error& error) {
+      CHECK_THAT(error.what(), ContainsSubstring("is not finite in epoch"));
+      return 0.0;
+    }
+  };
+  CHECK(result(never) <= 30.0);  // chance is 25
+  const weft::Evaluation evaluation = study.evaluate(1);
+  CHECK(evaluation.metrics.at("validation_accuracy") > 30.0);
+  CHECK(evaluation.metrics.at("restarts") == 1);
+  REQUIRE(study.reports.size() == 3);  // of the first attempt there is none
+  for (int epoch = 1; epoch <= 3; ++epoch) {
+    const Json& report = study.reports[static_cast<std::size_t>(epoch - 1)];
+    CHECK(report.at("epoch") == epoch);
+    CHECK(report.at("restarts") == 1);
+    CHECK(report.at("lr").get<double>() == Approx(0.01));
+  }
+  REQUIRE(study.evaluator.log().size() == 1);
+  CHECK_THAT(study.evaluator.log()[0],
+             ContainsSubstring("after one epoch with lr 100000.0 no better than an accuracy of "
+                               "25.0 %; it begins anew with lr 0.0"));
+}
+
+TEST_CASE("train: restarts come to an end, each with a smaller learning rate and weights of its own") {
+  // Nobody is better than 100 %.
+  Study study({{"lr", 0.1}, {"schedule", "constant"}, {"restarts", 2}, {"restart_accuracy", 100}});
+  const Json metrics = study.evaluate(1).metrics;
+  CHECK(metrics.at("restarts") == 2);
+  CHECK(metrics.at("epochs") == 3);
+  CHECK(study.reports.front().at("lr").get<double>() == Approx(0.1 * 0.4 * 0.4));  // Baker et al. 2017
+  CHECK(study.evaluator.log().size() == 2);
+
+  // The same learning rate, but the weights of the first attempt: another training.
+  Study first({{"lr", 0.1 * 0.4 * 0.4}, {"schedule", "constant"}});
+  CHECK(first.evaluate(1).metrics.at("train_loss") != metrics.at("train_loss"));
+  CHECK_FALSE(first.reports.front().contains("restarts"));
+
+  // Whoever is better than asked goes on as without the option.
+  Study good({{"lr", 0.1 * 0.4 * 0.4}, {"schedule", "constant"}, {"restarts", 2}, {"restart_accuracy", 0}});
+  CHECK(good.evaluate(1).metrics.at("train_loss") == first.evaluate(1).metrics.at("train_loss"));
+}
+
+TEST_CASE("train: paused after a restart and gone on with, a trial ends as if it had not been") {
+  Study straight(hopeless), paused(hopeless);
+  const Json expected = straight.evaluate(1, {}, false).metrics;
+  paused.verdict_epoch = 2;
+  paused.verdict = static_cast<std::int32_t>(weft::Verdict::pause);
+  CHECK(paused.evaluate(1).state == TrialState::paused);
+  paused.verdict = 0;
+  CHECK(paused.evaluate(1).metrics == expected);
+  CHECK(paused.reports.back().at("restarts") == 1);
+  CHECK(paused.reports.size() == 3);
+}
+
+TEST_CASE("train keeps the contract of evaluators, with restarts as well") {
+  const Study study(hopeless, "final");
+  Json args = Study::merged(hopeless);
+  args.update({{"use_validation", false}, {"epochs", 2}});
+  weft::testing::check_evaluator(
+      weft::testing::Plugin::open("evaluator", "train"), args,
+      {.study = study.study, .collaborators = {{"dataset", study.dataset.handle()}, {"space", study.space.handle()}}});
+}
+
 TEST_CASE("train keeps the contract of evaluators") {
   // The final phase without the validation examples has all metrics there are.
   const Study study(Json::object(), "final");

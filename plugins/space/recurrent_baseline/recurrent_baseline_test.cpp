@@ -44,6 +44,21 @@ TEST_CASE("recurrent_baseline keeps the contract of spaces") {
   }
 }
 
+TEST_CASE("recurrent_baseline: a tied network has the embedding's weights once") {
+  const Json args = {{"layers", 1}, {"features", 4}};
+  Json tied = args;
+  tied["tied"] = true;
+  CHECK(network(args).cost().parameters - network(tied).cost().parameters == vocabulary * 4);
+  CHECK(network(args).cost().multiply_adds == network(tied).cost().multiply_adds);
+  CHECK(outline(network(tied)).back() == "decoder: tied_linear");
+  tied["match_parameters"] = 2 * network(tied).cost().parameters;
+  CHECK(network(tied).cost().parameters <= tied["match_parameters"]);
+  CHECK(network(tied).cost().parameters > network(args).cost().parameters);
+  tied["embedding_features"] = 3;
+  CHECK_THROWS_WITH(network(tied), ContainsSubstring("/tied is true and /embedding_features is 3; tied weights have as "
+                                                     "many features as the hidden layers"));
+}
+
 TEST_CASE("recurrent_baseline: what a network costs") {
   const std::int64_t f = 3, h = 4;
   const std::int64_t around = vocabulary * f + (h * vocabulary + vocabulary);

@@ -2,6 +2,9 @@
 //
 //   tokens (T x 1) -> embedding -> dropout -> layers x (recurrent -> dropout) -> linear, to the vocabulary
 //
+// If `tied`, the last layer's weights are the embedding's: Press, Wolf 2017, "Using the Output Embedding to Improve
+// Language Models"; Inan, Khosravi, Socher 2017, "Tying Word Vectors and Word Classifiers".
+//
 // Zaremba, Sutskever, Vinyals 2014, "Recurrent Neural Network Regularization": dropout is on the connections between
 // layers alone. Gal, Ghahramani 2016, "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks":
 // one mask for all positions, also of the recurrent connections, and whole tokens left out.
@@ -27,13 +30,15 @@ class LanguageModel {
   // `inputs`.
   using Cell = std::function<Attributes(std::int64_t inputs, std::int64_t features)>;
 
-  // From the parameters layers, features, embedding_features (may be absent), dropout, dropout_kind, embedding_dropout,
-  // state_dropout and match_parameters. The last, if not 0, chooses the features in place of the parameter: as many as
-  // the network around `cell` can have without more parameters than that. Throws InvalidInput if it has more with one
-  // feature, and if the task is not one of texts.
+  // From the parameters layers, features, embedding_features and tied (which may be absent), dropout,
+  // dropout_kind, embedding_dropout, state_dropout and match_parameters. The last, if not 0, chooses the features in
+  // place of the parameter: as many as the network around `cell` can have without more parameters than that. Throws
+  // InvalidInput if it has more with one feature, if what is tied would differ in size, and if the task is not one of
+  // texts.
   LanguageModel(const Context& context, const Cell& cell)
       : layers_(context.get<int>("layers")),
         features_(context.get<std::int64_t>("features")),
+        tied_(context.configuration().value("tied", false)),
         dropout_(context.get<double>("dropout")),
         dropout_operation_(context.get<std::string>("dropout_kind") == "locked" ? "locked_dropout" : "dropout"),
         embedding_dropout_(context.get<double>("embedding_dropout")),
@@ -47,6 +52,10 @@ class LanguageModel {
                          "; a language model needs a sequence of token numbers, positions x 1: the data set must be "
                          "one of texts");
     }
+    if (tied_ && embedding_features_) {
+      throw InvalidInput("/tied is true and /embedding_features is " + std::to_string(*embedding_features_) +
+                         "; tied weights have as many features as the hidden layers: leave embedding_features away");
+    }
     const auto limit = context.get<std::int64_t>("match_parameters");
     if (limit > 0) features_ = most_features(cell, limit);
   }
@@ -57,14 +66,15 @@ class LanguageModel {
   Architecture build(const Cell& cell, std::int64_t features) const {
     ArchitectureBuilder graph;
     NodeId x = graph.input(task_.input);
+    NodeId embedding = 0;
     {
       const auto group = graph.group("embedding");
-      x = graph.add("embedding",
-                    {{"vocabulary", task_.classes},
-                     {"features", embedding_features_.value_or(features)},
-                     {"dropout", embedding_dropout_}},
-                    {x});
-      x = drop(graph, x);
+      embedding = graph.add("embedding",
+                            {{"vocabulary", task_.classes},
+                             {"features", embedding_features_.value_or(features)},
+                             {"dropout", embedding_dropout_}},
+                            {x});
+      x = drop(graph, embedding);
     }
     for (int layer = 1; layer <= layers_; ++layer) {
       const auto group = graph.group("layer " + std::to_string(layer));
@@ -73,7 +83,8 @@ class LanguageModel {
       x = drop(graph, graph.add("recurrent", std::move(recurrent), {x}));
     }
     const auto group = graph.group("decoder");
-    x = graph.add("linear", {{"features", task_.classes}}, {x});
+    const Attributes to_vocabulary = {{"features", task_.classes}};
+    x = tied_ ? graph.add("tied_linear", to_vocabulary, {x, embedding}) : graph.add("linear", to_vocabulary, {x});
     return std::move(graph).build(x);
   }
 
@@ -105,6 +116,7 @@ class LanguageModel {
   int layers_;
   std::int64_t features_;
   std::optional<std::int64_t> embedding_features_;  // as many as features_ unless given
+  bool tied_;
   double dropout_;
   std::string dropout_operation_;
   double embedding_dropout_;

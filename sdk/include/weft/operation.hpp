@@ -372,6 +372,26 @@ inline OperationRule embedding_rule() {
   return rule;
 }
 
+// A linear layer whose weights are the vectors of the embedding that is its second input: its features are the tokens
+// (Press & Wolf 2017, "Using the Output Embedding to Improve Language Models"). Only the bias is its own.
+inline OperationRule tied_linear_rule() {
+  OperationRule rule{.name = "tied_linear", .defaults = {{"features", nullptr}, {"bias", true}}, .min_inputs = 2};
+  rule.max_inputs = 2;
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (inputs[0] != inputs[1] || inputs[0].kind != Shape::Kind::sequence) {
+      throw InvalidInput("tied_linear needs a sequence and, for its weights, an embedding of as many features");
+    }
+    boolean(attributes, "bias");
+    return Shape::sequence(inputs[0].height, positive(attributes, "features"));
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
+    return Cost{.parameters = attributes.at("bias").get<bool>() ? output.channels : 0,
+                .multiply_adds = inputs[0].channels * output.channels * output.height,
+                .activation_bytes = 4 * output.elements()};
+  };
+  return rule;
+}
+
 // Dropout whose mask is the same at all positions of a sequence (Gal & Ghahramani 2016, "A Theoretically Grounded
 // Application of Dropout in Recurrent Neural Networks").
 inline OperationRule locked_dropout_rule() {
@@ -491,6 +511,7 @@ inline Operations make_built_in_operations() {
   operations.add(weighted_sum_rule());
   operations.add(learned_group_conv_rule());
   operations.add(embedding_rule());
+  operations.add(tied_linear_rule());
   operations.add(locked_dropout_rule());
   operations.add(recurrent_rule());
   operations.add(choice_rule());

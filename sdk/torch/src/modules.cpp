@@ -454,9 +454,33 @@ class Embedding final : public OperationModule {
     return at::embedding(table, inputs[0].squeeze(2).to(at::kLong));
   }
 
+  const at::Tensor& weight() const { return weight_; }  // [vocabulary, features]
+
  private:
   double dropout_;
   at::Tensor weight_;
+};
+
+// The weight is registered by the embedding alone: it is one parameter, whose gradient is the sum of both uses.
+class TiedLinear final : public OperationModule {
+ public:
+  explicit TiedLinear(const ModuleArguments& arguments)
+      : embedding_(std::dynamic_pointer_cast<Embedding>(arguments.sources[1])) {
+    const std::int64_t features = arguments.node.shape.channels;
+    if (!embedding_ || embedding_->weight().size(0) != features) {
+      throw InvalidInput("node " + arguments.node.name + ": the second input of tied_linear must be an embedding of " +
+                         std::to_string(features) + " tokens, as many as it has features");
+    }
+    if (arguments.node.attributes.at("bias")) {
+      bias_ = register_parameter("bias", Initialisation(arguments.rng)({features}, arguments.inputs[0].channels));
+    }
+  }
+
+  at::Tensor forward(Inputs inputs, bool) override { return at::linear(inputs[0], embedding_->weight(), bias_); }
+
+ private:
+  std::shared_ptr<Embedding> embedding_;
+  at::Tensor bias_;
 };
 
 class LockedDropout final : public OperationModule {
@@ -514,6 +538,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("weighted_sum", make_module<WeightedSum>);
     built_in.add("learned_group_conv", make_module<LearnedGroupConvolution>);
     built_in.add("embedding", make_module<Embedding>);
+    built_in.add("tied_linear", make_module<TiedLinear>);
     built_in.add("locked_dropout", make_module<LockedDropout>);
     built_in.add("recurrent", make_recurrent);
     return built_in;

@@ -33,12 +33,16 @@ Network::Network(const Architecture& architecture, Rng rng, const OperationModul
       if (++inputs > 1) throw InvalidInput("node " + node.name + " is a second input; a network has one");
     } else {
       std::vector<Shape> shapes;
-      for (const NodeId input : node.inputs) shapes.push_back(architecture_.shape(input));
+      std::vector<std::shared_ptr<OperationModule>> sources;
+      for (const NodeId input : node.inputs) {
+        shapes.push_back(architecture_.shape(input));
+        sources.push_back(modules_[static_cast<std::size_t>(input)]);
+      }
       module = register_module(
           node.name,
           within_memory("for the parameters of node " + node.name,
                         "make the space's networks smaller, or give an objective that counts parameters a limit", [&] {
-                          return modules.make({node, shapes, rng.derive(node.name)});
+                          return modules.make({node, shapes, rng.derive(node.name), sources});
                         }));
     }
     ++id;

@@ -204,6 +204,8 @@ class Examples {
   // Returns the number of batches.
   virtual std::size_t begin_epoch(const Rng& rng) = 0;
   virtual Batch batch(std::size_t index) = 0;
+  // What a step descends, times the mean over the answers of `batch`.
+  virtual double weight(const Batch& /*batch*/) const { return 1.0; }
   virtual std::optional<Score> validate() = 0;
 };
 
@@ -215,13 +217,10 @@ class Images final : public Examples {
   }
 
   std::size_t begin_epoch(const Rng& rng) override {
-    augmentation_ = rng.derive("augmentation");
-    order_ = epoch_batches(train_.examples(), recipe_.batch_size, rng.derive("order"));
-    return order_.size();
+    epoch_.emplace(train_, recipe_.batch_size, recipe_.augmentation, rng);
+    return epoch_->size();
   }
-  Batch batch(std::size_t index) override {
-    return train_.augmented(order_[index], recipe_.augmentation, augmentation_);
-  }
+  Batch batch(std::size_t index) override { return epoch_->batch(index); }
   std::optional<Score> validate() override {
     if (!validation_) return {};
     return evaluate(network_, *validation_, recipe_.batch_size);
@@ -232,8 +231,7 @@ class Images final : public Examples {
   const Recipe& recipe_;
   Batches train_;
   std::optional<Batches> validation_;
-  Rng augmentation_{0};
-  std::vector<at::Tensor> order_;
+  std::optional<EpochBatches> epoch_;
 };
 
 class Text final : public Examples {
@@ -250,9 +248,12 @@ class Text final : public Examples {
     return static_cast<std::size_t>(train_.size());
   }
   Batch batch(std::size_t index) override { return train_.batch(static_cast<std::int64_t>(index)); }
+  double weight(const Batch& batch) const override {
+    return data_.sum_over_positions ? static_cast<double>(batch.labels.size(1)) : 1.0;
+  }
   std::optional<Score> validate() override {
     if (!data_.validation.defined() || data_.validation.numel() == 0) return {};
-    return evaluate_text(network_, data_.validation, data_.positions, device_, recipe_.batch_size);
+    return evaluate(network_, data_.validation, data_, device_, recipe_.batch_size);
   }
 
  private:
@@ -264,6 +265,12 @@ class Text final : public Examples {
 };
 
 // ---- the loop ----
+
+// A loss that is not finite.
+class NotFinite : public Error {
+ public:
+  using Error::Error;
+};
 
 class Training {
  public:
@@ -313,7 +320,7 @@ class Training {
               loss + recipe_.auxiliary_weight * cross_entropy(output.auxiliary, batch.labels, recipe_.label_smoothing);
         }
       }
-      loss.backward();
+      (loss * examples_->weight(batch)).backward();
       rule_.step(recipe_.learning_rate(elapsed));
       totals.add(loss, output.logits.detach(), batch.labels);
       // Not every step, as it waits for the device; what is not finite stays so in the sum.
@@ -327,9 +334,9 @@ class Training {
   }
 
   [[noreturn]] void fail_not_finite(const std::string& what, int epoch) const {
-    throw Error(what + " is not finite in epoch " + std::to_string(epoch) +
-                (recipe_.lr > 0.0 ? "; a smaller lr or gradient_clip, or more warmup_epochs, may help"
-                                  : " although lr is 0: the network computes it from its first weights"));
+    throw NotFinite(what + " is not finite in epoch " + std::to_string(epoch) +
+                    (recipe_.lr > 0.0 ? "; a smaller lr or gradient_clip, or more warmup_epochs, may help"
+                                      : " although lr is 0: the network computes it from its first weights"));
   }
   static void check_finite(const Batch& batch) {
     if (batch.images.is_floating_point() && !batch.images.isfinite().all().item<bool>())
@@ -364,6 +371,7 @@ Json TrainedEpoch::to_json() const {
                {"train_accuracy", train.accuracy},
                {"lr", lr},
                {"seconds", seconds}};
+  if (restarts) json["restarts"] = *restarts;
   if (validation) {
     json["validation_loss"] = validation->loss;
     json["validation_accuracy"] = validation->accuracy;
@@ -374,14 +382,17 @@ Json TrainedEpoch::to_json() const {
 TrainedEpoch TrainedEpoch::from_json(const Json& json) {
   std::optional<Score> validation;
   if (json.contains("validation_loss")) validation = Score{json.at("validation_loss"), json.at("validation_accuracy")};
-  return {json.at("epoch"),
-          {json.at("train_loss"), json.at("train_accuracy")},
-          validation,
-          json.at("lr"),
-          json.at("seconds")};
+  return {json.at("epoch"),   {json.at("train_loss"), json.at("train_accuracy")},
+          validation,         json.at("lr"),
+          json.at("seconds"), json.contains("restarts") ? std::optional<int>(json.at("restarts")) : std::nullopt};
 }
 
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder) { return folder / "checkpoint.pt"; }
+
+std::vector<TrainedEpoch> checkpointed_curve(const std::filesystem::path& folder) {
+  std::optional<Checkpoint> checkpoint = load_checkpoint(checkpoint_file(folder));
+  return checkpoint ? std::move(checkpoint->curve) : std::vector<TrainedEpoch>{};
+}
 
 void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
   if (recipe.batch_size > examples) {
@@ -413,12 +424,29 @@ Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng 
       });
 }
 
+// The first epoch, or nothing if it was bad enough to give up.
+std::optional<TrainedEpoch> first_epoch(Training& training, const TrainingOptions& options) {
+  std::optional<TrainedEpoch> epoch;
+  try {
+    epoch = in_epoch(1, [&] { return training.run(1); });
+  } catch (const NotFinite&) {
+    if (options.gives_up && options.gives_up({})) return {};
+    throw;
+  }
+  if (options.gives_up && options.gives_up(epoch->validation.value_or(epoch->train))) return {};
+  return epoch;
+}
+
 TrainingResult run(Training training, const Recipe& recipe, const TrainingOptions& options) {
   TrainingResult result;
   const std::string network = identity_of(training.architecture());
   if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state(), network);
   for (int epoch = static_cast<int>(result.curve.size()) + 1; epoch <= recipe.epochs; ++epoch) {
-    result.curve.push_back(in_epoch(epoch, [&] { return training.run(epoch); }));
+    std::optional<TrainedEpoch> trained =
+        epoch == 1 ? first_epoch(training, options) : in_epoch(epoch, [&] { return training.run(epoch); });
+    if (!trained) break;
+    trained->restarts = options.restarts;
+    result.curve.push_back(*std::move(trained));
     const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
     // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report.
     if (options.folder) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve, network);
@@ -496,12 +524,15 @@ Score evaluate(Network& network, const TextBatches& batches) {
   return score;
 }
 
-Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device,
-                    std::int64_t batch_size) {
-  const std::int64_t streams =
-      std::clamp<std::int64_t>(tokens.numel() / (16 * positions), 1, at_a_time(batch_size, 32));
-  const std::string fewer = streams > 4 ? "a batch_size below " + std::to_string((streams + 3) / 4) + ", " : "";
-  return within_memory("in evaluation, " + std::to_string(streams) + " streams of text side by side",
+Score evaluate(Network& network, const at::Tensor& tokens, const TextData& data, c10::Device device,
+               std::int64_t batch_size) {
+  const std::int64_t most = at_a_time(batch_size, 32);
+  // One stream may be read in sequences of any length, as its state is carried: the loss is the same.
+  const bool one = data.reading == TextReading::stream;
+  const std::int64_t streams = one ? 1 : std::clamp<std::int64_t>(tokens.numel() / (16 * data.positions), 1, most);
+  const std::int64_t positions = one ? most * data.positions : data.positions;
+  const std::string fewer = most > 4 ? "a batch_size below " + std::to_string((most + 3) / 4) + ", " : "";
+  return within_memory("in evaluation, of " + std::to_string(streams * positions) + " positions at a time",
                        "use " + fewer + "shorter sequences, a smaller network, or fewer slots on this device",
                        [&] { return evaluate(network, TextBatches(tokens, streams, positions, device)); });
 }

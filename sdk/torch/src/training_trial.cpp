@@ -7,14 +7,15 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
+#include <cmath>
 #include <cstring>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "weft/torch/training.hpp"
+#include "weft/slot.hpp"
 
 namespace weft {
 
@@ -22,23 +23,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string environment(const char* name, const char* otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr || *value == '\0' ? otherwise : value;
-}
-
-int threads() {
-  const std::string text = environment("WEFT_THREADS", "1");
-  char* end = nullptr;
-  const long count = std::strtol(text.c_str(), &end, 10);
-  if (*end != '\0' || count < 1 || count > 4096)
-    throw Error("WEFT_THREADS is \"" + text + "\"; must be a number of threads, 1 to 4096");
-  return static_cast<int>(count);
-}
-
 // A worker of slot cuda:<index> sees that card alone, as cuda:0.
-c10::Device device() {
-  const std::string name = environment("WEFT_DEVICE", "cpu");
+c10::Device device_named(const std::string& name) {
   std::optional<c10::Device> device;
   try {
     device.emplace(name);
@@ -74,12 +60,78 @@ void write_curve(const fs::path& file, const std::vector<Json>& reports) {
   if (!stream.flush()) throw Error(file.string() + ": cannot be written: " + std::strerror(errno));
 }
 
+// A trial that goes on from another begins with the other's checkpoint, unless it has come further itself.
+void adopt_checkpoint(const EvaluationRequest& request) {
+  if (!request.fidelity.resume_from || !request.folder || fs::exists(checkpoint_file(*request.folder))) return;
+  if (!request.parent_folder || !fs::exists(checkpoint_file(*request.parent_folder))) {
+    throw Error("trial " + std::to_string(*request.fidelity.resume_from) + " left no checkpoint to resume from");
+  }
+  fs::copy_file(checkpoint_file(*request.parent_folder), checkpoint_file(*request.folder));
+}
+
+// The last of a training's reports, with "epochs" and "parameters" and without what is the epoch's alone.
+Json metrics_of(const std::vector<Json>& reports, const Architecture& architecture) {
+  Json metrics = reports.back();
+  metrics["epochs"] = reports.size();
+  metrics["parameters"] = architecture.cost().parameters;
+  for (const char* name : {"epoch", "lr", "seconds"}) metrics.erase(name);
+  return metrics;
+}
+
+// The checkpoint stays, too, until whoever asked for the trial has taken note of its end.
+void leave_files(const fs::path& folder, const Network& network, const std::vector<Json>& reports, TrialState state) {
+  write_curve(folder / "metrics.csv", reports);
+  if (state != TrialState::paused) save_weights(network, folder / "weights.pt");
+}
+
+// `report` as the evaluator tells it.
+Json completed(const TrainingTrial& trial, Json report) {
+  return trial.completed ? trial.completed(std::move(report)) : report;
+}
+
+double best_accuracy(const std::vector<TrainedEpoch>& curve, std::size_t of_last) {
+  double best = 0.0;
+  for (std::size_t i = curve.size() - std::min(of_last, curve.size()); i < curve.size(); ++i)
+    best = std::max(best, curve[i].validation->accuracy);
+  return best;
+}
+
+Evaluation ended(const EvaluationRequest& request, const Candidate& candidate, const TrainingTrial& trial,
+                 Network& network, const TrainingResult& training) {
+  std::vector<Json> reports;
+  for (const TrainedEpoch& epoch : training.curve) reports.push_back(completed(trial, epoch.to_json()));
+  if (training.state == TrialState::complete) network.condense();
+  Json metrics = metrics_of(reports, candidate.architecture);
+  if (training.curve.back().validation)
+    metrics["validation_accuracy"] = best_accuracy(training.curve, trial.best_of_last);
+  if (trial.test && training.state == TrialState::complete) {
+    const Score score = trial.test(network);
+    metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});
+  }
+  if (request.folder) leave_files(*request.folder, network, reports, training.state);
+  return {training.state, completed(trial, std::move(metrics))};
+}
+
+// What a checkpoint knows of; without one the trial begins, and it takes the same way again.
+int restarts_so_far(const EvaluationRequest& request, const Restarts& restarts) {
+  if (!request.folder || restarts.most == 0) return 0;
+  const std::vector<TrainedEpoch> curve = checkpointed_curve(*request.folder);
+  return curve.empty() ? 0 : curve.back().restarts.value_or(0);
+}
+
+std::string anew(TrialId trial, const Restarts& restarts, double lr) {
+  return "trial " + std::to_string(trial) + " is after one epoch with lr " + Json(lr).dump() +
+         " no better than an accuracy of " + Json(restarts.accuracy).dump() + " %; it begins anew with lr " +
+         Json(lr * restarts.lr_factor).dump();
+}
+
 }  // namespace
 
 c10::Device claim_device() {
-  at::set_num_threads(threads());
+  const Slot slot = own_slot();
+  at::set_num_threads(slot.threads);
   at::globalContext().setDeterministicCuDNN(true);  // the same convolutions and the same sums in every run
-  return device();
+  return device_named(slot.device);
 }
 
 Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fidelity& fidelity) {
@@ -104,25 +156,28 @@ std::int64_t examples_of(std::int64_t examples, double data_fraction, const Fide
   return std::max<std::int64_t>(static_cast<std::int64_t>(fraction * static_cast<double>(examples)), 1);
 }
 
-void adopt_checkpoint(const EvaluationRequest& request) {
-  if (!request.fidelity.resume_from || !request.folder || fs::exists(checkpoint_file(*request.folder))) return;
-  if (!request.parent_folder || !fs::exists(checkpoint_file(*request.parent_folder))) {
-    throw Error("trial " + std::to_string(*request.fidelity.resume_from) + " left no checkpoint to resume from");
+Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, const Candidate& candidate,
+                    const TrainingTrial& trial) {
+  adopt_checkpoint(request);
+  for (int restarts = restarts_so_far(request, trial.restarts);; ++restarts) {
+    const Rng rng = restarts == 0 ? request.rng : request.rng.derive("restart", static_cast<std::uint64_t>(restarts));
+    Recipe recipe = trial.recipe;
+    recipe.lr *= std::pow(trial.restarts.lr_factor, restarts);
+    Network network(candidate.architecture, rng.derive("weights"));
+    network.to(trial.device);
+    TrainingOptions options{.folder = request.folder,
+                            .report = [&](const Json& report) { return reporter.report(completed(trial, report)); },
+                            .device = trial.device};
+    if (trial.restarts.most > 0) options.restarts = restarts;
+    if (restarts < trial.restarts.most) {
+      options.gives_up = [&](const std::optional<Score>& score) {
+        return !score || score->accuracy <= trial.restarts.accuracy;
+      };
+    }
+    const TrainingResult training = trial.train(network, recipe, rng.derive("training"), options);
+    if (!training.curve.empty()) return ended(request, candidate, trial, network, training);
+    trial.log.info(anew(request.trial, trial.restarts, recipe.lr));
   }
-  fs::copy_file(checkpoint_file(*request.parent_folder), checkpoint_file(*request.folder));
-}
-
-Json metrics_of(const std::vector<Json>& reports, const Architecture& architecture) {
-  Json metrics = reports.back();
-  metrics["epochs"] = reports.size();
-  metrics["parameters"] = architecture.cost().parameters;
-  for (const char* name : {"epoch", "lr", "seconds"}) metrics.erase(name);
-  return metrics;
-}
-
-void leave_files(const fs::path& folder, const Network& network, const std::vector<Json>& reports, TrialState state) {
-  write_curve(folder / "metrics.csv", reports);
-  if (state != TrialState::paused) save_weights(network, folder / "weights.pt");
 }
 
 }  // namespace weft

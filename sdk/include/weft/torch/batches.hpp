@@ -1,7 +1,7 @@
 // Batches: from a split, one uint8 tensor on the training device, to normalised floats in channels-last format.
 //
-// A training loop makes one Batches per split, per epoch asks epoch_batches() which examples each batch holds, and cuts
-// the batches with `augmented`; an evaluation cuts them with `plain`. All of it is batched tensor code on the device.
+// A training loop makes one Batches per split and one EpochBatches per epoch; an evaluation cuts its batches with
+// `plain`. All of it is batched tensor code on the device.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -40,10 +40,9 @@ class Batches {
 
   // Examples first .. first+count-1, as they are.
   Batch plain(std::int64_t first, std::int64_t count) const;
-  // The examples of `index` (int64, on the CPU), augmented. Draws from `rng` in the order crop, flip, cutout.
-  Batch augmented(const at::Tensor& index, const Augmentation& augmentation, Rng& rng) const;
 
  private:
+  friend class EpochBatches;
   at::Tensor normalised(const at::Tensor& pixels) const;
 
   at::Tensor pixels_;  // uint8, [examples, height, width, channels]
@@ -51,8 +50,23 @@ class Batches {
   at::Tensor scale_, shift_;  // [height x width x channels]: pixel * scale + shift is normalised
 };
 
-// Which examples each batch of an epoch holds: a permutation in pieces of `batch_size`. The last is smaller when the
-// division leaves a rest; a rest of a single example is left out, as batch normalisation has no variance of one.
-std::vector<at::Tensor> epoch_batches(std::int64_t examples, std::int64_t batch_size, Rng rng);
+// An epoch: a permutation of the examples in pieces of `batch_size`, augmented. The last piece is smaller when the
+// division leaves a rest; a rest of a single example is left out, as batch normalisation has no variance of one. Order
+// and augmentation are drawn when it is made and go to the device together, so that no step waits for a copy.
+class EpochBatches {
+ public:
+  // Draws from the streams "order" and "augmentation" of `rng`; `batches` must live longer.
+  EpochBatches(const Batches& batches, std::int64_t batch_size, const Augmentation& augmentation, const Rng& rng);
+
+  std::size_t size() const { return sizes_.size(); }
+  Batch batch(std::size_t index) const;
+
+ private:
+  const Batches& batches_;
+  std::int64_t batch_size_;
+  Augmentation augmentation_;
+  std::vector<std::int64_t> sizes_;  // of the batches
+  at::Tensor drawn_;                 // int64, [what is drawn, examples], on the device
+};
 
 }  // namespace weft

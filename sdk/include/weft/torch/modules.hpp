@@ -49,11 +49,13 @@ class OperationModule : public torch::nn::Module {
   virtual std::shared_ptr<OperationModule> condensed() { return nullptr; }
 };
 
-// What a module is made from. `rng` is the node's own stream, for its initial weights.
+// What a module is made from. `rng` is the node's own stream, for its initial weights. `sources` are the modules of the
+// inputs, null for the graph's own: for who shares weights with them.
 struct ModuleArguments {
   const Node& node;
   std::span<const Shape> inputs;
   Rng rng;
+  std::span<const std::shared_ptr<OperationModule>> sources = {};
 };
 using ModuleFactory = std::function<std::shared_ptr<OperationModule>(const ModuleArguments&)>;
 

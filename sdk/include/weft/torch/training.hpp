@@ -1,7 +1,7 @@
 // The training loop: a network, data and a recipe in; a learning curve out. Every evaluator that trains uses this one.
 //
 // Texts are read in order, so that recurrent networks carry their state from batch to batch; the batch size is then the
-// number of streams that are read side by side. Losses and accuracies of texts are means over tokens.
+// number of streams that are read side by side. Losses and accuracies that are reported are means over tokens.
 //
 // Determinism: all randomness of an epoch (order, augmentation, dropout, drop-path) is derived from the Rng handed in
 // and the epoch's number, so a training that is interrupted after any epoch and resumed from its checkpoint ends bit
@@ -30,10 +30,19 @@ struct TrainingData {
   Normalisation normalisation;
 };
 
+// How a text is read where it is measured. As one stream, its state carried from the first token to the last, which is
+// what perplexities are published for; or cut into up to 32 that are read side by side and each begin without a memory,
+// which is faster.
+enum class TextReading { stream, batched };
+
 struct TextData {
   at::Tensor train;             // int64, [tokens]
   at::Tensor validation;        // may be empty: then the curve has no validation scores
   std::int64_t positions = 35;  // of a sequence, through which gradients go back
+  // What a step descends: the mean of the losses of a sequence's positions or their sum, in either case the mean over
+  // the streams. What is reported is always the mean.
+  bool sum_over_positions = false;
+  TextReading reading = TextReading::stream;
 };
 
 struct Score {
@@ -46,10 +55,12 @@ struct TrainedEpoch {
   int epoch;    // counted from 1
   Score train;  // while training: of augmented examples, label smoothing and auxiliary loss included in the loss
   std::optional<Score> validation;
-  double lr;       // of its first step
-  double seconds;  // training and validation
+  double lr;                         // of its first step
+  double seconds;                    // training and validation
+  std::optional<int> restarts = {};  // as in TrainingOptions
 
-  // {"epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr", "seconds"}.
+  // {"epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr", "seconds", "restarts"},
+  // what there is of it.
   Json to_json() const;
   static TrainedEpoch from_json(const Json& json);
 };
@@ -61,6 +72,12 @@ struct TrainingOptions {
   // may report one epoch twice, but loses none.
   std::function<Verdict(const Json& report)> report = {};
   c10::Device device = c10::kCPU;  // where the network is
+  // Asked once, after the first epoch and before its report, with the validation score, or that of training where there
+  // is none, or nothing if the loss was not finite. If the answer is true, the training ends as if it had not begun: no
+  // report, no checkpoint, an empty curve.
+  std::function<bool(const std::optional<Score>&)> gives_up = {};
+  // How often the trial began anew before this training, to be noted in the curve.
+  std::optional<int> restarts = {};
 };
 
 struct TrainingResult {
@@ -70,6 +87,8 @@ struct TrainingResult {
 
 // The checkpoint in `folder`; whoever has no more use for it removes it.
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder);
+// The curve so far of the training whose checkpoint that is; empty if there is none.
+std::vector<TrainedEpoch> checkpointed_curve(const std::filesystem::path& folder);
 
 // What makes a training impossible whatever the network. Throws InvalidInput if the data is smaller than a batch, Error
 // if the device cannot do the recipe's precision.
@@ -90,9 +109,8 @@ TrainingResult train(Network& network, const TextData& data, const Recipe& recip
 // where it does not for a single one.
 Score evaluate(Network& network, const Batches& batches, std::int64_t batch_size = 64);
 Score evaluate(Network& network, const TextBatches& batches);
-// Of a split, in as many streams side by side as are worth it: few, as each begins without a memory, and no more than
-// fit where a training step of `batch_size` streams does.
-Score evaluate_text(Network& network, const at::Tensor& tokens, std::int64_t positions, c10::Device device,
-                    std::int64_t batch_size = 8);
+// Of a split of `data`, read as that says; in no more memory than a training step of `batch_size` streams needs.
+Score evaluate(Network& network, const at::Tensor& tokens, const TextData& data, c10::Device device,
+               std::int64_t batch_size = 8);
 
 }  // namespace weft

@@ -1,23 +1,25 @@
 // What evaluators that train have in common around the training loop: the worker's device and threads, the recipe of a
-// trial, and the files in its folder.
+// trial, the way from a candidate to its metrics, and the files in its folder.
 //
-// Files: checkpoint.pt while it trains, or when it paused; weights.pt and metrics.csv when it ends. Device and threads
-// are the worker's: WEFT_DEVICE ("cpu", "cuda:0"), WEFT_THREADS.
+// Files: checkpoint.pt while it trains, or when it paused; when it ends, weights.pt unless it paused, and metrics.csv,
+// one line per report with its members as columns.
 #pragma once
 
 #include <c10/core/Device.h>
 
-#include <filesystem>
-#include <vector>
+#include <cstdint>
+#include <functional>
 
 #include "weft/candidate.hpp"
+#include "weft/context.hpp"
 #include "weft/evaluator.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/recipe.hpp"
+#include "weft/torch/training.hpp"
 
 namespace weft {
 
-// The worker's device; sets LibTorch's threads. Throws Error if WEFT_DEVICE or WEFT_THREADS cannot be used.
+// The device of the worker's slot (weft/slot.hpp); sets LibTorch's threads. Throws Error if they cannot be used.
 c10::Device claim_device();
 
 // `arguments` are a recipe; the candidate's own comes before them, and the fidelity's epochs before both. Throws
@@ -28,16 +30,31 @@ Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fideli
 // InvalidInput if the share is not in (0, 1].
 std::int64_t examples_of(std::int64_t examples, double data_fraction, const Fidelity& fidelity);
 
-// A trial that goes on from another begins with the other's checkpoint, unless it has come further itself.
-void adopt_checkpoint(const EvaluationRequest& request);
+// Where a network that does not learn begins anew, with other weights and a smaller learning rate (Baker et al. 2017,
+// Zhong et al. 2018).
+struct Restarts {
+  int most = 0;            // 0: never
+  double lr_factor = 1.0;  // each time
+  // Percent. A network does not learn if it is no better after its first epoch, or its loss is not finite.
+  double accuracy = 0.0;
+};
 
-// The last of a training's reports as its metrics, with "epochs" and "parameters" and without what is the epoch's
-// alone.
-Json metrics_of(const std::vector<Json>& reports, const Architecture& architecture);
+// What the trials of two evaluators differ in.
+struct TrainingTrial {
+  Recipe recipe;
+  c10::Device device;
+  std::function<TrainingResult(Network&, const Recipe&, Rng, const TrainingOptions&)> train;
+  std::function<Score(Network&)> test = {};  // of a training that came to its end; none: in a search
+  std::function<Json(Json)> completed = {};  // a report, or the metrics, with what else is told
+  std::size_t best_of_last = 1;              // validation_accuracy is the highest of so many last epochs
+  Restarts restarts = {};                    // where there are any, "restarts" is told with every report
+  Log log = {};
+};
 
-// Writes metrics.csv, one line per report with its members as columns, and weights.pt unless the trial is paused. The
-// checkpoint stays, too, until whoever asked for the trial has taken note of its end.
-void leave_files(const std::filesystem::path& folder, const Network& network, const std::vector<Json>& reports,
-                 TrialState state);
+// Trains the candidate's network, beginning with the checkpoint in the trial's folder or in that of the trial it goes
+// on from, and tests it. A training that gives up leaves no checkpoint and no report; what is interrupted then takes
+// the same way again.
+Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, const Candidate& candidate,
+                    const TrainingTrial& trial);
 
 }  // namespace weft

