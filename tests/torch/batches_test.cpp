@@ -129,7 +129,7 @@ TEST_CASE("an epoch's batches are a permutation in pieces, a rest of one is left
 
 // The numbers are those of the time when each batch drew its own as it was cut: studies go on as they were begun.
 TEST_CASE("an epoch draws everything when it is made, the same numbers in the same order whatever is asked of it") {
-  const Batches batches(copies_of_one_image(10, 5), identity);
+  const Batches batches(copies_of_one_image(10, Shape::image(3, 5, 5)), identity(Shape::image(3, 5, 5)));
   const weft::Augmentation all{.crop_padding = 2, .flip = true, .cutout = 2};
   const EpochBatches epoch(batches, 4, all, weft::Rng(11));
   const Batch last = epoch.batch(2);
