@@ -326,7 +326,7 @@ TEST_CASE("numbers of the command line are taken as they were given, or refused 
 
 TEST_CASE("an integer that a plugin cannot hold is refused, not cut") {
   check_says(refused(with(training_pipeline(1, {"cpu:1"}), "/evaluator/args/epochs", 5000000000)),
-             {"/evaluator/args/epochs is 5000000000; must be from 1 to 2147483647"});
+             {"/evaluator/args/epochs is 5000000000; must be an integer >= 1 and <= 1000000"});
   check_says(refused(with(training_pipeline(1, {"cpu:1"}), "/space/args/cells", 4294967297)),
              {"/space/args/cells is 4294967297; must be an integer >= 1 and <= 1000"});
   const Table table;
