@@ -151,7 +151,7 @@ def _check():
     # Of thirty pairs a rank sum of 137 is the last that is significant at 0.05.
     against = [wilcoxon([-rank if rank in (30, 29, 28, 27, last) else rank for rank in range(1, 31)]) for last in (23, 24)]
     assert against[0] <= 0.05 < against[1]
-    near(mann_whitney(list(range(1, 42, 2)), list(range(2, 43, 2))), 0.79, 0.02)  # 21 against 21: approximated
+    near(mann_whitney(list(range(1, 42, 2)), list(range(2, 43, 2))), 0.80138)  # 21 against 21: approximated
     assert [round(p, 6) for p in holm([0.01, 0.04, 0.03, 0.005])] == [0.03, 0.06, 0.06, 0.02]
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     low, high = bootstrap(list(range(100)), median, random.Random(1))

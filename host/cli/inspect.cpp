@@ -37,6 +37,13 @@ struct Recorded {
     });
   }
 
+  // What final trainings brought of the candidates as they are now.
+  std::vector<FinalResult> finals() const {
+    if (!provenance.pipeline.is_object()) return trials.finals();  // of release 1.0
+    if (!provenance.pipeline.contains("final")) return {};
+    return trials.finals_made_of(provenance.made_of(Phase::final));
+  }
+
   Trials trials;
   Provenance provenance;
 };
@@ -108,7 +115,9 @@ int trials_command(const fs::path& study, bool json) {
 
 int best_command(const fs::path& study, std::size_t count, bool json, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(fs::absolute(study), false);
-  const auto [trials, provenance] = Recorded(folder);
+  const Recorded recorded(folder);
+  const auto& [trials, provenance] = recorded;
+  const std::vector<FinalResult> finals = recorded.finals();
   const std::vector<TrialId> best = trials.best(count);
   if (best.empty()) throw Error(fmt::format("{}: no trial is complete yet", study.string()));
   std::unique_ptr<StudySpace> space;
@@ -124,9 +133,7 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
     const Trial& trial = trials.all().at(static_cast<std::size_t>(id));
     Json entry = trial.to_json();
     if (space) entry["notation"] = space->assembly().space().notation(trial.proposal.genotype);
-    for (const FinalResult& final : trials.finals()) {
-      if (final.trial == id) entry["final"] = final.metrics;
-    }
+    if (const FinalResult* final = final_of(id, finals)) entry["final"] = final->metrics;
     list.push_back(std::move(entry));
   }
   if (json) {
@@ -146,10 +153,15 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
 
 namespace {
 
+// Whose descriptor is another's by now (take_output()).
+bool is_standard_output(const fs::path& target) {
+  return target == "-" || target == "/dev/stdout" || target == "/dev/fd/1" || target == "/proc/self/fd/1";
+}
+
 // A file is replaced whole; a link leads to what is replaced; what is no file, such as a pipe, is written to.
 void write_out(const fs::path& target, const std::string& bytes) {
   std::error_code absent;
-  if (target == "-") {
+  if (is_standard_output(target)) {
     std::fwrite(bytes.data(), 1, bytes.size(), output());
   } else if (fs::exists(target, absent) && !fs::is_regular_file(target, absent)) {
     std::ofstream stream(target, std::ios::binary | std::ios::app);
@@ -163,7 +175,9 @@ void write_out(const fs::path& target, const std::string& bytes) {
 
 int export_command(const ExportOptions& options, const PluginPath& plugin_path) {
   const StudyFolder folder = StudyFolder::open(fs::absolute(options.study), false);
-  const auto [trials, provenance] = Recorded(folder);
+  const Recorded recorded(folder);
+  const auto& [trials, provenance] = recorded;
+  const std::vector<FinalResult> finals = recorded.finals();
   const Trial* best = trials.best();
   if (!options.trial && best == nullptr)
     throw Error(fmt::format("{}: no trial is complete yet; name one with --trial", options.study.string()));
@@ -173,7 +187,7 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
         fmt::format("{}: --trial is {}; must be 0 to {}", options.study.string(), id, trials.size() - 1));
   }
   if (options.format == "weights") {
-    const std::optional<fs::path> weights = weights_of(folder, id);
+    const std::optional<fs::path> weights = weights_of(id, folder, finals);
     if (!weights)
       throw Error(
           fmt::format("{}: the weights of trial {} were not kept; the pipeline's /keep_weights says for how many of "
@@ -182,20 +196,21 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
     const fs::path target = options.output.value_or("weights.pt");
     std::ifstream stream(*weights, std::ios::binary);
     const std::string bytes(std::istreambuf_iterator<char>(stream), {});
-    if (!bytes.starts_with("PK")) throw Error(fmt::format("{}: is empty or damaged", weights->string()));  // an archive
+    if (bytes.empty()) throw Error(fmt::format("{}: is empty; a power failure may have left it so", weights->string()));
     write_out(target, bytes);
-    if (target != "-") fmt::print(stderr, "{}\n", target.string());
+    if (!is_standard_output(target)) fmt::print(stderr, "{}\n", target.string());
     return done;
   }
   const std::optional<fs::path> target = options.output ? std::optional(fs::absolute(*options.output)) : std::nullopt;
   StudySpace space(provenance, folder, plugin_path);
-  const Architecture architecture = candidate_of(id, space.assembly(), trials).architecture;
+  const Architecture architecture =
+      candidate_of(trials.all().at(static_cast<std::size_t>(id)), space.assembly(), finals).architecture;
   const DrawingOptions drawing{.whole = options.whole};
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)
                                                             : to_svg(architecture, drawing);
-  if (target && *options.output != "-") {
-    write_out(*target, text);
+  if (target) {
+    write_out(*options.output == "-" ? *options.output : *target, text);
   } else {
     std::fwrite(text.data(), 1, text.size(), output());
   }

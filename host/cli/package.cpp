@@ -62,6 +62,9 @@ void expect_within(const fs::path& folder) {
     std::error_code error;
     const fs::path led = fs::canonical(entry.path(), error);
     if (error) fail(entry.path(), "is a link to nothing: " + error.message());
+    const fs::path here = fs::canonical(entry.path().parent_path());
+    if (std::mismatch(led.begin(), led.end(), here.begin(), here.end()).first == led.end())
+      fail(entry.path(), "is a link to a folder that holds it, and would be copied without end");
     if (std::mismatch(root.begin(), root.end(), led.begin(), led.end()).first == root.end()) continue;
     fail(entry.path(),
          fmt::format("is a link that leads out of the folder, to {}; put the file itself there, or remove it",

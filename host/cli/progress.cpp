@@ -56,9 +56,15 @@ std::string Progress::study_line(const Search& search) const {
   if (done > done_before_ && passed > 0) {
     const double rate = static_cast<double>(done - done_before_) / passed;
     line += rate >= 1.0 ? fmt::format(" | {:.0f} trials/s", rate) : fmt::format(" | {:.1f} trials/min", 60.0 * rate);
-    double left = pipeline_.budget.seconds ? *pipeline_.budget.seconds - search.elapsed() : 1e18;
+    double left = std::numeric_limits<double>::infinity();
+    if (pipeline_.budget.seconds) left = *pipeline_.budget.seconds - search.elapsed();
     if (pipeline_.budget.trials)
       left = std::min(left, (static_cast<double>(*pipeline_.budget.trials) - static_cast<double>(done)) / rate);
+    if (pipeline_.budget.unique) {
+      const double share = static_cast<double>(trials.unique()) / static_cast<double>(std::max<std::size_t>(1, done));
+      const double unique_left = static_cast<double>(*pipeline_.budget.unique) - static_cast<double>(trials.unique());
+      left = std::min(left, unique_left / (rate * std::max(share, 1e-3)));
+    }
     line += fmt::format(" | {} left", duration(std::max(0.0, left)));
   }
   return line;

@@ -54,7 +54,7 @@ class Conduct {
       const LocalExecutor::Description description = local->describe();
       task_ = description.task;
       fingerprint_ = description.fingerprint;
-      test_fingerprint_ = description.test;
+      test_fingerprint_ = test_split_ = description.test;
       local->set_task(task_);
       executor_ = std::move(local);
     }
@@ -120,7 +120,7 @@ class Conduct {
     study_.journal->commit();
   }
 
-  int run() {
+  int run() try {
     const StudyFolder* folder = study_.folder;
     if (study_.resumed) search_->go_on();
     if (study_.retry_failed) search_->retry_failed();
@@ -134,6 +134,9 @@ class Conduct {
     executor_.reset();  // the workers make room for the final training
     if (pipeline_.final && folder != nullptr && !train_finals(*study_.journal, *folder)) return stopped(folder);
     return conclude(folder, searched);
+  } catch (...) {
+    executor_.reset();  // before the study's lock goes
+    throw;
   }
 
   const Trials& trials() const { return search_->trials(); }
@@ -158,7 +161,8 @@ class Conduct {
                                                                  pipeline_.final->evaluator.manifest->title(), {})
                                                        .describe();
       final_task_ = described.task;
-      test_fingerprint_ = described.test;
+      test_split_ = described.test;
+      test_fingerprint_ = described.task.value("fingerprint", "") + test_split_;  // of all that it reads
     }
     if (!pipeline_.json().at("final").contains("space")) return;
     final_assembly_ = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
@@ -182,6 +186,7 @@ class Conduct {
                     {"plugin_path", folders},       {"phase", phase == Phase::final ? "final" : "search"},
                     {"told", pipeline_.told},       {"libraries", libraries_}};
     if (!task.is_null()) message["task"] = task;
+    if (phase == Phase::final) message["test"] = test_split_;
     return message;
   }
 
@@ -213,7 +218,8 @@ class Conduct {
     return finals.run(*executor, interrupted());
   }
 
-  static int stopped(const StudyFolder* folder) {
+  int stopped(const StudyFolder* folder) {
+    executor_.reset();  // before the study's lock goes
     if (folder != nullptr) fmt::print(stderr, "stopped; go on with: weft resume {}\n", folder->path().string());
     return was_interrupted;
   }
@@ -232,8 +238,9 @@ class Conduct {
       return failed;
     }
     if (folder != nullptr) {
-      export_best(*folder, pipeline_, *assembly_, trials);
-      if (task_.is_object()) write_atomically(folder->best() / "task.json", task_.dump(2) + "\n");
+      export_best(*folder, pipeline_, *assembly_, *best, Finals::results(pipeline_, *search_));
+      if (const Json& task = task_.is_object() ? task_ : final_task_; task.is_object())
+        write_atomically(folder->best() / "task.json", task.dump(2) + "\n");
     }
     report_failures(trials);
     if (!quiet_) {
@@ -301,7 +308,8 @@ class Conduct {
   Json libraries_;
   Json task_, final_task_;
   std::string fingerprint_;       // of the evaluator's own data
-  std::string test_fingerprint_;  // of the split that final trainings are measured on
+  std::string test_fingerprint_;  // of what final trainings read besides
+  std::string test_split_;        // of the split that they are measured on
   std::unique_ptr<Assembly> assembly_, final_assembly_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Search> search_;
@@ -333,6 +341,17 @@ bool accept(const Provenance& was, const Provenance& is, const ResumeOptions& op
     for (const Difference& difference : found) fmt::print(stderr, "changed: {}\n", difference.words);
   }
   return !found.empty() || was.pipeline.is_null() || options.accept_changes;
+}
+
+// Which limit is used up, and what would be more.
+std::string extension(const Budget& budget, const Conduct& conduct) {
+  const auto used = [](const std::optional<std::int64_t>& limit, std::size_t count) {
+    return limit && static_cast<std::size_t>(*limit) <= count;
+  };
+  const Trials& trials = conduct.trials();
+  if (used(budget.trials, trials.counted())) return fmt::format("/budget/trials=N, with N above {}", trials.counted());
+  if (used(budget.unique, trials.unique())) return fmt::format("/budget/unique=N, with N above {}", trials.unique());
+  return fmt::format("/budget/seconds=N, with N above {:.0f}", conduct.seconds());
 }
 
 void print_summary(const Conduct& conduct, bool json) {
@@ -378,7 +397,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
 }
 
 int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_path) {
-  const StudyFolder folder = StudyFolder::open(fs::absolute(options.study).lexically_normal(), true);
+  const StudyFolder folder = StudyFolder::open(fs::weakly_canonical(fs::absolute(options.study)), true);
   PluginPath plugin_path;
   for (const fs::path& given : given_plugin_path) plugin_path.push_back(fs::absolute(given));
   Journal journal(folder.journal(), Journal::Mode::append);
@@ -391,7 +410,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
   if (!was.told.is_null()) pipeline.told = was.told;
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  conduct.prepare(libraries_of(pipeline), was.task);
+  conduct.prepare(libraries_of(pipeline), pipeline.dataset ? was.task : Json());
 
   Provenance is = was;
   is.pipeline = json;
@@ -409,12 +428,10 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   }
   const std::size_t ended_before = conduct.trials().ended();
   const int code = conduct.run();
-  if (code == done && conduct.trials().ended() == ended_before && !options.quiet && !options.json) {
-    fmt::print(stderr, "the search was over before, after {} trials; to extend it: weft resume {} --set /budget/{}\n",
-               conduct.trials().counted(), options.study.string(),
-               pipeline.budget.trials   ? fmt::format("trials=N, with N above {}", conduct.trials().counted())
-               : pipeline.budget.unique ? fmt::format("unique=N, with N above {}", conduct.trials().unique())
-                                        : fmt::format("seconds=N, with N above {:.0f}", conduct.seconds()));
+  const bool nothing_new = conduct.trials().ended() == ended_before && !options.retry_failed;
+  if (code == done && nothing_new && conduct.trials().end_reason() == "budget" && !options.quiet && !options.json) {
+    fmt::print(stderr, "the search was over before, after {} trials; to extend it: weft resume {} --set {}\n",
+               conduct.trials().counted(), options.study.string(), extension(pipeline.budget, conduct));
   }
   if (code == done) print_summary(conduct, options.json);
   return code;

@@ -22,7 +22,8 @@ struct Job {
   Fidelity fidelity;
   Json transfer;
   std::optional<std::filesystem::path> folder, parent_folder;
-  // What makes this job this one, kept with its files: study, seed, trial, genotype. Null in a study of release 1.0.
+  // What makes this job this one, kept with its files: study, seed, trial, phase,
+  // genotype, and what it is made of. Null in a study of release 1.0.
   Json identity = {};
 };
 
@@ -53,7 +54,7 @@ class Executor {
   // The next job that ended; nothing after `timeout`, or earlier when a signal arrived.
   virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
   // Ends a job that does not end by itself: wait() then returns it as PRUNED, with this reason, unless it had just come
-  // to an end of its own. Where a job cannot be ended from outside, nothing happens.
+  // to an end of its own. Where a job cannot be ended from outside, or has reported just now, nothing happens.
   virtual void cancel(TrialId trial, const std::string& reason) {
     static_cast<void>(trial);
     static_cast<void>(reason);

@@ -81,6 +81,7 @@ class Worker {
     libraries_ = hello.value("libraries", Json::array());
     phase_ = hello.at("phase") == "final" ? Phase::final : Phase::search;
     task_ = hello.value("task", Json());
+    test_ = hello.value("test", "");
   }
 
   Assembly& assembly() {
@@ -118,6 +119,14 @@ class Worker {
     channel_.send(answer);
   }
 
+  void expect_same(const char* what, const Json& was, const Json& is) const {
+    if (was == is) return;
+    throw Error(fmt::format(
+        "{}: the {} were replaced while the study runs: their fingerprint was {}, is {}. Put back what they "
+        "were and `weft resume`, or go on with --accept-changes",
+        pipeline_->dataset->manifest->title(), what, was.dump(), is.dump()));
+  }
+
   // What this worker reads must be what the study was described by: it may have been replaced since.
   void check_data() {
     if (data_checked_ || !pipeline_->dataset || !task_.is_object() || !task_.contains("fingerprint")) return;
@@ -126,13 +135,8 @@ class Worker {
     log.set_level(spdlog::level::off);  // what there is to say of the data was said when the study was described
     const Json now = assembly().task();
     log.set_level(level);
-    if (now.value("fingerprint", Json()) != task_.at("fingerprint")) {
-      throw Error(
-          fmt::format("{}: the data were replaced while the study runs: their fingerprint was {}, is {}. Put back "
-                      "what they were and `weft resume`, or go on with --accept-changes",
-                      pipeline_->dataset->manifest->title(), task_.at("fingerprint").dump(),
-                      now.value("fingerprint", Json()).dump()));
-    }
+    expect_same("data", task_.at("fingerprint"), now.value("fingerprint", Json()));
+    if (!test_.empty()) expect_same("test data", test_, now.value("test_fingerprint", Json()));
     data_checked_ = true;
   }
 
@@ -172,6 +176,7 @@ class Worker {
   Phase phase_ = Phase::search;
   Json libraries_;
   bool data_checked_ = false;
+  std::string test_;  // fingerprint of the test split, in the final phase
   Json task_;
   std::unique_ptr<Assembly> assembly_;
 };

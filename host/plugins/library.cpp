@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
@@ -87,14 +88,14 @@ const weft_component& open(const Manifest& manifest, bool probed) {
     const weft_descriptor& descriptor = load(file);
     file.expect_unchanged();  // where there is no sealed copy, the file itself was opened
     at = open_libraries().emplace(key, OpenLibrary{&descriptor, file.fingerprint(), {manifest.file.string()}}).first;
-  } else if (at->second.manifests.insert(manifest.file.string()).second) {
+  } else if (!at->second.manifests.contains(manifest.file.string())) {
     LibraryFile file;  // what another manifest says of itself is held against the library as well
     inspect(manifest, file);
     if (file.fingerprint() != at->second.sha256) {
-      at->second.manifests.erase(manifest.file.string());
       throw Refusal(Code::file_changed, key, "was replaced since it was opened", "the file that was opened",
                     "start again");
     }
+    at->second.manifests.insert(manifest.file.string());
   }
   return find_component(*at->second.descriptor, manifest, key);
 }
@@ -165,17 +166,28 @@ std::string library_sha256(const Manifest& manifest) {
   return file->fingerprint();
 }
 
-std::string data_sha256(const Manifest& manifest) {
-  const std::filesystem::path folder = manifest.file.parent_path();
+namespace {
+
+// What no plugin reads: descriptions, libraries, and what editors and interpreters leave.
+bool is_data(const std::filesystem::path& within) {
+  const std::string name = within.filename().string();
+  const bool described = name == "manifest.json" || name.ends_with(".manifest.json");
+  const bool library = name.ends_with(".so") || name.find(".so.") != std::string::npos;
+  const bool left = std::any_of(within.begin(), within.end(), [](const std::filesystem::path& part) {
+    return part.string().starts_with('.') || part == "__pycache__" || part.string().ends_with('~');
+  });
+  return !described && !library && !left;
+}
+
+std::string digest_of_data(const std::filesystem::path& folder) {
+  using Iterator = std::filesystem::recursive_directory_iterator;
   std::map<std::string, std::uintmax_t> sizes;  // by name within the folder
   std::error_code error;
-  std::filesystem::recursive_directory_iterator at(folder, error);
-  for (const std::filesystem::recursive_directory_iterator end; !error && at != end; at.increment(error)) {
-    const std::string name = at->path().lexically_relative(folder).string();
-    const bool described =
-        name.ends_with("manifest.json") || name.ends_with(".so") || name.find(".so.") != std::string::npos;
+  Iterator at(folder, std::filesystem::directory_options::skip_permission_denied, error);
+  for (const Iterator end; !error && at != end; at.increment(error)) {
+    const std::filesystem::path within = at->path().lexically_relative(folder);
     std::error_code gone;
-    if (!described && at->is_regular_file(gone)) sizes[name] = at->file_size(gone);
+    if (is_data(within) && at->is_regular_file(gone)) sizes[within.string()] = at->file_size(gone);
   }
   if (sizes.empty()) return {};
   std::uintmax_t total = 0;
@@ -189,6 +201,16 @@ std::string data_sha256(const Manifest& manifest) {
   }
   std::array<char, SHA256_DIGEST_STRING_LENGTH> digest{};
   return SHA256Data(reinterpret_cast<const std::uint8_t*>(all.data()), all.size(), digest.data());
+}
+
+}  // namespace
+
+std::string data_sha256(const Manifest& manifest) {
+  static auto* const known = new std::map<std::filesystem::path, std::string>;  // of folders that plugins share
+  const std::filesystem::path folder = manifest.file.parent_path();
+  const auto [at, is_new] = known->try_emplace(folder);
+  if (is_new) at->second = digest_of_data(folder);
+  return at->second;
 }
 
 }  // namespace weft::host

@@ -34,11 +34,12 @@ void check_abi(const Manifest& manifest) {
 
 // A default that its own rule refuses would be blamed on whoever gave nothing.
 void check_defaults(const Manifest& manifest) {
-  Json schema = manifest.parameters();
-  schema.erase("required");
-  Json defaults = Json::object();
-  fill_defaults(defaults, schema);
-  validate(defaults, schema, manifest.file.string(), "/parameters with its defaults");
+  const Json schema = unfolded(manifest.parameters(), "/parameters");
+  for (const auto& [name, parameter] : schema.value("properties", Json::object()).items()) {
+    if (parameter.is_object() && parameter.contains("default"))
+      validate(parameter.at("default"), parameter, manifest.file.string(),
+               "/parameters/properties/" + name + "/default");
+  }
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // JSON lines over a socket: the protocol between host and worker, one message a line.
 //
-// Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase", "told", "libraries"}; then jobs {"job":
-// "describe"} or
+// Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase", "told", "libraries", "test"}; then jobs
+// {"job": "describe"} or
 // {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "parent_folder", "identity"}; {"verdict": n}
 // answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
 // {"job": "finished"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},

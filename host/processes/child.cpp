@@ -64,7 +64,8 @@ Descriptor moved_up(Descriptor low) {
 // Between fork and exec: calls of the kernel alone.
 void inherit_none_above(int last, int limit) {
   if (close_range(static_cast<unsigned>(last) + 1, ~0U, CLOSE_RANGE_CLOEXEC) == 0) return;
-  for (int descriptor = last + 1; descriptor < limit; ++descriptor)
+  constexpr int most = 65536;  // more than any process here has opened; a limit may be a thousand million
+  for (int descriptor = last + 1; descriptor < (limit < 0 || limit > most ? most : limit); ++descriptor)
     fcntl(descriptor, F_SETFD, FD_CLOEXEC);  // before Linux 5.11
 }
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "host/report/drawing.hpp"
@@ -11,25 +12,43 @@ namespace weft::host {
 
 namespace fs = std::filesystem;
 
-Candidate candidate_of(TrialId id, Assembly& search, const Trials& trials) {
-  const Genotype& genotype = trials.all().at(static_cast<std::size_t>(id)).proposal.genotype;
-  for (const FinalResult& final : trials.finals()) {
-    if (final.trial == id && final.state == TrialState::complete)
-      return search.in(Phase::final).space().decode(genotype);
-  }
-  return search.space().decode(genotype);
+const FinalResult* final_of(TrialId id, const std::vector<FinalResult>& finals) {
+  const auto found = std::find_if(finals.begin(), finals.end(), [&](const FinalResult& final) {
+    return final.trial == id && final.state == TrialState::complete;
+  });
+  return found == finals.end() ? nullptr : &*found;
 }
 
-std::optional<fs::path> weights_of(const StudyFolder& folder, TrialId id) {
-  for (const fs::path& file : {folder.final(id) / "weights.pt", folder.trial(id) / "weights.pt"}) {
-    if (fs::exists(file)) return file;
-  }
-  return {};
+Candidate candidate_of(const Trial& trial, Assembly& search, const std::vector<FinalResult>& finals) {
+  const Genotype& genotype = trial.proposal.genotype;
+  return final_of(trial.id, finals) != nullptr ? search.in(Phase::final).space().decode(genotype)
+                                               : search.space().decode(genotype);
 }
 
-void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trials& trials) {
-  const Trial& best = *trials.best();
-  const Candidate candidate = candidate_of(best.id, assembly, trials);
+std::optional<fs::path> weights_of(TrialId id, const StudyFolder& folder, const std::vector<FinalResult>& finals) {
+  const fs::path file = (final_of(id, finals) != nullptr ? folder.final(id) : folder.trial(id)) / "weights.pt";
+  return fs::exists(file) ? std::optional(file) : std::nullopt;
+}
+
+namespace {
+
+// Whole or not at all; and not what belonged to another, which was the best before.
+void replace(const std::optional<fs::path>& by, const fs::path& file) {
+  if (!by) {
+    fs::remove(file);
+    return;
+  }
+  fs::path part = file;
+  part += ".part";
+  fs::copy_file(*by, part, fs::copy_options::overwrite_existing);
+  fs::rename(part, file);
+}
+
+}  // namespace
+
+void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trial& best,
+                 const std::vector<FinalResult>& finals) {
+  const Candidate candidate = candidate_of(best, assembly, finals);
   fs::create_directories(folder.best());
   write_atomically(folder.best() / "architecture.json", candidate.architecture.to_json().dump(1) + "\n");
   write_atomically(folder.best() / "genotype.txt", assembly.space().notation(best.proposal.genotype) + "\n");
@@ -41,15 +60,13 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
   result["cost"] = {{"parameters", cost.parameters},
                     {"multiply_adds", cost.multiply_adds},
                     {"activation_bytes", cost.activation_bytes}};
-  for (const FinalResult& final : trials.finals()) {
+  for (const FinalResult& final : finals) {
     if (final.trial == best.id)
       result["final"] = {{"state", to_string(final.state)}, {"metrics", final.metrics}, {"reason", final.reason}};
   }
   write_atomically(folder.best() / "result.json", result.dump(2) + "\n");
 
-  if (const std::optional<fs::path> weights = weights_of(folder, best.id)) {
-    fs::copy_file(*weights, folder.best() / "weights.pt", fs::copy_options::overwrite_existing);
-  }
+  replace(weights_of(best.id, folder, finals), folder.best() / "weights.pt");
   try {
     constexpr std::chrono::seconds patience(20);  // whoever has it may draw it later, with `weft export`
     write_atomically(folder.best() / "picture.svg", to_svg(candidate.architecture, {.limit = patience}));

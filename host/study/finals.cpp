@@ -16,11 +16,10 @@ Finals::Finals(const Pipeline& pipeline, Search& search, Journal& journal, const
 std::vector<FinalResult> Finals::results(const Pipeline& pipeline, const Search& search) {
   if (!pipeline.final) return {};
   const std::vector<TrialId> wanted = search.trials().best(pipeline.final->top);
-  std::vector<FinalResult> results;
-  for (const FinalResult& result : search.trials().finals()) {
-    const bool same = result.made_of.empty() || result.made_of == search.made_of(Phase::final);
-    if (same && std::find(wanted.begin(), wanted.end(), result.trial) != wanted.end()) results.push_back(result);
-  }
+  std::vector<FinalResult> results = search.trials().finals_made_of(search.made_of(Phase::final));
+  std::erase_if(results, [&](const FinalResult& result) {
+    return std::find(wanted.begin(), wanted.end(), result.trial) == wanted.end();
+  });
   return results;
 }
 

@@ -20,12 +20,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Empty, or what a host left that was killed before its study had begun.
+// Empty, or what a host left that was killed before its study had begun: the lock is what it makes first.
 bool is_free(const fs::path& path) {
   std::error_code error;
+  const bool left = fs::exists(path / "lock", error);
   for (fs::directory_iterator at(path, error), end; !error && at != end; at.increment(error)) {
     const std::string name = at->path().filename();
-    if (name != "lock" && name != "pipeline.json" && !name.ends_with(".part") && !name.ends_with(".part-journal"))
+    if (!left ||
+        (name != "lock" && name != "pipeline.json" && !name.ends_with(".part") && !name.ends_with(".part-journal")))
       return false;
   }
   return !error;
@@ -77,12 +79,14 @@ StudyFolder StudyFolder::open(const fs::path& path, bool exclusive) {
 }
 
 fs::path StudyFolder::make_unused(const fs::path& parent, const std::string& stem) {
+  check_utf8(fs::absolute(parent / stem).string(), "the study's folder", "choose another with --study, or rename it");
   std::error_code error;
   fs::create_directories(parent, error);
   for (int number = 1;; ++number) {
     fs::path path = parent / fmt::format("{}-{:03}", stem, number);
     if (fs::create_directory(path, error)) return path;  // nobody else has made it
-    if (error) throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
+    if (error && error != std::errc::file_exists)
+      throw Error(fmt::format("{}: the study's folder cannot be created: {}", path.string(), error.message()));
   }
 }
 

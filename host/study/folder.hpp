@@ -14,10 +14,10 @@ namespace weft::host {
 
 class StudyFolder {
  public:
-  // Throws Error if the folder exists and is not empty (says which study it holds and how to go on), or cannot be
-  // created.
-  // Throws InvalidInput where a study cannot be begun, because something is there.
+  // Throws InvalidInput where no study can be begun: it says which study is there and how to go on, or that something
+  // is.
   static void expect_free(const std::filesystem::path& path);
+  // As expect_free(); throws Error if the folder cannot be created.
   static StudyFolder create(const std::filesystem::path& path, const std::string& pipeline);
   // Throws Error if there is no study here, or another process works on it.
   static StudyFolder open(const std::filesystem::path& path, bool exclusive);

@@ -100,12 +100,10 @@ void Provenance::apply(const Journal::Event& event) {
 }
 
 Json Provenance::to_json() const {
-  Json json = {
-      {"weft", WEFT_VERSION}, {"pipeline", pipeline}, {"plugins", plugins}, {"directory", directory}, {"told", told}};
+  // What became empty is said, too, or the last value would count for ever.
+  Json json = {{"weft", WEFT_VERSION},       {"pipeline", pipeline}, {"plugins", plugins}, {"task", task},
+               {"fingerprint", fingerprint}, {"test", test},         {"told", told},       {"directory", directory}};
   if (!study.empty()) json["study"] = study;
-  if (!task.is_null()) json["task"] = task;
-  if (!fingerprint.empty()) json["fingerprint"] = fingerprint;
-  if (!test.empty()) json["test"] = test;
   return json;
 }
 
@@ -120,8 +118,9 @@ std::string Provenance::made_of(Phase phase) const {
   if (pipeline.contains("dataset")) add("dataset", pipeline.at("dataset"));
   add("space", pipeline.at("space"));
   if (phase == Phase::final) {
-    add("evaluator", pipeline.at("final").at("evaluator"));
-    parts["final"] = pipeline.at("final").value("space", Json());
+    const Json& final = pipeline.at("final");
+    add("evaluator", final.contains("evaluator") ? final.at("evaluator") : pipeline.at("evaluator"));
+    parts["final"] = final.value("space", Json());
     parts["test"] = test;
   } else {
     add("evaluator", pipeline.at("evaluator"));
@@ -165,7 +164,7 @@ std::vector<Difference> differences(const Provenance& was, const Provenance& is)
                                  was.fingerprint, is.fingerprint),
                      false});
   }
-  if (!was.test.empty() && was.test != is.test) {
+  if (!was.test.empty() && !is.test.empty() && was.test != is.test) {
     found.push_back(
         {fmt::format("the data set's test split had the fingerprint {}, has {}", was.test, is.test), false});
   }

@@ -52,6 +52,13 @@ std::string kind_of_failure(const std::string& reason) {
   return kind;
 }
 
+// It may be what was judged.
+void remove_result(const fs::path& folder) {
+  std::error_code error;
+  if (fs::remove(folder / "result.json", error)) sync_to_disk(folder);
+  if (error) throw Error(fmt::format("{}: cannot be removed: {}", (folder / "result.json").string(), error.message()));
+}
+
 }  // namespace
 
 Search::Search(Parts parts, Observer observer)
@@ -91,7 +98,6 @@ void Search::commit() {
 
 void Search::replay() {
   std::deque<Proposal> proposed;
-  std::vector<TrialId> surplus;
   journal_->for_each([&](const Journal::Event& event) {
     if (event.kind == "ask") {
       for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
@@ -113,17 +119,13 @@ void Search::replay() {
     if (event.kind != "tell") return;
     const Trial& trial = trials_.at(event.trial);
     if (!trial.retried) told(trial);
-    for (const TrialId worse : rank(trial.id)) surplus.push_back(worse);
+    for (const TrialId worse : rank(trial.id)) surplus_.push_back(worse);
     if (trial.has_result() && !trial.duplicate_of) remember(trial);
   });
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
                             pipeline_.optimizer.manifest->title()));
 
-  // A kill may have come between an event and the removal that follows from it.
-  for (const Trial& trial : trials_.all()) {
-    if (trial.ended() && keeps_files(trial)) drop_files(trial.id, std::exchange(surplus, {}));
-  }
   elapsed_before_ = journal_->elapsed();
   began_ = Clock::now();
 }
@@ -137,15 +139,16 @@ void Search::go_on() {
   std::stable_partition(open.begin(), open.end(),
                         [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
   for (const TrialId id : open) admit(trials_.at(id));
+  // A kill may have come between an event and the removal that follows from it; and the pipeline may keep fewer now.
+  for (const Trial& trial : trials_.all()) {
+    if (trial.ended() && keeps_files(trial)) drop_files(trial.id, std::exchange(surplus_, {}));
+  }
 }
 
 void Search::retry_failed() {
   for (const Trial& trial : trials_.all()) {
     if (trial.state != TrialState::fail || trial.duplicate_of) continue;
-    std::error_code absent;
-    if (folder_ != nullptr &&
-        fs::remove(folder_->trial(trial.id) / "result.json", absent))  // it may be what was judged
-      sync_to_disk(folder_->trial(trial.id));
+    if (folder_ != nullptr) remove_result(folder_->trial(trial.id));
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);
     admit(trials_.at(trial.id));

@@ -132,6 +132,7 @@ class Search {
   std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a queued or running trial
   std::size_t waiting_count_ = 0;
   std::unordered_map<TrialId, Underway> underway_;  // of running trials
+  std::vector<TrialId> surplus_;                    // of a replay: whose weights are no longer kept
   std::vector<TrialId> with_weights_;               // best first
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program

@@ -106,7 +106,7 @@ void Trial::retry() {
   retried = true;
 }
 
-void Trial::apply(const Journal::Event& event) {
+void Trial::apply(const Journal::Event& event) try {
   const Json& body = event.body;
   if (event.kind == "proposal") {
     id = event.trial;
@@ -120,6 +120,8 @@ void Trial::apply(const Journal::Event& event) {
   } else if (event.kind == "retry") {
     retry();
   }
+} catch (const InvalidInput& error) {  // a state, a genotype that cannot be
+  throw DamagedEvent(error.what());
 }
 
 Trial& Trials::propose(Proposal proposal) {
@@ -201,8 +203,16 @@ void Trials::apply(const Journal::Event& event) {
 // A candidate may be another architecture than when its trial was begun.
 void Trials::forget_hashes() {
   for (Trial& trial : trials_) {
-    if (!trial.ended()) trial.hash.reset();
+    if (!trial.has_result()) trial.hash.reset();  // a failed one may be evaluated again
   }
+}
+
+std::vector<FinalResult> Trials::finals_made_of(const std::string& made_of) const {
+  std::vector<FinalResult> same;
+  for (const FinalResult& result : finals_) {
+    if (result.made_of.empty() || result.made_of == made_of) same.push_back(result);  // release 1.0 did not say
+  }
+  return same;
 }
 
 std::vector<TrialId> Trials::best(std::size_t count) const {

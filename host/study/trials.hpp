@@ -105,6 +105,8 @@ class Trials {
 
   // The last result of every final training there was.
   const std::vector<FinalResult>& finals() const { return finals_; }
+  // Of them, those that were made of the same as a final training would be now.
+  std::vector<FinalResult> finals_made_of(const std::string& made_of) const;
   bool search_over() const { return search_over_; }
   // Why the search ended: "budget", "finished" or "exhausted"; empty if that was not kept.
   const std::string& end_reason() const { return end_reason_; }

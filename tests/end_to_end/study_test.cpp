@@ -287,6 +287,62 @@ TEST_CASE("a final training that failed is no fault of a study that no longer as
   CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 0);
 }
 
+TEST_CASE("a final training may be added to a finished study") {
+  const TemporaryFolder folder;
+  write_file(folder / "pipeline.json", command_study(folder.path(), answers, 1).dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  const Ran added = run({"resume", "study", "--set", "/final={\"top\": 1}"}, folder.path());
+  INFO(added.err);
+  CHECK(added.code == 0);
+  check_says(added.out, {"trained to the end, trial 0"});
+  CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 0);
+  const Ran removed = run({"resume", "study", "--set", "/final=null"}, folder.path());
+  INFO(removed.err);
+  CHECK(removed.code == 0);
+  CHECK(run({"best", "study"}, folder.path()).out.find("trained to the end") == std::string::npos);
+}
+
+TEST_CASE("a change that was accepted takes effect") {
+  const TemporaryFolder folder;
+  Json description =
+      command_study(folder.path(), "echo \"$request\" | grep -o '\"classes\":[0-9]*' >>classes\n" + answers, 1);
+  description["task"] = {{"input", {3, 8, 8}}, {"classes", 10}};
+  write_file(folder / "pipeline.json", description.dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  const Ran changed =
+      run({"resume", "study", "--set", "/task/classes=100", "--set", "/budget/trials=2", "--accept-changes", "--quiet"},
+          folder.path());
+  INFO(changed.err);
+  CHECK(changed.code == 0);
+  CHECK(read_file(folder / "classes") == "\"classes\":10\n\"classes\":100\n");
+  CHECK(run({"resume", "study", "--quiet"}, folder.path()).code == 0);
+}
+
+TEST_CASE("a user's own pipeline.json is not a folder that a host left") {
+  const TemporaryFolder folder;
+  write_table(folder / "table.csv");
+  fs::create_directory(folder / "mine");
+  const std::string text = table_pipeline("table.csv", 5).dump();
+  write_file(folder / "mine/pipeline.json", text);
+  const Ran ran = run({"run", "mine/pipeline.json", "--study", "mine"}, folder.path());
+  CHECK(ran.code == 2);
+  check_says(ran.err, {"mine: exists and is not empty"});
+  CHECK(read_file(folder / "mine/pipeline.json") == text);
+}
+
+TEST_CASE("weights of an earlier best do not stand for those of a later one") {
+  const TemporaryFolder folder;
+  const std::string better =
+      "echo x >>calls; n=$(wc -l <calls); [ $n -gt 1 ] || echo first >study/trials/000000/weights.pt\n"
+      "echo \"{\\\"event\\\": \\\"result\\\", \\\"metrics\\\": {\\\"validation_accuracy\\\": $n}}\"\n";
+  write_file(folder / "pipeline.json", command_study(folder.path(), better, 1).dump());
+  REQUIRE(run({"run", "pipeline.json", "--study", "study", "--quiet"}, folder.path()).code == 0);
+  CHECK(read_file(folder / "study/best/weights.pt") == "first\n");
+  REQUIRE(run({"resume", "study", "--set", "/budget/trials=2", "--quiet"}, folder.path()).code == 0);
+  CHECK(Json::parse(read_file(folder / "study/best/result.json")).at("trial") == 1);
+  CHECK_FALSE(fs::exists(folder / "study/best/weights.pt"));
+}
+
 TEST_CASE("a study that is over says so, and what would extend it") {
   const TableStudy study(20);
   check_says(study.resume().err, {"the search was over before, after 20 trials", "/budget/trials=N, with N above 20"});
@@ -395,12 +451,14 @@ TEST_CASE("runs that are started at once have a study each") {
   write_table(folder / "table.csv");
   write_file(folder / "pipeline.json", table_pipeline("table.csv", 5).dump());
   std::vector<boost::process::child> runs;
+  fs::create_directory(folder / "studies");
+  write_file(folder / "studies/pipeline-001", "no folder");
   for (int i = 0; i < 5; ++i) runs.push_back(start({"run", "pipeline.json", "--quiet"}, folder.path()));
   for (boost::process::child& one : runs) {
     one.wait();
     CHECK(one.exit_code() == 0);
   }
-  CHECK(std::distance(fs::directory_iterator(folder / "studies"), fs::directory_iterator()) == 5);
+  CHECK(std::distance(fs::directory_iterator(folder / "studies"), fs::directory_iterator()) == 6);
 }
 
 TEST_CASE("failures are not passed over in silence") {

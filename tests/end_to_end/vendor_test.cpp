@@ -315,7 +315,7 @@ TEST_CASE("a manifest that asks for a later minor version, or whose defaults bre
   check_says(refused_with("/abi", "1.9"), {"/abi is \"1.9\"; expected 1.0 to 1.1, which this host has"});
   check_says(refused_with("/abi", "1.10"), {"/abi is \"1.10\""});
   check_says(refused_with("/parameters/properties", {{"x", {{"type", "integer"}, {"default", "many"}}}}),
-             {"/parameters with its defaults/x is \"many\"; must be an integer"});
+             {"/parameters/properties/x/default is \"many\"; must be an integer"});
 }
 
 TEST_CASE("validate takes the vendor's own pipeline: its space, arguments and budget") {

@@ -184,7 +184,7 @@ TEST_CASE("every manifest of a library that is open is held against it") {
   other["sha256"] = std::string(64, '0');
   const Manifest lying = Manifest::read(write_file(folder / "other.json", other.dump()),
                                         read_json(fs::path(WEFT_TEST_SOURCE) / "manifests/schemas/plugin.json"));
-  CHECK_THAT(refused(lying), ContainsSubstring("as its manifest says"));
+  for (int asked = 0; asked < 2; ++asked) CHECK_THAT(refused(lying), ContainsSubstring("as its manifest says"));
   CHECK(refused(folder.manifest).empty());
 }
 

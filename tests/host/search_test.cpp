@@ -546,6 +546,29 @@ TEST_CASE("a trial that is begun again must be the architecture that it was") {
   }
 }
 
+TEST_CASE("a failed trial is evaluated again although its candidate was accepted as another") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 1);
+  description["objectives"].push_back({{"name", "parameters"}});
+  Journal::create(folder / "study.db", {{"weft", "test"}});
+  Journal journal(folder / "study.db", Journal::Mode::append);
+  {
+    Script script(description, {cell(3)}, 1, &journal);
+    script.executor.answer = [](Held& held, TrialId trial) { return held.end(trial, TrialState::fail, "no luck"); };
+    REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  }
+  journal.append(1.0, "retry", 0, "{}");
+  journal.append(1.0, "start", 0, R"({"attempt": 2, "hash": "0123456789abcdef"})");
+  journal.append(1.0, "tell", 0, R"({"state": "FAIL", "metrics": {}, "seconds": 0, "reason": "no luck"})");
+  journal.append(1.0, "change", -1, R"({"accepted": true})");
+  Script script(description, {cell(3)}, 1, &journal);
+  script.search.replay();
+  script.search.go_on();
+  CHECK_NOTHROW(script.search.retry_failed());
+  REQUIRE(script.search.run(script.executor, never) == Search::Outcome::finished);
+  CHECK(script.search.trials().all()[0].state == TrialState::complete);
+}
+
 TEST_CASE("a trial that is begun after the time was over has the grace from its own start") {
   const TemporaryFolder folder;
   const Json description = without_trials(write_table(folder / "table.csv"), {{"seconds", 1}, {"grace", 5}});

@@ -143,6 +143,94 @@ TEST_CASE("paper profiles: the learning rate of every training, at its milestone
   }
 }
 
+// What a search is made of, in the paper's units.
+struct Setting {
+  std::string pipeline, pointer;
+  Json value;
+};
+
+const std::vector<Setting> settings = {
+    // Baker et al. 2017: 2,700 different models (section 5), of which the optimizer's schedule is made; lr 0.01, replay
+    // 100;
+    // the value of the unknown 0.5 is their code's.
+    {"baker2017", "/budget/unique", 2700},
+    {"baker2017", "/optimizer/args/schedule_unit", "unique"},
+    {"baker2017", "/optimizer/args/lr", 0.01},
+    {"baker2017", "/optimizer/args/replay", 100},
+    {"baker2017", "/optimizer/args/initial_value", 0.5},
+    // Zhong et al. 2018: 178 iterations of 64 blocks that are drawn, known ones too; mu 1, rho 8, accuracy in percent.
+    {"zhong2018", "/budget/trials", 178 * 64},
+    {"zhong2018", "/optimizer/args/schedule_unit", "proposals"},
+    {"zhong2018", "/optimizer/args/reward_shaping", true},
+    {"zhong2018", "/optimizer/args/flops_weight", 1},
+    {"zhong2018", "/optimizer/args/density_weight", 8},
+    {"zhong2018", "/optimizer/args/reward_scale", 1},
+    // Real et al. 2019: P 100, S 25, 20,000 models, of which equal ones are trained again.
+    {"real2019", "/optimizer/args/population_size", 100},
+    {"real2019", "/optimizer/args/sample_size", 25},
+    {"real2019", "/budget/trials", 20000},
+    {"real2019", "/duplicates", "evaluate"},
+    // Xie and Yuille 2017: N 20, T 50 generations after the first; p_C 0.2, p_M 0.8, q_C 0.2, q_M 0.05.
+    {"xie2017", "/optimizer/args/population_size", 20},
+    {"xie2017", "/budget/trials", 20 + 50 * 20},
+    {"xie2017", "/optimizer/args/crossover_probability", 0.2},
+    {"xie2017", "/optimizer/args/mutation_probability", 0.8},
+    {"xie2017", "/optimizer/args/step_crossover_probability", 0.2},
+    {"xie2017", "/optimizer/args/gene_mutation_probability", 0.05},
+    // Suganuma et al. 2017: 1 + 2, genes at 0.05, the best of the last ten epochs.
+    {"suganuma2017", "/optimizer/args/offspring", 2},
+    {"suganuma2017", "/optimizer/args/neutral_mutation_probability", 0.05},
+    {"suganuma2017", "/evaluator/args/best_of_last", 10},
+    // Liu et al. 2018: 200, tournaments of 5 %, some 7,000 evaluations, nobody is removed.
+    {"liu2018_hierarchical", "/optimizer/args/population_size", 200},
+    {"liu2018_hierarchical", "/optimizer/args/tournament_share", 0.05},
+    {"liu2018_hierarchical", "/optimizer/args/survivors", "all"},
+    {"liu2018_hierarchical", "/budget/trials", 7000},
+    // Zoph and Le 2017: m 8, Adam at 0.0006, accuracies cubed, the best of five epochs, depth 6 and 2 more with every
+    // 1,600
+    // of 12,800 samples, which makes 20; of recurrent cells batches of ten, 0.0005, and 80 / perplexity^2.
+    {"zoph2017_cnn", "/optimizer/args/children", 8},
+    {"zoph2017_cnn", "/optimizer/args/lr", 0.0006},
+    {"zoph2017_cnn", "/optimizer/args/reward", "cube"},
+    {"zoph2017_cnn", "/optimizer/args/initial_depth", 6},
+    {"zoph2017_cnn", "/optimizer/args/depth_increment", 2},
+    {"zoph2017_cnn", "/optimizer/args/depth_interval", 1600},
+    {"zoph2017_cnn", "/budget/trials", 12800},
+    {"zoph2017_cnn", "/space/args/layers", 6 + 2 * (12800 - 1600) / 1600},
+    {"zoph2017_cnn", "/evaluator/args/best_of_last", 5},
+    {"zoph2017_rnn", "/optimizer/args/children", 10},
+    {"zoph2017_rnn", "/optimizer/args/lr", 0.0005},
+    {"zoph2017_rnn", "/optimizer/args/reward", "inverse_square"},
+    {"zoph2017_rnn", "/optimizer/args/reward_scale", 80},
+    // Zoph et al. 2018: batches of 20, Adam at 0.00035, entropy 0.00001, 20,000 models, the best 250 trained on.
+    {"zoph2018", "/optimizer/args/children", 20},
+    {"zoph2018", "/optimizer/args/lr", 0.00035},
+    {"zoph2018", "/optimizer/args/entropy_weight", 0.00001},
+    {"zoph2018", "/optimizer/args/baseline_decay", 0.95},
+    {"zoph2018", "/budget/trials", 20000},
+    {"zoph2018", "/final/top", 250},
+    // Tan et al. 2018: some 8,000 models, the best 15 trained to the end.
+    {"tan2018", "/budget/trials", 8000},
+    {"tan2018", "/final/top", 15},
+    // Negrinho and Gordon 2017: c = 1. Wang et al. 2019: 2 c with c = 2, means of ten predictions.
+    {"negrinho2017", "/optimizer/args/exploration", 1},
+    {"wang2019", "/optimizer/args/exploration", 4},
+    {"wang2019", "/optimizer/args/predictions", 10},
+};
+
+TEST_CASE("paper profiles: optimizers and budgets have the papers' numbers, in the papers' units") {
+  for (const Setting& setting : settings) {
+    INFO(setting.pipeline << ": " << setting.pointer);
+    Json paper = pipeline(setting.pipeline, "paper");
+    for (const char* part : {"optimizer", "space", "evaluator"}) {
+      Json& use = paper.at(part);
+      use["args"] = weft::testing::Plugin::open(part, use.at("name").get<std::string>())
+                        .configuration(use.value("args", Json::object()));
+    }
+    CHECK(paper.at(Json::json_pointer(setting.pointer)) == setting.value);
+  }
+}
+
 TEST_CASE("paper profiles: recurrent networks are trained as Zaremba et al. 2014 train, on sums over 35 positions") {
   const Json paper = pipeline("zoph2017_rnn", "paper");
   for (const char* phase : {"search", "final"}) {

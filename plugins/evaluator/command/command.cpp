@@ -120,8 +120,12 @@ class Conversation {
       fail("wrote a line of more than " + std::to_string(Program::longest_line) +
            " bytes; large data belongs into a file in the trial's folder");
     }
-    const Json message = Json::parse(line, nullptr, false);
-    if (message.is_discarded()) fail_without_json(line);
+    Json message;
+    try {
+      message = weft::detail::parse_json(line);  // bounded
+    } catch (const weft::Error&) {
+      fail_without_json(line);
+    }
     const Json event = message.is_object() ? message.value("event", Json()) : Json();
     if (event == "report") {
       report(message);

@@ -103,7 +103,9 @@ class Table final : public weft::Evaluator {
     Csv csv(std::move(text), path_);
     std::vector<std::string> header;
     if (!csv.next(header)) throw weft::InvalidInput(path_ + " is empty; its first line names the columns");
-    for (const std::string& column : header) {
+    std::vector<std::string> read = columns_;
+    read.push_back(key);
+    for (const std::string& column : read) {
       if (std::count(header.begin(), header.end(), column) > 1)
         throw weft::InvalidInput(csv.place() + ": there are two columns " + column +
                                  "; which is meant? Rename the other");

@@ -16,7 +16,9 @@
 //   Liu et al. 2018       population_size 200, initialisation given (a chain of identities), initial_mutations 1000,
 //                         tournament_share 0.05, survivors all
 //   Real et al. 2019      population_size 100, tournament_size 25, survivors youngest
-//   Elsken et al. 2018    schedule generations, population_size 1, offspring 8, parents all, mutations 5,
+//   Elsken et al. 2018    schedule generations, population_size 1, offspring 7 (an eighth, the parent trained on, comes
+//   with
+//                         function-preserving search), parents all, mutations 5,
 //                         initialisation trivial, survivors elitist, inherit_weights true
 //   Wistuba 2018          population_size 1, initialisation trivial, survivors all, inherit_weights true
 //
@@ -117,9 +119,8 @@ struct Options {
   }
 
   void check_sizes(const weft::Budget& budget) const {
-    refuse_if(budget.trials && population_size >= *budget.trials,
-              "/population_size is " + std::to_string(population_size) + "; must be less than the budget's trials, " +
-                  std::to_string(budget.trials.value_or(0)) + ", or nobody is bred");
+    refuse_if(budget.least() <= population_size, "/population_size is " + std::to_string(population_size) +
+                                                     "; must be less than " + budget.words() + ", or nobody is bred");
     const std::string population = "must not exceed population_size, " + std::to_string(population_size);
     refuse_if(parents == "tournament" && !tournament_share && survivors != "all" && tournament.size > population_size,
               "/tournament_size is " + std::to_string(tournament.size) + "; " + population);
@@ -202,7 +203,8 @@ evolution::Select parents(const Options& options) {
   if (options.parents == "all") return evolution::each_in_turn();
   if (options.parents == "fitness_proportionate") return evolution::proportionate(options.fitness_offset);
   if (options.tournament_share)
-    return evolution::tournament_of_share(*options.tournament_share, options.tournament.probability);
+    return evolution::tournament_of_share(*options.tournament_share, options.tournament.probability,
+                                          !options.generations && options.survivors == "all");
   return evolution::tournament(options.tournament);
 }
 
@@ -270,23 +272,26 @@ class Evolution final : public weft::Optimizer {
       weft::Proposal& proposal = proposals.emplace_back();
       proposal.genotype = std::move(child->genotype);
       if (algorithm_.inherit_weights) proposal.parent = child->parent;
-      in_flight_.add(proposal, {});
+      in_flight_.add(proposal, proposed_++);
     }
     return proposals;
   }
 
   void tell(const weft::TrialResult& result) override {
-    if (!in_flight_.take(result)) return;  // not one of ours
+    const std::optional<std::size_t> number = in_flight_.take(result);
+    if (!number) return;  // not one of ours
     if (result.complete() && std::isfinite(result.reward)) {
       Individual individual{result.genotype, result.reward, result.trial};
-      algorithm_.generations ? remember(std::move(individual)) : join(std::move(individual));
+      if (algorithm_.generations) {
+        evaluated_.emplace(*number, std::move(individual));
+      } else {
+        join(std::move(individual));
+      }
     }
     if (algorithm_.generations && in_flight_.empty() && queue_.empty()) end_generation();
   }
 
  private:
-  struct Nothing {};
-
   // ---- synchronous: generations
 
   // A generation is proposed as there is room; nothing more until all of it is evaluated.
@@ -318,13 +323,11 @@ class Evolution final : public weft::Optimizer {
     }
   }
 
-  void remember(Individual individual) { evaluated_.emplace(individual.trial, std::move(individual)); }
-
   void end_generation() {
     Population competing;
     if (algorithm_.parents_compete || evaluated_.empty()) competing = std::move(population_);
     const std::size_t parents = competing.size();
-    for (auto& [trial, individual] : evaluated_) competing.add(std::move(individual));
+    for (auto& [number, individual] : evaluated_) competing.add(std::move(individual));
     evaluated_.clear();
     if (competing.size() == 0) return;
     const std::vector<std::size_t> survivors = algorithm_.survivors
@@ -353,7 +356,7 @@ class Evolution final : public weft::Optimizer {
     Child child = rng_.bernoulli(algorithm_.crossover_probability)
                       ? cross(parent, population_.individuals[select_parent().accepted]).first
                       : copy(parent);
-    // While failed children have left gaps, nobody is killed: so the population stays at N (Real et al. 2017).
+    // While failed children have left gaps, nobody is killed, as the population is to stay at N (Real et al. 2017).
     if (algorithm_.paired && outcome.accepted != outcome.last &&
         population_.size() + in_flight_.size() >= algorithm_.population_size) {
       population_.remove(outcome.last);
@@ -391,11 +394,12 @@ class Evolution final : public weft::Optimizer {
   weft::Rng rng_;
   Population population_;
   std::size_t turn_ = 0;  // who breeds next
-  weft::InFlight<Nothing> in_flight_;
+  std::size_t proposed_ = 0;
+  weft::InFlight<std::size_t> in_flight_;  // by number of the proposal
 
-  std::deque<Child> queue_;                        // of a generation: not proposed yet
-  std::map<weft::TrialId, Individual> evaluated_;  // of a generation: the children so far, in the order of proposals
-  bool founded_ = false;                           // of a steady state: the initial population was complete
+  std::deque<Child> queue_;                      // of a generation: not proposed yet
+  std::map<std::size_t, Individual> evaluated_;  // of a generation: the children so far, in the order of proposals
+  bool founded_ = false;                         // of a steady state: the initial population was complete
 };
 
 }  // namespace

@@ -156,7 +156,7 @@ TEST_CASE("evolution keeps the contract of optimizers as CGP-CNN") {
 }
 
 TEST_CASE("evolution keeps the contract of optimizers as in Liu et al. 2018") {
-  check_optimizer(plugin(), hierarchical, {.long_study = 3000});
+  check_optimizer(plugin(), hierarchical, {.long_study = 30000});
 }
 
 TEST_CASE("evolution keeps the contract of optimizers as a hill climber from a trivial network") {
@@ -508,6 +508,22 @@ TEST_CASE("evolution refuses a population that the budget only suffices to initi
   CHECK_THROWS_WITH(Bench(Json::object(), small_space(), 1, {{"budget", {{"trials", 20}}}}),
                     ContainsSubstring("/population_size is 20; must be less than the budget's trials, 20"));
   CHECK_NOTHROW(Bench(Json::object(), small_space(), 1, {{"budget", {{"trials", 21}}}}));
+}
+
+TEST_CASE("evolution holds tournaments of a share in any population") {
+  for (const Json& more :
+       {Json{{"survivors", "youngest"}}, Json{{"survivors", "elitist"}}, Json{{"survivors", "paired"}},
+        Json{{"schedule", "generations"}, {"survivors", "elitist"}, {"parents_compete", false}}}) {
+    Json args = {{"population_size", 100}, {"tournament_share", 1}};
+    args.update(more);
+    INFO(args.dump());
+    Bench bench(args);
+    for (int trial = 0; trial < 400; ++trial) {
+      const std::vector<Proposal> proposals = bench.optimizer.ask(1);
+      REQUIRE(proposals.size() == 1);
+      trial % 7 == 0 ? bench.fail(proposals[0]) : bench.tell(proposals[0], 0.01 * (trial % 50));
+    }
+  }
 }
 
 TEST_CASE("evolution says what a negative reward needs") {

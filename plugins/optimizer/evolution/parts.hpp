@@ -113,14 +113,14 @@ inline Select tournament(selection::Tournament tournament) {
   };
 }
 
-// Of a share of a population that only grows.
-inline Select tournament_of_share(double share, double probability) {
+// Of a share of the population. One that only grows is kept in order: then a draw does not cost as much as the share.
+inline Select tournament_of_share(double share, double probability, bool only_grows) {
   auto ranking = std::make_shared<selection::Ranking>();
-  return [share, probability, ranking](std::span<const double> fitness, std::size_t, Rng& rng) {
+  return [=](std::span<const double> fitness, std::size_t, Rng& rng) {
     const double size = std::round(share * static_cast<double>(fitness.size()));
     const selection::Tournament tournament{std::max<std::size_t>(1, static_cast<std::size_t>(size)), probability};
     constexpr std::size_t quicker_by_ranks = 64;
-    if (tournament.size < quicker_by_ranks) return selection::tournament(fitness, tournament, rng);
+    if (!only_grows || tournament.size < quicker_by_ranks) return selection::tournament(fitness, tournament, rng);
     ranking->follow(fitness);
     const std::size_t accepted = ranking->tournament(fitness, tournament, rng);
     return selection::Outcome{accepted, accepted};

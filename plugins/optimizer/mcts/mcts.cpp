@@ -91,10 +91,8 @@ struct Options {
       throw weft::InvalidInput(value + "; must not exceed /memory, " + std::to_string(memory) +
                                ", or rewards are forgotten that were never fitted");
     }
-    if (budget.trials && refit_every >= *budget.trials) {
-      throw weft::InvalidInput(value + "; must be less than the budget's trials, " + std::to_string(*budget.trials) +
-                               ", or the surrogate is never used");
-    }
+    if (refit_every >= budget.least())
+      throw weft::InvalidInput(value + "; must be less than " + budget.words() + ", or the surrogate is never used");
   }
 };
 
@@ -212,11 +210,12 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     const double reward = options_.reward_scale * result.reward;
     const bool evaluated = result.complete() && std::isfinite(reward);
     back_up(*ended, evaluated ? std::optional(value_of(reward, *ended)) : std::nullopt);
-    if (!evaluated) return;
-    failure_.completed(reward);
-    lowest_ = std::min(lowest_, reward);
-    highest_ = std::max(highest_, reward);
-    if (surrogate_) learn(result.genotype, reward);
+    if (evaluated) {
+      failure_.completed(std::min(reward, value_of(reward, *ended)));
+      lowest_ = std::min(lowest_, reward);
+      highest_ = std::max(highest_, reward);
+    }
+    if (surrogate_) learn(result.genotype, evaluated ? std::optional(reward) : std::nullopt);
   }
 
  private:
@@ -328,11 +327,12 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     return predict(completions(leaf, options_.predictions)).mean();
   }
 
-  void learn(const Genotype& genotype, double reward) {
+  // Without a reward the candidate has failed: the surrogate is to predict that, too.
+  void learn(const Genotype& genotype, std::optional<double> reward) {
     const std::vector<double> code = space_.encode(genotype);
-    remembered_.push_back({{code.begin(), code.end()}, static_cast<float>(reward)});
+    remembered_.push_back({{code.begin(), code.end()}, reward});
     if (remembered_.size() > options_.memory) remembered_.pop_front();
-    if (++unlearnt_ < options_.refit_every) return;
+    if (++unlearnt_ < options_.refit_every || !failure_.worth()) return;  // of failures alone nothing is learnt
     unlearnt_ = 0;
     fitted_ = true;
     Eigen::MatrixXf inputs(static_cast<Eigen::Index>(code.size()), static_cast<Eigen::Index>(remembered_.size()));
@@ -340,7 +340,7 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
     for (Eigen::Index i = 0; i < inputs.cols(); ++i) {
       const Remembered& sample = remembered_[static_cast<std::size_t>(i)];
       inputs.col(i) = Eigen::Map<const Eigen::VectorXf>(sample.encoding.data(), inputs.rows());
-      rewards(i) = sample.reward;
+      rewards(i) = static_cast<float>(sample.reward.value_or(*failure_.worth()));
     }
     surrogate_->fit(inputs, rewards, rng_);
   }
@@ -392,7 +392,7 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
 
   struct Remembered {
     std::vector<float> encoding;
-    float reward;
+    std::optional<double> reward;
   };
 
   Options options_;

@@ -133,11 +133,14 @@ class QLearning final : public weft::Optimizer {
   void tell(const weft::TrialResult& result) override {
     if (!result.complete() && !failure_.teaches()) return;
     if (result.genotype.decisions.empty()) return;
-    remember(result.genotype.decisions, reward_of(result));
+    const std::optional<double> told = reward_of(result);
+    if (told) failure_.completed(least_return(*told, result.genotype.decisions.size()));
+    remember(result.genotype.decisions, told);
     for (std::size_t i = 0; i < options_.replay; ++i) {
       const Model& model = rng_.choice(memory_);
       const std::optional<double> reward = model.reward ? model.reward : failure_.worth();
-      if (reward) table_.update(model.moves, *reward, options_.reward_shaping);
+      // What a failure is worth does not grow with the decisions that led to it.
+      if (reward) table_.update(model.moves, *reward, options_.reward_shaping && model.reward);
     }
   }
 
@@ -201,8 +204,13 @@ class QLearning final : public weft::Optimizer {
       reward -= options_.flops_weight * log_of(options_.flops_metric, "flops_weight", result);
     if (options_.density_weight > 0.0)
       reward -= options_.density_weight * log_of(options_.density_metric, "density_weight", result);
-    failure_.completed(reward);
     return reward;
+  }
+
+  // The least that any of its decisions earns from there on: with shaping all T of them earn R + (T - 1) R / T.
+  double least_return(double reward, std::size_t decisions) const {
+    if (!options_.reward_shaping) return reward;
+    return std::min(reward, reward * (2.0 - 1.0 / static_cast<double>(decisions)));
   }
 
   double log_of(const std::string& name, const std::string& weight, const weft::TrialResult& result) const {

@@ -240,13 +240,39 @@ TEST_CASE("q_learning counts different models, or every proposal") {
   CHECK(greedy_after("proposals"));
 }
 
-// Rewards of -1, and a failure before any of them.
+// A failure first, then rewards of -1, and worse ones last.
 TEST_CASE("q_learning does not prefer what fails where rewards are negative") {
   Bench bench(greedy, one_decision());
   bench.ask();
   bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({3})});
-  for (const std::int32_t option : {0, 1, 2}) bench.tell({option}, option == 1 ? -1.0 : -2.0);
-  for (int i = 0; i < 10; ++i) bench.tell({1}, -1.0);  // replays all of them
+  bench.tell({1}, -1.0);
+  for (const std::int32_t option : {0, 2}) bench.tell({option}, -5.0);  // the failure is worth no more than that
+  for (int i = 0; i < 10; ++i) bench.tell({1}, -1.0);                   // replays all of them
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{1});
+}
+
+// Model a fails after one decision; b succeeds with -1 after two, which shaping makes -1 - 1/2.
+TEST_CASE("q_learning does not prefer what fails early where rewards are shaped") {
+  class EarlyOrLate final : public DecisionSpace {
+   public:
+    explicit EarlyOrLate(const Context&) {}
+    std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+      if (taken.size() == 2 || (taken.size() == 1 && taken[0] == 0)) return {};
+      return Decision{.name = std::to_string(taken.size()), .options = {"a", "b"}};
+    }
+    Candidate decode(const Genotype&) const override { throw Error("no need"); }
+  };
+  static constexpr weft_component component = weft::component<EarlyOrLate>("early_or_late");
+  const Plugin space{&component, {{"parameters", Json::object()}}};
+  Json args = greedy;
+  args["reward_shaping"] = true;
+  Bench bench(args, space);
+  bench.ask();
+  bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({0})});
+  for (int i = 0; i < 10; ++i) {
+    bench.tell({1, 0}, -1.0);
+    bench.tell({1, 1}, -1.1);
+  }
   CHECK(bench.ask_often(50) == std::set<std::int32_t>{1});
 }
 

@@ -28,10 +28,9 @@ struct Options {
                                "; must not exceed population_size, " + std::to_string(population_size));
     }
     const weft::Budget budget(context.study());
-    if (count_in_flight && budget.trials && population_size >= *budget.trials) {
-      throw weft::InvalidInput("/population_size is " + std::to_string(population_size) +
-                               "; must be less than the budget's trials, " + std::to_string(*budget.trials) +
-                               ", or nobody is bred");
+    if (count_in_flight && population_size >= budget.least()) {
+      throw weft::InvalidInput("/population_size is " + std::to_string(population_size) + "; must be less than " +
+                               budget.words() + ", or nobody is bred");
     }
   }
 };

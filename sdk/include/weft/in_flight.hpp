@@ -1,7 +1,7 @@
 // The proposals of an optimizer that are out for evaluation, with what it keeps of each until its result comes.
 //
-// Each is marked in its notes, which come back with its result: who asks for an optimizer's proposals, the host or
-// another optimizer, may number trials as it likes, and tell results that are not of this one.
+// Each is marked in its notes, which come back with its result, so that trials may be numbered by whoever asks for the
+// proposals. An optimizer that asks several others hands each its own results.
 #pragma once
 
 #include <cstddef>

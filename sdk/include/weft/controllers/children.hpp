@@ -39,9 +39,9 @@ class Children {
         baseline_(configuration.at("baseline_decay").get<double>()),
         begins_at_mean_(configuration.at("baseline_start") == "mean") {
     const Budget budget(study);
-    if (budget.trials && batch_size_ >= *budget.trials) {
-      throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less than the budget's trials, " +
-                         std::to_string(*budget.trials) + ", or nothing is sampled by what the controller learned");
+    if (batch_size_ >= budget.least()) {
+      throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less than " + budget.words() +
+                         ", or nothing is sampled by what the controller learned");
     }
   }
 

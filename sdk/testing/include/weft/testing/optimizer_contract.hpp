@@ -251,7 +251,7 @@ inline void check_failures(const Plugin& plugin, const Json& args, const Optimiz
   }
 }
 
-// Whatever is minimised has negative rewards: they are refused before the first trial, or learned from.
+// Whatever is minimised has negative rewards: they are refused before the first trial, or borne.
 inline void check_minimised(const Plugin& plugin, const Json& args, OptimizerCheck check) {
   check.study["objectives"] = Json::array({{{"name", "perplexity"}, {"direction", "minimize"}}});
   std::optional<Bench> bench;

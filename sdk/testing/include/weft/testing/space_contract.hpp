@@ -230,7 +230,6 @@ inline void check_refusals(const SpaceRef& space) {
   }
 }
 
-// Children are genotypes of the space, the same for the same stream, and usually not their parent.
 // The share of decisions, by name, that two genotypes answer differently.
 inline double distance(const SpaceRef& space, const Genotype& one, const Genotype& other) {
   const auto answers = [&](const Genotype& genotype) {
@@ -265,6 +264,7 @@ inline void check_nearness(const SpaceRef& space) {
   REQUIRE((near < 0.8 * far || far < 0.1));
 }
 
+// Children are genotypes of the space, the same for the same stream, and usually not their parent.
 inline void check_mutation(const SpaceRef& space) {
   std::size_t changed = 0;
   std::uint64_t stream = 0;
