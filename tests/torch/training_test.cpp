@@ -525,7 +525,11 @@ TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
     std::vector<bool> finite;
     const weft::TrainingOptions options{
         .folder = folder.path,
-        .report = [](const Json&) { return FAIL("nothing is to be reported"), Verdict::go_on; },
+        .report =
+            [](const Json&) {
+              FAIL("nothing is to be reported");
+              return Verdict::go_on;
+            },
         .gives_up = [&](const std::optional<weft::Score>& score) { return finite.push_back(score.has_value()), true; }};
     CHECK(weft::train(network, data, recipe({{"epochs", 5}}), weft::Rng(1), options).curve.empty());
     const Recipe exploding = recipe({{"epochs", 5}, {"lr", 1e38}});

@@ -76,7 +76,7 @@ class LanguageModel final : public weft::Evaluator {
     weft::TextData data{text_.train(), text_.validation(), text_.task().input.height, sum_over_positions_, reading_};
     if (final_ && use_validation_) {
       data.train = at::cat({text_.train(), text_.validation()});
-      data.validation = {};
+      data.validation = at::Tensor();
     }
     data.train = data.train.narrow(0, 0, weft::examples_of(data.train.numel(), data_fraction_, fidelity));
     return data;

@@ -120,9 +120,9 @@ int restarts_so_far(const EvaluationRequest& request, const Restarts& restarts) 
 }
 
 std::string anew(TrialId trial, const Restarts& restarts, double lr) {
-  return "trial " + std::to_string(trial) + " is after one epoch with lr " + Json(lr).dump() +
-         " no better than an accuracy of " + Json(restarts.accuracy).dump() + " %; it begins anew with lr " +
-         Json(lr * restarts.lr_factor).dump();
+  return "trial " + std::to_string(trial) + " did not learn in its first epoch with lr " + Json(lr).dump() +
+         " (an accuracy of " + Json(restarts.accuracy).dump() +
+         " % at most, or a loss that is not finite); it begins anew with lr " + Json(lr * restarts.lr_factor).dump();
 }
 
 }  // namespace
