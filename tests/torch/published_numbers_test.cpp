@@ -162,14 +162,13 @@ TEST_CASE("CondenseNet and DPP-Net: the condensed networks have the parameters a
     CHECK(by_libtorch(graph) == by_graph(graph));
 
     const at::NoGradGuard no_grad;
-    weft::Network network(graph, weft::Rng(1));
-    network.eval();
+    weft::Network network(graph, weft::Rng(1));  // in training: batch norms keep the untrained layers' outputs apart
     const at::Tensor x = at::randn({2, 3, 32, 32});
     const at::Tensor dense = network.forward(x).logits;
     network.set_progress(1.0);
     const at::Tensor masked = network.forward(x).logits;
     network.condense();
-    CHECK(at::allclose(network.forward(x).logits, masked, 1e-4, 1e-5));
+    CHECK(at::allclose(network.forward(x).logits, masked, 1e-3, 1e-4));
     CHECK_FALSE(at::allclose(masked, dense, 1e-2, 1e-2));  // else the above would show nothing
   }
 }

@@ -281,11 +281,10 @@ TEST_CASE("the auxiliary loss is added with its weight, worked out by hand") {
   const auto head = builder.add("linear", {{"features", 2}}, {flat}, "head");
   const auto side = builder.add("linear", {{"features", 2}}, {flat}, "side");
   weft::Network network(std::move(builder).build(head, side), weft::Rng(1));
-  const auto state = network.state();
   {
     const at::NoGradGuard no_grad;
-    state.at("head.bias").copy_(at::tensor({0.0, std::log(3.0)}));
-    state.at("side.bias").copy_(at::tensor({0.0, std::log(9.0)}));
+    network.state().at("head.bias").copy_(at::tensor({0.0, std::log(3.0)}));
+    network.state().at("side.bias").copy_(at::tensor({0.0, std::log(9.0)}));
   }
   const weft::Split split{at::zeros({20, 1, 1, 1}, at::kByte), at::ones({20}, at::kLong)};
   const double weight = 0.4, lr = 0.5;
@@ -300,8 +299,8 @@ TEST_CASE("the auxiliary loss is added with its weight, worked out by hand") {
                                             weft::Rng(1));
   CHECK(result.curve[0].train.loss == Approx(-std::log(0.75) - weight * std::log(0.9)));
   const auto moved = [&](const char* name, double from, double by) {
-    CHECK(state.at(name)[0].item<double>() == Approx(-by));
-    CHECK(state.at(name)[1].item<double>() == Approx(from + by));
+    CHECK(network.state().at(name)[0].item<double>() == Approx(-by));
+    CHECK(network.state().at(name)[1].item<double>() == Approx(from + by));
   };
   moved("head.bias", std::log(3.0), lr * 0.25);
   moved("side.bias", std::log(9.0), lr * weight * 0.1);
