@@ -145,7 +145,9 @@ TEST_CASE("language_model reads held-out text as one stream, and in studies begu
 }
 
 TEST_CASE("language_model: a sum over positions is descended, a mean reported") {
-  const Json args = {{"epochs", 2}, {"update_rule", "sgd"}, {"momentum", 0}, {"nesterov", false}};
+  // 881 of the 900 tokens: four streams of 22 whole sequences, as a shorter one weighs less in a sum.
+  const Json args = {
+      {"epochs", 2}, {"update_rule", "sgd"}, {"momentum", 0}, {"nesterov", false}, {"data_fraction", 0.979}};
   Json sum = args, mean = args;
   sum.update({{"position_losses", "sum"}, {"lr", 0.05}, {"gradient_clip", 2}});
   mean.update({{"lr", 0.5}, {"gradient_clip", 0.2}});  // 10 positions
