@@ -162,7 +162,8 @@ TEST_CASE("exceptions become a status and words, and come back as what they were
     } catch (const Error&) {
     }
   }
-  CHECK(space.decode(opaque(Json::object())).architecture.nodes().size() == 1);  // and the instance lives on
+  const Candidate candidate = space.decode(opaque(Json::object()));  // and the instance lives on
+  CHECK(candidate.architecture.nodes().size() == 1);
 }
 
 TEST_CASE("a constructor that throws leaves no instance, a destroyed instance nothing at all") {

@@ -151,7 +151,8 @@ TEST_CASE("recurrent: dropout of the state is the same at all positions, and non
 TEST_CASE("recurrent: cells that differ in names and order alone are one architecture") {
   const Lstm cell = lstm();
   const auto hash = [](const Json& graph, const Json& states) {
-    return network_of({{"cell", graph}, {"states", states}}).architecture().canonical_hash();
+    const Network network = network_of({{"cell", graph}, {"states", states}});
+    return network.architecture().canonical_hash();
   };
   const std::uint64_t expected = hash(cell.cell, cell.states);
   // Reversed as far as the order of nodes allows: the gates' layers in the opposite order, and other names.
