@@ -228,7 +228,7 @@ TEST_CASE("train: a network that does not learn begins anew with a smaller learn
 
 TEST_CASE("train: without an accuracy of its own a network must be better than chance") {
   // Nothing changes: what is as good as chance stays so, and what is not finite, too.
-  Study still({{"lr", 0}, {"restarts", 4}}), exploding({{"lr", 1e38}, {"restarts", 1}, {"restart_lr_factor", 1}});
+  Study still(Json{{"lr", 0}, {"restarts", 4}}), exploding({{"lr", 1e38}, {"restarts", 1}, {"restart_lr_factor", 1}});
   const Json metrics = still.evaluate(1).metrics;
   const auto attempts = still.evaluator.log().size();
   CHECK(metrics.at("restarts") == attempts);
@@ -236,7 +236,7 @@ TEST_CASE("train: without an accuracy of its own a network must be better than c
   CHECK_THROWS_WITH(exploding.evaluate(1), ContainsSubstring("loss is not finite in epoch 1"));
   REQUIRE(exploding.evaluator.log().size() == 1);
   CHECK_THAT(exploding.evaluator.log()[0], ContainsSubstring("(an accuracy of 25.0 % at most"));  // of four classes
-  Study never({{"lr", 1e38}});
+  Study never(Json{{"lr", 1e38}});
   CHECK_THROWS_WITH(never.evaluate(1), ContainsSubstring("loss is not finite in epoch 1"));
   CHECK(never.evaluator.log().empty());
 }
