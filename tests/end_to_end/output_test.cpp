@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/process/posix.hpp>
 #include <thread>
 
 #include "tests/catch.hpp"
@@ -62,12 +61,12 @@ TEST_CASE("an answer waits for room in a pipe that does not block") {
   REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
   fcntl(ends[0], F_SETFL, 0);
   fcntl(ends[1], F_SETPIPE_SZ, 4096);
+  std::FILE* const end = fdopen(ends[1], "w");
   const std::string whole = read_file(shell.folder / "whole.json");
   REQUIRE(whole.size() > 2 * 4096);
-  boost::process::child weft(program, "trials", "study", "--json",
-                             boost::process::posix::fd.bind(STDOUT_FILENO, ends[1]),
+  boost::process::child weft(program, "trials", "study", "--json", boost::process::std_out > end,
                              boost::process::start_dir = shell.folder.path().string());
-  close(ends[1]);
+  std::fclose(end);
   std::string read_slowly;
   std::array<char, 1024> piece{};
   for (ssize_t count = 0; (count = read(ends[0], piece.data(), piece.size())) > 0;) {
