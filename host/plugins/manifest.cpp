@@ -34,8 +34,8 @@ void check_abi(const Manifest& manifest) {
 
 // A default that its own rule refuses would be blamed on whoever gave nothing.
 void check_defaults(const Manifest& manifest) {
-  const Json schema = unfolded(manifest.parameters(), "/parameters");
-  for (const auto& [name, parameter] : schema.value("properties", Json::object()).items()) {
+  const Json properties = unfolded(manifest.parameters(), "/parameters").value("properties", Json::object());
+  for (const auto& [name, parameter] : properties.items()) {
     if (parameter.is_object() && parameter.contains("default"))
       validate(parameter.at("default"), parameter, manifest.file.string(),
                "/parameters/properties/" + name + "/default");

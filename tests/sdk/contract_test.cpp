@@ -33,7 +33,7 @@ class BrokenOptimizer final : public Optimizer {
     if (how_ == "failing" && !result.complete()) failed_ = result.genotype;
     if (how_ == "shy" && result.trial >= 1'000'000) throw Error("who is this?");
     if (how_ == "late" && result.complete() && result.reward < -50.0) throw Error("now you tell me");
-    for (int i = 0; how_ == "slowing" && i < 20 * told_; ++i) work_ = 0.5 * work_ + i;
+    for (int i = 0; how_ == "slowing" && i < 200 * told_; ++i) work_ = 0.5 * work_ + i;
   }
 
  private:

@@ -194,9 +194,10 @@ TEST_CASE("table: NAS-Bench-201") {
 TEST_CASE("table: rows that are none of the space's are counted, and refused where that is all of them") {
   const Bench some("architecture,valid\n\"0,0,0,0,0,0\",1\n\"5,0,0,0,0,0\",2\n\"0, 0,0,0,0,1\",3\nnonsense,4\n");
   const Instance table = some.open();
-  REQUIRE(table.log().size() == 1);
+  REQUIRE(table.log().size() == 2);
   CHECK_THAT(table.log().front(),
              ContainsSubstring("3 of 4 rows of " + some.file()) && ContainsSubstring("the first 5,0,0,0,0,0 ("));
+  CHECK_THAT(table.log().back(), ContainsSubstring(some.file() + " has no row for 200 of 200 architectures"));
   CHECK_THAT(Bench("architecture,valid\nx,1\ny,2\n").refusal(),
              ContainsSubstring("2 of 2 rows of ") && ContainsSubstring("the first x (") &&
                  ContainsSubstring("Is it a table of this space, and /key its column?"));

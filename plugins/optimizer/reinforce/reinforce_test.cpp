@@ -138,7 +138,7 @@ TEST_CASE("reinforce makes the best architecture its habit") {
 
 TEST_CASE("reinforce learns which layers to connect") {
   Bench bench(fast({{"entropy_weight", 0.02}}), skip_space());
-  CHECK(bench.run(2000, 200, like_a_chain) > 0.9);
+  CHECK(bench.run(2000, 200, like_a_chain) > 0.85);  // by chance 0.5
 }
 
 TEST_CASE("reinforce lets networks grow deeper as the search goes on") {
