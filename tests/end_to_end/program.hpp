@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/process.hpp>
 #include <boost/process/extend.hpp>
 #include <chrono>
@@ -141,13 +142,21 @@ inline fs::path write_table(const fs::path& file) {
   return file;
 }
 
+// Regularized evolution, as far as the budget lets anything be bred; else random search.
+inline Json small_evolution(int population_size, int sample_size, int trials) {
+  if (trials < 3) return {{"name", "random_search"}};
+  const int alive = std::min(population_size, trials - 1);
+  return {{"name", "regularized_evolution"},
+          {"args", {{"population_size", alive}, {"sample_size", std::min(sample_size, alive)}}}};
+}
+
 inline Json table_pipeline(const fs::path& table, int trials) {
   return {
       {"pipeline", 1},
       {"name", "table"},
       {"seed", 5},
       {"space", {{"name", "nas_bench_201"}}},
-      {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 8}, {"sample_size", 3}}}}},
+      {"optimizer", small_evolution(8, 3, trials)},
       {"evaluator",
        {{"name", "table"}, {"args", {{"file", table.string()}, {"metrics", {{"validation_accuracy", "accuracy"}}}}}}},
       {"objectives", Json::array({{{"name", "accuracy"}}})},
@@ -169,7 +178,7 @@ inline Json training_pipeline(int trials, const std::vector<std::string>& slots)
               {"blocks", 1},
               {"operations", {"identity", "conv_3x3", "max_pool_3x3"}},
               {"combine", {"add"}}}}}},
-          {"optimizer", {{"name", "regularized_evolution"}, {"args", {{"population_size", 3}, {"sample_size", 2}}}}},
+          {"optimizer", small_evolution(3, 2, trials)},
           {"evaluator", {{"name", "train"}, {"args", {{"epochs", 2}, {"batch_size", 32}, {"crop_padding", 1}}}}},
           {"objectives", Json::array({{{"name", "accuracy"}}, {{"name", "parameters"}, {"limit", 100000}}})},
           {"executor", {{"name", "local"}, {"slots", slots}}},
