@@ -312,12 +312,12 @@ TEST_CASE("numbers of the command line are taken as they were given, or refused 
 
   check_says(refused(with(table.pipeline, "/seed", -1)), {"/seed is -1", ">= 0 and <= 18446744073709551615"});
   Json largest = with(table.pipeline, "/seed", std::uint64_t{18446744073709551615U});
-  largest["budget"]["trials"] = 3;
+  largest["budget"]["trials"] = 12;
   const fs::path largest_file = write_file(table.folder / "largest.json", largest.dump());
   REQUIRE(run({"run", largest_file.string(), "--study", "largest", "--quiet"}, table.folder.path()).code == 0);
   CHECK(Json::parse(read_file(table.folder / "largest/pipeline.json")).at("seed") == largest.at("seed"));
   REQUIRE(run({"run", file.string(), "--study", "same", "--quiet", "--seed", "18446744073709551615", "--set",
-               "/budget/trials=3"},
+               "/budget/trials=12"},
               table.folder.path())
               .code == 0);
   CHECK(trials_of(table.folder / "same", table.folder.path()) ==

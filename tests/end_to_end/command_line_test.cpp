@@ -52,7 +52,8 @@ TEST_CASE("a table study from run to export") {
   }
   SECTION("profiles and --set change the pipeline, and the study keeps what it ran") {
     REQUIRE(run({"run", pipeline.string(), "--study", "short", "--profile", "short", "--quiet", "--set",
-                 "/optimizer/args/sample_size=2", "--set", "/optimizer/args/population_size=null"},
+                 "/optimizer/args/sample_size=2", "--set", "/optimizer/args/population_size=null", "--set",
+                 "/optimizer/args/count_in_flight=false"},
                 folder.path())
                 .code == 0);
     CHECK(trials_of(folder / "short", folder.path()).size() == 20);

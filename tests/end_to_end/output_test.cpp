@@ -22,6 +22,7 @@ struct Shell {
     write_file(folder / "table.json", pipeline.dump());
     pipeline["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
     pipeline["budget"] = {{"trials", 5}};
+    pipeline["optimizer"] = {{"name", "random_search"}};
     write_file(folder / "workers.json", pipeline.dump());
     fs::create_symlink(program, folder / "weft");
   }

@@ -268,7 +268,7 @@ TEST_CASE("a package is installed as the folder it was made of, and links that l
 
 TEST_CASE("a folder whose links lead out of it is neither installed nor packed") {
   const Home home;
-  copy_as("mine", "1.0.0", home / "mine");
+  copy_as("random_search", "1.0.0", home / "mine");
   fs::create_symlink("random_search.so", home / "mine/within.so");
   REQUIRE(home.weft({"plugin", "install", (home / "mine").string()}).code == 0);
   write_file(home / "secret.txt", "secret");
@@ -300,7 +300,7 @@ TEST_CASE("a study is not resumed with other data files unnoticed") {
   CHECK(weft({"resume", "study", "--quiet"}).code == 0);
 }
 
-TEST_CASE("a manifest that asks for a later minor version, or whose defaults break its own rules, is refused") {
+TEST_CASE("a manifest whose defaults break its own rules is refused") {
   const TemporaryFolder folder;
   const fs::path plugin = copy_as("mine", "1.0.0", folder / "mine");
   const Json sound = Json::parse(read_file(plugin / "manifest.json"));
@@ -312,8 +312,6 @@ TEST_CASE("a manifest that asks for a later minor version, or whose defaults bre
     CHECK(ran.code == 1);
     return ran.out;
   };
-  check_says(refused_with("/abi", "1.9"), {"/abi is \"1.9\"; expected 1.0 to 1.1, which this host has"});
-  check_says(refused_with("/abi", "1.10"), {"/abi is \"1.10\""});
   check_says(refused_with("/parameters/properties", {{"x", {{"type", "integer"}, {"default", "many"}}}}),
              {"/parameters/properties/x/default is \"many\"; must be an integer"});
 }

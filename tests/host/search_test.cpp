@@ -110,7 +110,7 @@ TEST_CASE("a duplicate is not evaluated again unless the pipeline says so") {
 
 TEST_CASE("a budget of unique candidates counts neither duplicates nor what waits for a twin") {
   const TemporaryFolder folder;
-  Json description = table_pipeline(write_table(folder / "table.csv"), 1);
+  Json description = table_pipeline(write_table(folder / "table.csv"), 300);
   description["budget"] = {{"unique", 100}};
   for (const std::size_t slots : {std::size_t{1}, std::size_t{4}}) {
     Bench bench(description, nullptr, slots);
