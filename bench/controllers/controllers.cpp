@@ -82,11 +82,11 @@ std::pair<double, double> growth(const std::filesystem::path& plugins, const std
   return costs;
 }
 
-// The mean reward of the last 100 of 1,000 trials of REINFORCE, over five seeds, where each result arrives when so many
+// The mean reward of the last 50 of 300 trials of REINFORCE, over twenty seeds, where each result arrives when so many
 // more trials have been asked for: what its gradient is then of is an older policy. The reward is the share of
 // decisions that take their first option.
 double learned_with_lag(const std::filesystem::path& plugins, std::size_t lag, const Json& importance_limit) {
-  constexpr int asked = 1000, last = 100, seeds = 5;
+  constexpr int asked = 300, last = 50, seeds = 20;
   double mean = 0.0;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     const Instance space(testing::small_space(), {});
