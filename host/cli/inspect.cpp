@@ -201,7 +201,8 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
     if (!is_standard_output(target)) fmt::print(stderr, "{}\n", target.string());
     return done;
   }
-  const std::optional<fs::path> target = options.output ? std::optional(fs::absolute(*options.output)) : std::nullopt;
+  const fs::path given = options.output.value_or("-");
+  const fs::path target = is_standard_output(given) ? given : fs::absolute(given);  // StudySpace changes the directory
   StudySpace space(provenance, folder, plugin_path);
   const Architecture architecture =
       candidate_of(trials.all().at(static_cast<std::size_t>(id)), space.assembly(), finals).architecture;
@@ -209,11 +210,7 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)
                                                             : to_svg(architecture, drawing);
-  if (target) {
-    write_out(*options.output == "-" ? *options.output : *target, text);
-  } else {
-    std::fwrite(text.data(), 1, text.size(), output());
-  }
+  write_out(target, text);
   return done;
 }
 

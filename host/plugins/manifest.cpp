@@ -29,12 +29,11 @@ void check_abi(const Manifest& manifest) {
 }
 
 // A default that its own rule refuses would be blamed on whoever gave nothing.
-void check_defaults(const Manifest& manifest) {
-  const Json properties = unfolded(manifest.parameters(), "/parameters").value("properties", Json::object());
+void check_defaults(const Json& parameters, const std::string& file) {
+  const Json properties = parameters.value("properties", Json::object());
   for (const auto& [name, parameter] : properties.items()) {
     if (parameter.is_object() && parameter.contains("default"))
-      validate(parameter.at("default"), parameter, manifest.file.string(),
-               "/parameters/properties/" + name + "/default");
+      validate(parameter.at("default"), parameter, file, "/parameters/properties/" + name + "/default");
   }
 }
 
@@ -55,8 +54,7 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   try {
     validate(manifest.json, schema, file.string());
     try {
-      unfolded(manifest.parameters(), "/parameters");
-      check_defaults(manifest);
+      check_defaults(unfolded(manifest.parameters(), "/parameters"), file.string());
     } catch (const InvalidInput& unusable) {
       throw InvalidInput(fmt::format("{}: {}", file.string(), unusable.what()));
     }
