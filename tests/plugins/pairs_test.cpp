@@ -13,6 +13,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/blocks.hpp"
+#include "weft/controllers/policy.hpp"
 #include "weft/testing/optimizer_contract.hpp"
 #include "weft/testing/sanitizers.hpp"
 
@@ -66,6 +67,20 @@ std::vector<Plugin> built(const std::string& kind) {
   for (const std::filesystem::path& manifest : manifests) plugins.push_back(Plugin::open(manifest));
   return plugins;
 }
+
+// A space as one of release 1.0, which does not say which steps its references name.
+class Taciturn final : public Decisions {
+ public:
+  explicit Taciturn(const SpaceRef& space) : space_(space) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    std::optional<Decision> decision = space_.next(taken);
+    if (decision) decision->named_steps.clear();
+    return decision;
+  }
+
+ private:
+  const SpaceRef& space_;
+};
 
 std::string name_of(const Plugin& plugin) { return plugin.manifest.at("name"); }
 
@@ -188,4 +203,33 @@ TEST_CASE("every optimizer keeps the contract on every space of decisions") {
       if (!missing(optimizer, space)) check_optimizer(optimizer, arguments(name_of(optimizer)), check);
     }
   }
+}
+
+// So that controllers propose on them what they proposed on those of release 1.0.
+TEST_CASE("every space says which steps its references name, and release 1.0 guessed as much") {
+  std::size_t references = 0;
+  for (const Plugin& plugin : built("space")) {
+    if (!provides(plugin, "space.decisions")) continue;
+    const OptimizerCheck check = check_on(plugin);
+    const Instance instance(plugin, check.space_args, {.study = check.study});
+    const SpaceRef space(instance.handle());
+    controllers::Policy policy({.layers = 1, .units = 2, .initial_range = 0.1, .lr = 0.1}, Rng(1));
+    for (std::uint64_t seed = 0; seed < 5; ++seed) {
+      Rng rng(seed);
+      Rng again(seed);
+      const controllers::Episode said = policy.sample(space, rng);
+      const controllers::Episode guessed = policy.sample(Taciturn(space), again);
+      REQUIRE(guessed.choices.size() == said.choices.size());
+      const Genotype genotype = said.genotype();
+      for (std::size_t at = 0; at < said.choices.size(); ++at) {
+        const std::optional<Decision> decision = space.next(std::span(genotype.decisions).first(at));
+        INFO(name_of(plugin) << ", " << decision->name);
+        const bool reference = decision->kind == Decision::Kind::reference;
+        REQUIRE(decision->named_steps.size() == (reference ? decision->options.size() : 0));
+        REQUIRE(said.choices[at].named == guessed.choices[at].named);
+        references += reference ? 1 : 0;
+      }
+    }
+  }
+  CHECK(references > 500);
 }

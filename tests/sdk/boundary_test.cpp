@@ -201,6 +201,42 @@ TEST_CASE("the stream of the caller advances by what the plugin draws") {
   CHECK(rng.state().counter == expected.state().counter);
 }
 
+TEST_CASE("a decision crosses the boundary whole, also one of a plugin that knows less of it") {
+  class Pointing final : public DecisionSpace {
+   public:
+    explicit Pointing(const Context& context) : miscounts_(context.configuration().value("miscounts", false)) {}
+    std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+      Decision decision{.name = "input",
+                        .group = "inputs",
+                        .kind = Decision::Kind::reference,
+                        .options = {"none", "first", "second"},
+                        .step = 7,
+                        .named_steps = {Decision::no_step, 2, 5}};
+      if (miscounts_) decision.named_steps.pop_back();
+      if (taken.size() == 1) decision = {.name = "other", .options = {"a"}, .step = 8};
+      return decision;
+    }
+    Candidate decode(const Genotype&) const override { return {}; }
+    bool miscounts_;
+  };
+  constexpr weft_component pointing = component<Pointing>("pointing");
+  const Instance instance(pointing, Json::object());
+  const std::optional<Decision> decision = SpaceRef(instance.handle()).next({});
+  CHECK(decision->name == "input");
+  CHECK(decision->group == "inputs");
+  CHECK(decision->kind == Decision::Kind::reference);
+  CHECK(decision->options == std::vector<std::string>{"none", "first", "second"});
+  CHECK(decision->step == 7);
+  CHECK(decision->named_steps == std::vector<int>{-1, 2, 5});
+  CHECK(SpaceRef(instance.handle()).next(std::vector<std::int32_t>{0})->named_steps.empty());
+  const Instance miscounting(pointing, {{"miscounts", true}});
+  CHECK_THROWS_WITH(SpaceRef(miscounting.handle()).next({}),
+                    ContainsSubstring("decision input names 2 steps with 3 options"));
+
+  weft_decision earlier{.size = offsetof(weft_decision, named_steps)};
+  CHECK_FALSE(detail::has(&earlier, &weft_decision::named_steps));
+}
+
 TEST_CASE("a space without a capability says so when it is used nevertheless") {
   const Instance instance(throwing, Json::object());
   const SpaceRef space(instance.handle());

@@ -65,6 +65,7 @@ class BrokenSpace final : public DecisionSpace {
     Decision decision{.name = "d" + std::to_string(at), .options = {"relu", "elu"}, .step = at};
     if (how_ == "namesakes") decision.name = "d";
     if (how_ == "backwards") decision.step = -at;
+    if (how_ == "foresight") decision.named_steps = {Decision::no_step, at};
     return decision;
   }
   std::string state(std::span<const std::int32_t> taken) const override {
@@ -133,6 +134,7 @@ TEST_CASE("contract: decisions without end", "[!shouldfail]") {
   const Instance instance(broken_space, {{"how", "endless"}});
   space_contract::offers_alternatives(SpaceRef(instance.handle()));
 }
+TEST_CASE("contract: a reference to what is not decided yet", "[!shouldfail]") { check_broken_space("foresight"); }
 TEST_CASE("contract: decisions of one name", "[!shouldfail]") { check_broken_space("namesakes"); }
 TEST_CASE("contract: steps that decrease", "[!shouldfail]") { check_broken_space("backwards"); }
 TEST_CASE("contract: equal states of different futures", "[!shouldfail]") { check_broken_space("merging"); }

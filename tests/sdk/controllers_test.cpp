@@ -177,7 +177,7 @@ TEST_CASE("references name the steps that are meant") {
     return Decision{"", "input", Kind::reference, std::move(options), 0};
   };
   SECTION("NASNet's cells: two inputs, then the blocks; the second cell counts anew") {
-    NamedSteps named;
+    GuessedSteps named;
     CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
     CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
     CHECK(named.of(reference({"0", "1", "2"}), 1) == std::vector<int>{-1, -1, 0});
@@ -186,7 +186,7 @@ TEST_CASE("references name the steps that are meant") {
     CHECK(named.of(reference({"0", "1", "2"}), 4) == std::vector<int>{-1, -1, 3});
   }
   SECTION("DARTS's nodes: the second input is another than the first") {
-    NamedSteps named;
+    GuessedSteps named;
     CHECK(named.of(reference({"0", "1"}), 0) == std::vector<int>{-1, -1});
     CHECK(named.of(reference({"1"}), 0) == std::vector<int>{-1});
     CHECK(named.of(reference({"0", "1", "2"}), 1) == std::vector<int>{-1, -1, 0});
@@ -194,16 +194,16 @@ TEST_CASE("references name the steps that are meant") {
     CHECK(named.of(reference({"0", "1", "2", "3"}), 2) == std::vector<int>{-1, -1, 0, 1});
   }
   SECTION("references that begin late") {
-    NamedSteps named;
+    GuessedSteps named;
     CHECK(named.of(reference({"conv 1", "conv 2", "conv 3"}), 3) == std::vector<int>{0, 1, 2});
   }
   SECTION("an option that names no step") {
-    NamedSteps named;
+    GuessedSteps named;
     CHECK(named.of(reference({"none", "a"}), 1) == std::vector<int>{-1, 0});
     CHECK(named.of(reference({"none", "a", "b"}), 2) == std::vector<int>{-1, 0, 1});
   }
   SECTION("a step without decisions, such as pooling, is named by what was decided before it") {
-    NamedSteps named;  // of layers 1, 2, 4: the third one pools
+    GuessedSteps named;  // of layers 1, 2, 4: the third one pools
     CHECK(named.of(reference({"none", "1"}), 1) == std::vector<int>{-1, 0});
     CHECK(named.of(reference({"none", "1"}), 2) == std::vector<int>{-1, 0});
     CHECK(named.of(reference({"none", "2"}), 2) == std::vector<int>{-1, 1});
@@ -223,6 +223,26 @@ TEST_CASE("references name the steps that are meant") {
     CHECK(choices[7].named == std::vector<int>{-1, 1});
     CHECK(choices[8].named == std::vector<int>{-1, 0, 1});
   }
+}
+
+TEST_CASE("a space's word on which steps its references name is taken, whatever their texts") {
+  class Said final : public Decisions {
+   public:
+    std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+      if (taken.size() < 3) return Decision{.name = "operation", .options = {"a"}, .step = 10 * steps[taken.size()]};
+      if (taken.size() > 3) return {};
+      return Decision{.name = "input",
+                      .kind = Kind::reference,
+                      .options = {"x", "y", "z", "w", "v"},
+                      .step = 50,
+                      .named_steps = {40, Decision::no_step, 10, 30, 5}};
+    }
+    const std::vector<int> steps = {1, 2, 4};
+  };
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  // Nothing is decided in step 30: the last before it is meant. Nothing is before step 5.
+  CHECK(policy.sample(Said(), rng).choices[3].named == std::vector<int>{2, -1, 0, 1, -1});
 }
 
 TEST_CASE("a skip penalty alone pulls the skips to their rate, an entropy bonus alone to uniform") {

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -146,6 +147,9 @@ class Cgp final : public weft::DecisionSpace {
     if (at != output_gene()) decision.name += "input " + std::to_string(at % genes_per_node);
     const auto first = source_names_.begin() + static_cast<std::ptrdiff_t>(first_source(at));
     decision.options.assign(first, first + static_cast<std::ptrdiff_t>(option_count(at)));
+    decision.named_steps.resize(option_count(at));
+    // Source 0 is the network's input, no_step; source k the k-th node, decided in step k - 1.
+    std::iota(decision.named_steps.begin(), decision.named_steps.end(), static_cast<int>(first_source(at)) - 1);
     return decision;
   }
 

@@ -93,6 +93,7 @@ class Darts final : public weft::DecisionSpace {
       decision.kind = weft::Decision::Kind::reference;
       for (const int state : second_inputs(node, part == 0 ? -1 : taken.back())) {
         decision.options.push_back(std::to_string(state));
+        decision.named_steps.push_back(state < 2 ? weft::Decision::no_step : decision.step - node + state);
       }
     } else {
       decision.name += "/operation " + std::to_string(part - 1);

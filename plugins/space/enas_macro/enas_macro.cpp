@@ -89,7 +89,8 @@ class EnasMacro final : public weft::DecisionSpace {
                           .group = "skip",
                           .kind = weft::Decision::Kind::reference,
                           .options = {"none", std::to_string(skip)},
-                          .step = static_cast<int>(layer)};
+                          .step = static_cast<int>(layer),
+                          .named_steps = {weft::Decision::no_step, static_cast<int>(skip)}};
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {

@@ -151,7 +151,11 @@ class EnasMicro final : public weft::DecisionSpace {
       decision.name += "/input " + side;
       decision.group = "input";
       decision.kind = weft::Decision::Kind::reference;
-      for (std::size_t state = 0; state < 2 + block; ++state) decision.options.push_back(std::to_string(state));
+      for (std::size_t state = 0; state < 2 + block; ++state) {
+        decision.options.push_back(std::to_string(state));
+        decision.named_steps.push_back(state < 2 ? weft::Decision::no_step
+                                                 : static_cast<int>(step - block + state - 2));
+      }
     } else {
       decision.name += "/operation " + side;
       decision.group = "operation";

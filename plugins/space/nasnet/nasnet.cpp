@@ -70,7 +70,11 @@ class Nasnet final : public weft::DecisionSpace {
       decision.name += "/input " + std::to_string(part + 1);
       decision.group = "input";
       decision.kind = weft::Decision::Kind::reference;
-      for (std::size_t state = 0; state < 2 + block; ++state) decision.options.push_back(std::to_string(state));
+      for (std::size_t state = 0; state < 2 + block; ++state) {
+        decision.options.push_back(std::to_string(state));
+        decision.named_steps.push_back(state < 2 ? weft::Decision::no_step
+                                                 : static_cast<int>(step - block + state - 2));
+      }
     } else if (part < 4) {
       decision.name += "/operation " + std::to_string(part - 1);
       decision.group = "operation";

@@ -63,8 +63,11 @@ class RnnCell final : public weft::DecisionSpace {
         inner_(inner_nodes(leaves_)),
         nodes_(leaves_ + inner_.size()),
         numbers_(numbers_below(nodes_)),
+        node_steps_(nodes_),
         // All cells have as many weights: any of them tells how many features make a number of parameters.
-        model_(context, cell_of(weft::Genotype(std::vector<std::int32_t>(2 * nodes_ + 4)))) {}
+        model_(context, cell_of(weft::Genotype(std::vector<std::int32_t>(2 * nodes_ + 4)))) {
+    std::iota(node_steps_.begin(), node_steps_.end(), 0);
+  }
 
   // In the order of the paper's controller. The memory's four decisions are the last step: they come when all nodes
   // that its indices may name have been decided.
@@ -84,7 +87,8 @@ class RnnCell final : public weft::DecisionSpace {
                           .group = state,
                           .kind = weft::Decision::Kind::reference,
                           .options = numbers_,
-                          .step = static_cast<int>(nodes_)};
+                          .step = static_cast<int>(nodes_),
+                          .named_steps = node_steps_};
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
@@ -221,6 +225,7 @@ class RnnCell final : public weft::DecisionSpace {
   std::vector<Children> inner_;
   std::size_t nodes_;
   std::vector<std::string> numbers_;  // of the nodes, as text
+  std::vector<int> node_steps_;       // the steps that decide them
   weft::LanguageModel model_;
 };
 

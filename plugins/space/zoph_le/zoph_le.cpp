@@ -118,11 +118,13 @@ class ZophLe final : public weft::DecisionSpace {
       decision.kind = Decision::Kind::ordinal;
       decision.options = weft::ordinal_options(quantity.values);
     } else {
-      const std::string source = std::to_string(position.part - quantities_.size() + 1);
+      const std::size_t layer = position.part - quantities_.size() + 1;
+      const std::string source = std::to_string(layer);
       decision.name += "skip " + source;
       decision.group = "skip";
       decision.kind = Decision::Kind::reference;
       decision.options = {"none", source};
+      decision.named_steps = {Decision::no_step, static_cast<int>(layer)};
     }
     return decision;
   }

@@ -131,6 +131,7 @@ typedef struct weft_space_1 {
 } weft_space_1;
 
 enum { WEFT_CATEGORICAL = 0, WEFT_ORDINAL = 1, WEFT_REFERENCE = 2 };
+#define WEFT_NO_STEP (-1)
 
 typedef struct weft_decision {
   uint64_t size;
@@ -140,6 +141,9 @@ typedef struct weft_decision {
   int32_t step;
   const weft_text* options;
   uint64_t option_count;
+  /* Since 1.1. Of a reference: for each option the `step` of the decisions that it names, below this decision's, or
+   * WEFT_NO_STEP. Null: not said. */
+  const int32_t* named_steps;
 } weft_decision;
 
 typedef struct weft_decision_sink {

@@ -292,12 +292,16 @@ struct SpaceTables {
                 return guard(error, [&] {
                   const std::optional<Decision> decision = self<T>(instance).next({taken, count});
                   if (!decision) return;
+                  const std::vector<int>& named = decision->named_steps;
+                  if (!named.empty() && named.size() != decision->options.size())
+                    throw Error("decision " + decision->name + " names " + std::to_string(named.size()) +
+                                " steps with " + std::to_string(decision->options.size()) + " options");
                   std::vector<weft_text> options;
                   for (const std::string& option : decision->options) options.push_back(text(option));
                   const weft_decision lent{sizeof(weft_decision), text(decision->name),
                                            text(decision->group), static_cast<std::int32_t>(decision->kind),
                                            decision->step,        options.data(),
-                                           options.size()};
+                                           options.size(),        named.empty() ? nullptr : named.data()};
                   out->receive(out->context, &lent);
                 });
               },
@@ -422,6 +426,8 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
       decision->step = lent.step;
       for (std::uint64_t i = 0; i < lent.option_count; ++i)
         decision->options.emplace_back(detail::view(lent.options[i]));
+      if (detail::has(&lent, &weft_decision::named_steps))
+        decision->named_steps.assign(lent.named_steps, lent.named_steps + lent.option_count);
     });
     detail::StringWriter error;
     detail::check(detail::need(decisions_, &weft_decisions_1::next)(instance_, taken.data(), taken.size(), sink, error),

@@ -76,11 +76,12 @@ inline bool is_skip(const Decision& decision) {
          decision.options.front() == nothing;
 }
 
-// Finds out which step each option of a reference names. Spaces write options their own way ("2" may be the second
-// step, or the first after two inputs), so this goes by when a text first appears: an option that is new to its group
+// Guesses which step each option of a reference names, where the space does not say (Decision::named_steps), as none of
+// release 1.0 does. Spaces write options their own way ("2" may be the second step, or the first after two inputs), so
+// this goes by when a text first appears: an option that is new to its group
 // names a step that ended since, the last option the last step. Options that are gone when a step begins are
 // forgotten, as a new cell counts its nodes from the beginning; but for skips, each of which offers a single one.
-class NamedSteps {
+class GuessedSteps {
  public:
   // `step` counts the steps that have ended.
   std::vector<int> of(const Decision& decision, int step) {
@@ -246,17 +247,14 @@ class Policy::Reader {
 
   Choice read(const Decision& decision) {
     if (decision.options.empty()) throw InvalidInput("decision " + decision.name + " has no options");
-    const bool step_begins = step_ < 0 || decision.step != space_step_;
-    if (step_begins) {
-      space_step_ = decision.step;
-      ++step_;
-    }
+    const bool step_begins = steps_.empty() || decision.step != steps_.back();
+    if (step_begins) steps_.push_back(decision.step);
     const bool reference = decision.kind == Decision::Kind::reference;
-    Choice choice{.group = policy_.group(decision), .step = step_};
+    Choice choice{.group = policy_.group(decision), .step = static_cast<int>(steps_.size()) - 1};
     for (const std::string& option : decision.options) {
       choice.options.push_back(policy_.option(choice.group, option, reference));
     }
-    if (reference) choice.named = named_steps_.of(decision, step_);
+    if (reference) choice.named = named_by(decision);
     const bool skip = is_skip(decision);
     if (reference) choice.kind = skip ? Choice::Kind::skip : Choice::Kind::attention;
     choice.moves = step_begins || !skip || !after_skip_;
@@ -265,10 +263,18 @@ class Policy::Reader {
   }
 
  private:
+  // As Choice::named. A step without decisions, such as pooling, is named by what was decided last before it.
+  std::vector<int> named_by(const Decision& decision) {
+    std::vector<int> named;
+    for (const int step : decision.named_steps) {
+      named.push_back(static_cast<int>(std::upper_bound(steps_.begin(), steps_.end(), step) - steps_.begin()) - 1);
+    }
+    return named.empty() ? guessed_steps_.of(decision, static_cast<int>(steps_.size()) - 1) : named;
+  }
+
   Policy& policy_;
-  NamedSteps named_steps_;
-  int space_step_ = 0;
-  int step_ = -1;
+  GuessedSteps guessed_steps_;
+  std::vector<int> steps_;  // of the space, in the order of their beginning
   bool after_skip_ = false;
 };
 

@@ -152,6 +152,7 @@ pub struct weft_space_1 {
 pub const WEFT_CATEGORICAL: i32 = 0;
 pub const WEFT_ORDINAL: i32 = 1;
 pub const WEFT_REFERENCE: i32 = 2;
+pub const WEFT_NO_STEP: i32 = -1;
 
 #[repr(C)]
 pub struct weft_decision {
@@ -162,6 +163,7 @@ pub struct weft_decision {
     pub step: i32,
     pub options: *const weft_text,
     pub option_count: u64,
+    pub named_steps: *const i32,
 }
 
 #[repr(C)]

@@ -175,7 +175,11 @@ inline void check_decisions(const SpaceRef& space) {
       REQUIRE(names.insert(decision.name).second);
       REQUIRE(std::set<std::string>(decision.options.begin(), decision.options.end()).size() ==
               decision.options.size());
-      REQUIRE((at == 0 || decisions[at - 1].step <= decision.step));
+      REQUIRE((at == 0 ? 0 : decisions[at - 1].step) <= decision.step);
+      for (const int named : decision.named_steps) {
+        REQUIRE(named >= Decision::no_step);
+        REQUIRE(named < decision.step);
+      }
       REQUIRE(decision.kind >= Decision::Kind::categorical);
       REQUIRE(decision.kind <= Decision::Kind::reference);
       const std::span<const std::int32_t> taken(genotype.decisions.data(), at);
