@@ -59,6 +59,13 @@ struct InstallOptions {
 };
 int plugin_install_command(const InstallOptions& options, const PluginPath& plugin_path);
 
+struct RemoveOptions {
+  std::string name;
+  std::string kind;                           // empty: whatever has the name
+  std::optional<std::filesystem::path> from;  // default: the user's plugins
+};
+int plugin_remove_command(const RemoveOptions& options);
+
 struct PackOptions {
   std::filesystem::path folder;
   std::optional<std::filesystem::path> output;  // default: ./NAME-VERSION.tar.gz

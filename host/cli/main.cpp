@@ -173,6 +173,12 @@ int run(int argc, char** argv) {
       ->required();
   install->add_option("--to", install_options.to, "A folder of plugins (default: ~/.local/share/weft/plugins)");
   install->callback([&] { code = plugin_install_command(install_options, plugin_path); });
+  RemoveOptions remove_options;
+  CLI::App* remove = plugin->add_subcommand("remove", "Remove what `weft plugin install` put there");
+  remove->add_option("name", remove_options.name, "The plugin's name")->required();
+  remove->add_option("--kind", remove_options.kind, "Its kind, where plugins of several have the name");
+  remove->add_option("--from", remove_options.from, "A folder of plugins (default: ~/.local/share/weft/plugins)");
+  remove->callback([&] { code = plugin_remove_command(remove_options); });
   PackOptions pack_options;
   CLI::App* pack = plugin->add_subcommand("pack", "Check a plugin and make one file of it, for `weft plugin install`");
   pack->add_option("folder", pack_options.folder, "The folder of its manifest and library")->required();

@@ -1,4 +1,4 @@
-// `weft plugin install`, `weft plugin pack`: a plugin's folder goes from one place to another whole, or not at all.
+// `weft plugin install`, `remove` and `pack`: a plugin's folder comes to a place, and leaves it, whole or not at all.
 //
 // What is installed is what was checked: the copy, made in a hidden folder beside its place, where no host looks.
 
@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "host/cli/commands.hpp"
 #include "host/cli/output.hpp"
@@ -209,13 +210,61 @@ void say_shadows(const std::vector<Manifest>& manifests, const fs::path& target,
   }
 }
 
+// The folder of plugins that was given, or else the user's. `option` names what gives it.
+fs::path place_of(const std::optional<fs::path>& given, const std::string& command, const std::string& option) {
+  const std::optional<fs::path> own = Installation::user_plugins();
+  if (!given && (!own || own->is_relative()))
+    throw InvalidInput(fmt::format("weft plugin {}: HOME is not set; say where, with {} FOLDER", command, option));
+  return fs::absolute(given ? *given : *own).lexically_normal();
+}
+
+// The folder in `place` of the plugin that is meant.
+fs::path find_installed(const RemoveOptions& options, const fs::path& place) {
+  const Catalogue catalogue = Catalogue::discover({place});
+  std::set<fs::path> found;
+  std::set<std::string> kinds, names;
+  for (const Catalogue::Entry& entry : catalogue.entries()) {
+    names.insert(entry.manifest.name);
+    if (entry.manifest.name != options.name || (!options.kind.empty() && entry.manifest.kind != options.kind)) continue;
+    kinds.insert(entry.manifest.kind);
+    found.insert(entry.manifest.file.parent_path());
+  }
+  const std::string what = options.kind.empty() ? options.name : options.kind + " " + options.name;
+  if (found.empty())
+    throw InvalidInput(
+        fmt::format("{}: no {} is there; {}", place.string(), what,
+                    names.empty() ? "no plugin is" : fmt::format("there are {}", fmt::join(names, ", "))));
+  if (kinds.size() > 1)
+    throw InvalidInput(fmt::format("{}: {} is the name of plugins of several kinds; say which, with --kind {}",
+                                   place.string(), options.name, fmt::join(kinds, " or --kind ")));
+  if (found.size() > 1) {
+    std::string folders;
+    for (const fs::path& folder : found) folders += (folders.empty() ? "" : " and ") + folder.string();
+    throw InvalidInput(fmt::format("{} lies in {}; remove the folder that is meant yourself", what, folders));
+  }
+  return *found.begin();
+}
+
 }  // namespace
 
+int plugin_remove_command(const RemoveOptions& options) {
+  const fs::path from = place_of(options.from, "remove", "--from");
+  const fs::path folder = find_installed(options, from);
+  std::error_code error;
+  if (fs::equivalent(folder, from, error))
+    fail(folder, "is the plugin's folder itself; remove it yourself, or give the folder that holds it");
+  const std::vector<fs::path> files = manifests_in(folder, error);
+  {
+    const TemporaryFolder outgoing(from, ".outgoing-");  // no host looks there
+    fs::rename(folder, outgoing.path() / "plugin");
+  }
+  fmt::print(output(), "{}: removed{}\n", folder.string(),
+             files.size() > 1 ? fmt::format(", with its {} plugins", files.size()) : "");
+  return done;
+}
+
 int plugin_install_command(const InstallOptions& options, const PluginPath& plugin_path) {
-  const std::optional<fs::path> own = Installation::user_plugins();
-  if (!options.to && (!own || own->is_relative()))
-    throw InvalidInput("weft plugin install: HOME is not set; say where to, with --to FOLDER");
-  const fs::path to = fs::absolute(options.to ? *options.to : *own).lexically_normal();
+  const fs::path to = place_of(options.to, "install", "--to");
   const TemporaryFolder incoming(to, ".incoming-");
   const fs::path made = bring(options.package, incoming);
   settle(made);

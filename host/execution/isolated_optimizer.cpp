@@ -25,7 +25,7 @@ IsolatedOptimizer::IsolatedOptimizer(Json hello, std::string title, const std::a
 std::vector<Proposal> IsolatedOptimizer::ask(std::size_t capacity) {
   const Json job = {{"job", "ask"}, {"capacity", capacity}};
   const Json answer = call(job, "proposals", Json::value_t::array);
-  history_.push_back(job);
+  history_.push_back({job, answer});
   std::vector<Proposal> proposals;
   for (const Json& proposal : answer.at("proposals")) proposals.push_back(Proposal::from_json(proposal));
   return proposals;
@@ -33,8 +33,7 @@ std::vector<Proposal> IsolatedOptimizer::ask(std::size_t capacity) {
 
 void IsolatedOptimizer::tell(const TrialResult& result) {
   const Json job = {{"job", "tell"}, {"result", result.to_json()}};
-  call(job, "event", Json::value_t::string);
-  history_.push_back(job);
+  history_.push_back({job, call(job, "event", Json::value_t::string)});
 }
 
 bool IsolatedOptimizer::finished() const {
@@ -48,7 +47,7 @@ Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t 
       if (!child_) {
         child_ = std::make_unique<Child>(Child::Options{{"worker"}, {{"WEFT_THREADS", "1"}, {"OMP_NUM_THREADS", "1"}}});
         child_->send(hello_);
-        for (const Json& earlier : history_) exchange(earlier);
+        for (const Call& earlier : history_) repeat(earlier);
       }
       Json answer = exchange(job);
       if (answer.value(member, Json()).type() != type) condemn(fmt::format("an answer without \"{}\"", member));
@@ -66,6 +65,14 @@ Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t 
       spdlog::warn("{}: {} ended its process: it {}; it is started again", title_, call, crash.how);
     }
   }
+}
+
+void IsolatedOptimizer::repeat(const Call& earlier) const {
+  if (exchange(earlier.job) == earlier.answer) return;
+  throw Error(fmt::format(
+      "{} was started again after a crash and answered {} otherwise than before, so it cannot be brought to where it "
+      "was. Its proposals must follow from its arguments, its random stream and what it is told alone",
+      title_, earlier.job.at("job").get<std::string>()));
 }
 
 Json IsolatedOptimizer::exchange(const Json& job) const {

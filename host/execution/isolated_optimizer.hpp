@@ -1,7 +1,7 @@
 // An optimizer in a process of its own (`--isolate all`): what it does to its process, it does not do to the host.
 //
 // When it crashes, or breaks the protocol, a new process is started and brought to where the old one was: the calls so
-// far are repeated. The third crash in a row ends the study, which stays resumable.
+// far are repeated, and must be answered as they were. The third crash in a row ends the study, which stays resumable.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,13 @@ class IsolatedOptimizer final : public Optimizer {
  private:
   static constexpr int quarantine_after = 3;
 
+  struct Call {
+    Json job;
+    Json answer;
+  };
+
   Json call(const Json& job, const char* member, Json::value_t type) const;
+  void repeat(const Call& earlier) const;
   Json exchange(const Json& job) const;
   [[noreturn]] void condemn(const std::string& fault) const;
 
@@ -37,7 +43,7 @@ class IsolatedOptimizer final : public Optimizer {
   // `finished() const` may have to start a process, too.
   mutable std::unique_ptr<Child> child_;
   mutable int crashes_in_a_row_ = 0;
-  std::vector<Json> history_;  // every ask and tell that succeeded
+  std::vector<Call> history_;  // every ask and tell that succeeded
 };
 
 }  // namespace weft::host

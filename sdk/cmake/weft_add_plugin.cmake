@@ -93,8 +93,10 @@ function(weft_ship_data target output destination folder data)
     install(FILES ${folder}/${data} DESTINATION ${destination}/${within} COMPONENT runtime)
   endif()
   string(MAKE_C_IDENTIFIER ${data} stamp)
-  set(stamp ${CMAKE_CURRENT_BINARY_DIR}/${target}.${stamp}.copied)
+  string(SHA1 list "${files}")  # a file that was removed makes nothing newer
+  set(stamp ${CMAKE_CURRENT_BINARY_DIR}/${target}.${stamp}.${list}.copied)
   add_custom_command(OUTPUT ${stamp} DEPENDS ${files} VERBATIM
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${output}/${data}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${output}/${within}
     COMMAND ${CMAKE_COMMAND} -E ${copy} ${folder}/${data} ${output}/${data}
     COMMAND ${CMAKE_COMMAND} -E touch ${stamp})

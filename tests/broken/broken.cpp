@@ -167,6 +167,9 @@ weft_status ask(void* self, uint64_t capacity, const weft_proposal_sink* out, co
   crash();
 #elif defined(FAULT_ask_crashes_once)
   crash_once();
+#elif defined(FAULT_ask_forgets)
+  static int asked = 0;
+  if (++asked == 3) crash_once();
 #elif defined(FAULT_writes_to_stdout)
   std::printf("printed by ask\n");
   std::fflush(stdout);
@@ -175,6 +178,9 @@ weft_status ask(void* self, uint64_t capacity, const weft_proposal_sink* out, co
   const auto* table = static_cast<const weft_space_1*>(optimizer.space.component->find_interface(WEFT_SPACE_1));
   Passing passing{out};
   const weft_genotype_sink sink{&passing, pass};
+#ifdef FAULT_ask_forgets
+  optimizer.rng.counter += static_cast<uint64_t>(getpid());
+#endif
   for (uint64_t i = 0; i < capacity; ++i) {
     const weft_status status = table->sample(optimizer.space.instance, &optimizer.rng, &sink, error);
     if (status != WEFT_OK) return status;

@@ -125,6 +125,7 @@ TEST_CASE("the plugin of these tests works when it has no fault") {
   const Ran validated = sound.weft({"plugin", "validate", sound.folder().string()});
   INFO(validated.out);
   CHECK(validated.code == 0);
+  CHECK(validated.out.ends_with("\nvalid\n"));
 }
 
 TEST_CASE("a library whose file is wrong is refused before it is opened") {
@@ -445,6 +446,16 @@ TEST_CASE("an isolated optimizer that crashes once is brought back to where it w
   CHECK(fs::exists(crashing.root() / "mark"));
   check_says(ran.err, {"optimizer broken", "signal 11", "started again"});
   CHECK(trials_of(crashing.study(), crashing.root()) == trials_of(undisturbed.study(), undisturbed.root()));
+}
+
+TEST_CASE("an isolated optimizer that is started again and proposes otherwise ends the study") {
+  const PlainSignals plain;
+  const Installed forgetful("ask_forgets");
+  setenv("WEFT_TEST_MARK", (forgetful.root() / "mark").c_str(), 1);
+  const Ran ran = forgetful.weft_run({"--isolate", "all"});
+  unsetenv("WEFT_TEST_MARK");
+  CHECK(ran.code == 1);
+  check_says(ran.err, {"optimizer broken", "answered ask otherwise than before", "what it is told alone"});
 }
 
 TEST_CASE("an isolated optimizer proposes what it proposes inside the host") {

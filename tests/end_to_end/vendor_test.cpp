@@ -187,7 +187,9 @@ TEST_CASE("install puts a plugin in its place whole, and in place of an older ve
                                 ContainsSubstring("optimizer acme/climber 1.0.0"));
   CHECK(fs::exists(place / "data/length.txt"));
   CHECK(fs::exists(place / "libacme_digits.so.1"));
-  CHECK(home.weft({"plugin", "validate", place.string(), "--static"}).code == 0);
+  const Ran validated = home.weft({"plugin", "validate", place.string(), "--static"});
+  CHECK(validated.code == 0);
+  CHECK_THAT(validated.out, ContainsSubstring("valid, as far as it was tried: the contract suite was not"));
 
   const fs::path newer = copy_as("random_search", "2.0.0", home / "newer");
   const fs::path older = copy_as("random_search", "1.0.0", home / "older");
@@ -242,6 +244,31 @@ TEST_CASE("install refuses what validate refuses, and leaves everything as it wa
   CHECK(occupied.code == 1);
   CHECK_THAT(occupied.err, ContainsSubstring("is no plugin; remove it"));
   CHECK(read_file(home / "occupied/optimizer/random_search/precious.txt") == "precious");
+}
+
+TEST_CASE("what was installed is removed by its name, whole") {
+  const Home home;
+  const auto removed = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"plugin", "remove"});
+    return home.weft(arguments);
+  };
+  CHECK_THAT(removed({"random_search"}).err, ContainsSubstring("no random_search is there; no plugin is"));
+  REQUIRE(home.weft({"plugin", "install", acme.string()}).code == 0);
+  REQUIRE(home.weft({"plugin", "install", copy_as("mine", "1.0.0", home / "mine").string()}).code == 0);
+  CHECK_THAT(removed({"random_search"}).err,
+             ContainsSubstring("no random_search is there; there are acme/climber, acme/loss, acme/numbers, acme/sum"));
+  CHECK_THAT(removed({"mine", "--kind", "space"}).err, ContainsSubstring("no space mine is there"));
+  const Ran both = removed({"acme/climber"});
+  INFO(both.err);
+  CHECK(both.code == 0);
+  CHECK_THAT(both.out, ContainsSubstring((home.plugins() / "space/acme/numbers").string() + ": removed, with its "));
+  CHECK_FALSE(fs::exists(home.plugins() / "space/acme/numbers"));
+  CHECK(removed({"mine", "--kind", "optimizer"}).code == 0);
+  CHECK_FALSE(fs::exists(home.plugins() / "optimizer/mine"));
+  copy_as("mine", "1.0.0", home / "several/mine");
+  copy_as("mine", "2.0.0", home / "several/again");
+  CHECK_THAT(removed({"mine", "--from", "several"}).err, ContainsSubstring("remove the folder that is meant yourself"));
+  CHECK_THAT(removed({"mine", "--from", "several/mine"}).err, ContainsSubstring("is the plugin's folder itself"));
 }
 
 TEST_CASE("a package is installed as the folder it was made of, and links that lead out of it are not") {
