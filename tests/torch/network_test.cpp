@@ -535,6 +535,30 @@ TEST_CASE("Nodes that change nothing are not executed") {
   CHECK(at::allclose(output.logits, 2 * at::avg_pool2d(images, 3, 1, 1, false, false)));
 }
 
+TEST_CASE("A ReLU that alone reads a batch norm is computed along with it, one of several readers is not") {
+  ArchitectureBuilder builder;
+  const NodeId x = builder.input(Shape::image(4, 8, 8));
+  const NodeId alone = blocks::relu(builder, blocks::batch_norm(builder, x));
+  const NodeId shared = blocks::batch_norm(builder, alone);
+  const NodeId sum = builder.add("add", {}, {shared, blocks::relu(builder, shared)});
+  const NodeId last = blocks::batch_norm(builder, sum);
+  Network network(std::move(builder).build(last), Rng(1));
+  const at::Tensor images = examples(Shape::image(4, 8, 8));
+  for (const bool training : {true, false}) {
+    network.train(training);
+    std::vector<std::string> ran;
+    const auto output =
+        network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
+    CHECK(ran == std::vector<std::string>{"activation", "batch_norm", "activation", "add", "batch_norm"});
+    const auto norm = [&](const at::Tensor& in) {
+      return at::batch_norm(in, {}, {}, at::zeros({4}), at::ones({4}), training, 0.1, 1e-5, false);
+    };
+    if (!training) continue;  // the statistics have moved on
+    const at::Tensor first = norm(images).relu(), second = norm(first);
+    CHECK(at::allclose(output.logits, norm(second + second.relu()), 1e-4, 1e-5));
+  }
+}
+
 TEST_CASE("A network refuses choices, unknown operations and images of other extents") {
   ArchitectureBuilder builder;
   const NodeId x = builder.input(Shape::image(3, 8, 8));

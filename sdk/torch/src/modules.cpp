@@ -8,6 +8,7 @@
 #include <cmath>
 #include <tuple>
 
+#include "fused.hpp"
 #include "recurrent.hpp"
 
 namespace weft {
@@ -44,6 +45,7 @@ class Convolution final : public OperationModule {
     const std::int64_t channels = arguments.node.shape.channels;
     const std::int64_t depth = arguments.inputs[0].channels / groups_;
     const std::int64_t fan_in = depth * kernel[0] * kernel[1];
+    depthwise_ = groups_ > 1 && groups_ == channels && depth == 1 && !arguments.node.attributes.at("bias").get<bool>();
     subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} && depth < 8;
     Initialisation draw(arguments.rng);
     weight_ = register_parameter("weight", draw({channels, depth, kernel[0], kernel[1]}, fan_in));
@@ -52,6 +54,7 @@ class Convolution final : public OperationModule {
 
   Traits traits() const override { return {.output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
+    if (depthwise_) return fused::depthwise_conv2d(inputs[0], weight_, {stride_, padding_, dilation_});
     if (!subsamples_) return at::conv2d(inputs[0], weight_, bias_, stride_, padding_, dilation_, groups_);
     // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13)
     // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower
@@ -64,6 +67,7 @@ class Convolution final : public OperationModule {
 
  private:
   Extents stride_, padding_, dilation_;
+  bool depthwise_ = false;
   bool subsamples_ = false;
   std::int64_t groups_;
   at::Tensor weight_, bias_;
@@ -101,17 +105,23 @@ class BatchNorm final : public OperationModule {
     running_var_ = register_buffer("running_var", at::ones({channels}));
   }
 
-  Traits traits() const override { return {.output_reusable = !sequence_}; }
-  at::Tensor forward(Inputs inputs, bool) override {
-    // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
-    const at::Tensor x = sequence_ ? inputs[0].flatten(0, 1) : inputs[0];
-    if (is_training()) check_variance(x);
-    const at::Tensor y = at::batch_norm(x, weight_, bias_, running_mean_, running_var_, is_training(), momentum_, eps_,
-                                        at::globalContext().userEnabledCuDNN());
-    return sequence_ ? y.view(inputs[0].sizes()) : y;
-  }
+  Traits traits() const override { return {.output_reusable = !sequence_, .takes_relu = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return normalised(inputs[0], false); }
+  at::Tensor forward_with_relu(Inputs inputs) override { return normalised(inputs[0], true); }
 
  private:
+  at::Tensor normalised(const at::Tensor& input, bool relu) const {
+    // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
+    const at::Tensor x = sequence_ ? input.flatten(0, 1) : input;
+    if (is_training()) check_variance(x);
+    const at::Tensor y = fused::batch_norm(
+        x,
+        {.weight = weight_, .bias = bias_, .running_mean = running_mean_, .running_var = running_var_,
+         .momentum = momentum_, .eps = eps_},
+        is_training(), relu);
+    return sequence_ ? y.view(input.sizes()) : y;
+  }
+
   // LibTorch divides by the number of values less one, and only evaluation would show what it made of it.
   void check_variance(const at::Tensor& x) const {
     if (x.numel() != x.size(1)) return;
@@ -161,7 +171,9 @@ class Activation final : public OperationModule {
   }
 
   // Autograd keeps the result of most of them.
-  Traits traits() const override { return {.pure = true, .overwrites = function_->in_place != nullptr}; }
+  Traits traits() const override {
+    return {.pure = true, .overwrites = function_->in_place != nullptr, .is_relu = function_ == &activations.front()};
+  }
   at::Tensor forward(Inputs inputs, bool overwrite) override {
     if (!overwrite) return function_->compute(inputs[0]);
     at::Tensor result = inputs[0];
@@ -226,9 +238,8 @@ class Add final : public OperationModule {
     return {.pure = true, .commutative = true, .overwrites = true, .output_reusable = true};
   }
   at::Tensor forward(Inputs inputs, bool overwrite) override {
-    at::Tensor sum = overwrite ? inputs[0].add_(inputs[1]) : at::add(inputs[0], inputs[1]);
-    for (const at::Tensor& term : inputs.slice(2)) sum.add_(term);
-    return sum;
+    if (!overwrite || inputs.size() > 2) return fused::sum(inputs);
+    return inputs[0].add_(inputs[1]);
   }
 };
 

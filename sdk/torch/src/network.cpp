@@ -108,9 +108,11 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
       }
     }
     const auto index = static_cast<std::size_t>(instruction.node);
-    at::Tensor output = modules_[index]->forward(inputs, instruction.overwrite);
+    OperationModule& module = *modules_[index];
+    at::Tensor output = instruction.with_relu() ? module.forward_with_relu(inputs)
+                                                : module.forward(inputs, instruction.overwrite);
     inputs.clear();
-    if (observer) (*observer)(architecture_.nodes()[index], output);
+    if (observer) (*observer)(architecture_.nodes()[static_cast<std::size_t>(instruction.value)], output);
     slots[instruction.output] = std::move(output);
   }
   Output output;

@@ -77,6 +77,17 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     for (const NodeId input : operands[id]) read(input, id);
   }
 
+  // By node: the ReLU that is computed along with it, because nobody else reads it; or itself.
+  std::vector<NodeId> computes(nodes.size());
+  std::vector<bool> along(nodes.size());
+  for (std::size_t id = 0; id < nodes.size(); ++id) {
+    computes[id] = static_cast<NodeId>(id);
+    const bool only_reader = readers[id] == 1 && last_reader[id] != caller;
+    if (!only_reader || !traits[id].takes_relu || !traits[last_reader[id]].is_relu) continue;
+    computes[id] = static_cast<NodeId>(last_reader[id]);
+    along[last_reader[id]] = true;
+  }
+
   Plan plan;
   std::vector<Plan::Slot> slot(nodes.size()), free;
   const auto take_slot = [&] {
@@ -87,10 +98,11 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
   };
   for (std::size_t id = 0; id < nodes.size(); ++id) {
     if (!modules[id]) plan.input = slot[id] = take_slot();
-    if (!modules[id] || readers[id] == 0) continue;
+    if (!modules[id] || readers[id] == 0 || along[id]) continue;
     std::vector<NodeId> inputs = operands[id];
     const auto reusable = [&](NodeId input) { return readers[at(input)] == 1 && traits[at(input)].output_reusable; };
-    Plan::Instruction instruction{.node = static_cast<NodeId>(id), .inputs = {}, .output = 0, .overwrite = false};
+    Plan::Instruction instruction{
+        .node = static_cast<NodeId>(id), .inputs = {}, .output = 0, .overwrite = false, .value = computes[id]};
     if (traits[id].overwrites) {
       const auto end = traits[id].commutative ? inputs.end() : inputs.begin() + 1;
       const auto found = std::find_if(inputs.begin(), end, reusable);
@@ -106,7 +118,7 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     for (const Plan::Operand& operand : instruction.inputs) {
       if (operand.last_use) free.push_back(operand.slot);
     }
-    instruction.output = slot[id] = take_slot();
+    instruction.output = slot[at(instruction.value)] = take_slot();
     plan.instructions.push_back(std::move(instruction));
   }
   plan.output = slot[at(value[at(architecture.output())])];

@@ -28,12 +28,17 @@ class OperationModule : public torch::nn::Module {
     bool commutative = false;      // the order of the inputs does not matter
     bool overwrites = false;       // can write its output over its first input
     bool output_reusable = false;  // the output is new memory that neither autograd nor the module keeps
+    bool takes_relu = false;       // forward_with_relu() is there
+    bool is_relu = false;          // it is max(0, .)
   };
   virtual Traits traits() const { return {}; }
 
   // Inputs in the node's order (any order if commutative), batch first, images channels-last. `overwrite` is set only
   // if traits().overwrites, and only if nobody else will read inputs[0].
   virtual at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool overwrite) = 0;
+
+  // forward() and max(0, .) of it, for less than both cost one after the other.
+  virtual at::Tensor forward_with_relu(at::ArrayRef<at::Tensor> inputs) { return forward(inputs, false).relu(); }
 
   // The recipe's present drop-path probability, in [0, 1).
   virtual void set_drop_path(double) {}

@@ -1,0 +1,295 @@
+// Batch norm in training with what follows it, and its gradient; sums of tensors.
+//
+// Channels lie beside each other and need not fill vectors. What there is one of for each channel is therefore repeated
+// until it does: after a period, a multiple of the channels and of a vector, the pattern begins anew. So every vector is
+// whole but for the very last, whatever the number of channels.
+//
+// Values are taken in pieces of some periods. A piece's mean is known before its squares are added up, while it is in
+// the cache; pieces are combined as Chan, Golub, LeVeque 1983 ("Algorithms for Computing the Sample Variance") do.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "batch_norm.cpp"
+#include "targets.hpp"
+// The order matters: targets.hpp comes first, then foreach_target.h compiles what follows once for each target.
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <vector>
+
+#include "kernels.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace weft::kernels::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::int64_t least_vectors = 8;    // of a period: sums of as many vectors do not wait for each other
+constexpr std::int64_t least_values = 8192;  // of a piece
+constexpr std::int64_t least_periods = 8;    // of a piece, so that the ends of pieces cost little
+
+template <typename T>
+struct Layout {
+  using D = hn::ScalableTag<T>;
+
+  explicit Layout(const BatchNorm& shape)
+      : channels(shape.channels),
+        size(shape.rows * shape.channels),
+        period(std::lcm(channels, lanes())),
+        rows(shape.rows) {
+    period *= (least_vectors * lanes() + period - 1) / period;
+    piece = period * std::max(least_periods, (least_values + period - 1) / period);
+  }
+
+  static std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(D())); }
+  std::int64_t pieces() const { return (size + piece - 1) / piece; }
+  std::int64_t begin(std::int64_t number) const { return number * piece; }
+  std::int64_t end(std::int64_t number) const { return std::min(size, (number + 1) * piece); }
+  std::int64_t rows_of(std::int64_t number) const { return (end(number) - begin(number)) / channels; }
+
+  std::vector<T> pattern() const { return std::vector<T>(static_cast<std::size_t>(period)); }
+  void repeat(const T* of_channels, std::vector<T>& pattern) const {
+    for (std::int64_t at = 0; at < period; at += channels) std::copy_n(of_channels, channels, pattern.begin() + at);
+  }
+  // Adds to each channel's sum what the pattern holds of it.
+  void fold(const std::vector<T>& pattern, double* sums) const {
+    for (std::int64_t at = 0; at < period; at += channels) {
+      for (std::int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(pattern[static_cast<std::size_t>(at + c)]);
+    }
+  }
+
+  // body(at, place, load, store) for every vector from `begin` on, `place` being where it lies in the pattern. Beyond the
+  // end of the last one nothing is loaded but zeros, and nothing stored.
+  template <typename Body>
+  HWY_INLINE void for_each(std::int64_t begin, std::int64_t end, const Body& body) const {
+    const D d;
+    const auto load = [d](const T* from) { return hn::LoadU(d, from); };
+    const auto store = [d](hn::Vec<D> value, T* to) { hn::StoreU(value, d, to); };
+    std::int64_t at = begin;
+    while (at + period <= end) {
+      for (std::int64_t place = 0; place < period; place += lanes(), at += lanes()) body(at, place, load, store);
+    }
+    std::int64_t place = 0;
+    for (; at + lanes() <= end; place += lanes(), at += lanes()) body(at, place, load, store);
+    if (at == end) return;
+    const auto mask = hn::FirstN(d, static_cast<std::size_t>(end - at));
+    body(at, place, [&](const T* from) { return hn::MaskedLoad(mask, d, from); },
+         [&](hn::Vec<D> value, T* to) { hn::BlendedStore(value, mask, d, to); });
+  }
+
+  std::int64_t channels, size, period, rows;
+  std::int64_t piece = 0;
+};
+
+// What each channel's values are multiplied by.
+template <typename T>
+std::vector<T> scales(const BatchNorm& shape, const T* weight, const T* variance) {
+  std::vector<T> scale(static_cast<std::size_t>(shape.channels));
+  for (std::int64_t c = 0; c < shape.channels; ++c) {
+    scale[static_cast<std::size_t>(c)] = static_cast<T>((weight ? static_cast<double>(weight[c]) : 1.0) /
+                                                        std::sqrt(static_cast<double>(variance[c]) + shape.eps));
+  }
+  return scale;
+}
+
+template <typename T>
+std::vector<T> biases(const BatchNorm& shape, const T* bias) {
+  std::vector<T> result(static_cast<std::size_t>(shape.channels));
+  if (bias) std::copy_n(bias, shape.channels, result.begin());
+  return result;
+}
+
+template <typename T>
+void statistics(const Layout<T>& layout, const T* x, T* mean, T* variance, const Parallel& parallel) {
+  const hn::ScalableTag<T> d;
+  const auto channels = static_cast<std::size_t>(layout.channels);
+  const auto pieces = static_cast<std::size_t>(layout.pieces());
+  // By piece and channel: the mean, and the sum of the squares of what differs from it.
+  std::vector<double> means(pieces * channels), squares(pieces * channels);
+  parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
+    std::vector<T> sums = layout.pattern(), centre = layout.pattern(), of_channels(channels);
+    for (std::int64_t piece = first; piece < last; ++piece) {
+      double* const piece_means = means.data() + static_cast<std::size_t>(piece) * channels;
+      std::fill(sums.begin(), sums.end(), T(0));
+      layout.for_each(layout.begin(piece), layout.end(piece),
+                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
+                        T* const sum = sums.data() + place;
+                        hn::StoreU(hn::Add(hn::LoadU(d, sum), load(x + at)), d, sum);
+                      });
+      layout.fold(sums, piece_means);
+      for (std::size_t c = 0; c < channels; ++c) {
+        of_channels[c] = static_cast<T>(piece_means[c] /= static_cast<double>(layout.rows_of(piece)));
+      }
+      layout.repeat(of_channels.data(), centre);
+      std::fill(sums.begin(), sums.end(), T(0));
+      layout.for_each(layout.begin(piece), layout.end(piece),
+                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
+                        T* const sum = sums.data() + place;
+                        // load() of both: beyond the end they must not differ.
+                        const auto difference = hn::Sub(load(x + at), load(centre.data() + place));
+                        hn::StoreU(hn::MulAdd(difference, difference, hn::LoadU(d, sum)), d, sum);
+                      });
+      layout.fold(sums, squares.data() + static_cast<std::size_t>(piece) * channels);
+    }
+  });
+  for (std::size_t c = 0; c < channels; ++c) {
+    double total = 0.0, middle = 0.0, square = 0.0;  // of the pieces so far: rows, mean, sum of squares
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+      const auto rows = static_cast<double>(layout.rows_of(static_cast<std::int64_t>(piece)));
+      const double difference = means[piece * channels + c] - middle;
+      square += squares[piece * channels + c] + difference * difference * total * rows / (total + rows);
+      middle += difference * rows / (total + rows);
+      total += rows;
+    }
+    mean[c] = static_cast<T>(middle);
+    variance[c] = static_cast<T>(square / total);
+  }
+}
+
+template <typename T>
+void forward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, T* y, T* mean, T* variance,
+             const Parallel& parallel) {
+  const hn::ScalableTag<T> d;
+  const Layout<T> layout(shape);
+  statistics(layout, x, mean, variance, parallel);
+  std::vector<T> centre = layout.pattern(), scale = layout.pattern(), shift = layout.pattern();
+  layout.repeat(mean, centre);
+  layout.repeat(scales(shape, weight, variance).data(), scale);
+  layout.repeat(biases(shape, bias).data(), shift);
+  const auto least = shape.relu ? hn::Zero(d) : hn::Set(d, -std::numeric_limits<T>::infinity());
+  parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
+    layout.for_each(layout.begin(first), std::min(layout.size, layout.begin(last)),
+                    [&](std::int64_t at, std::int64_t place, const auto& load, const auto& store) {
+                      const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
+                      const auto value = hn::MulAdd(centred, hn::LoadU(d, scale.data() + place),
+                                                    hn::LoadU(d, shift.data() + place));
+                      store(hn::Max(least, value), y + at);  // in this order what is not a number remains
+                    });
+  });
+}
+
+// With g the gradient before the ReLU, n the rows, s the scale, v the variance:
+//   dx = s (g - sum g / n - (x - mean) / (v + eps) sum(g (x - mean)) / n).
+template <typename T>
+void backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, const T* mean, const T* variance,
+              const T* dy, T* dx, T* dweight, T* dbias, const Parallel& parallel) {
+  const hn::ScalableTag<T> d;
+  const Layout<T> layout(shape);
+  const auto channels = static_cast<std::size_t>(layout.channels);
+  const auto pieces = static_cast<std::size_t>(layout.pieces());
+  std::vector<T> centre = layout.pattern(), scale = layout.pattern(), shift = layout.pattern();
+  const std::vector<T> scale_of_channels = scales(shape, weight, variance);
+  layout.repeat(mean, centre);
+  layout.repeat(scale_of_channels.data(), scale);
+  layout.repeat(biases(shape, bias).data(), shift);
+  // The ReLU lets pass what was above zero, judged by the sum that the forward pass made.
+  const auto before_relu = [&](auto centred, auto gradient, std::int64_t place) {
+    if (!shape.relu) return gradient;
+    const auto value =
+        hn::MulAdd(centred, hn::LoadU(d, scale.data() + place), hn::LoadU(d, shift.data() + place));
+    return hn::IfThenZeroElse(hn::Le(value, hn::Zero(d)), gradient);
+  };
+  std::vector<double> sums(pieces * channels), products(pieces * channels);
+  parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
+    std::vector<T> sum = layout.pattern(), product = layout.pattern();
+    for (std::int64_t piece = first; piece < last; ++piece) {
+      std::fill(sum.begin(), sum.end(), T(0));
+      std::fill(product.begin(), product.end(), T(0));
+      layout.for_each(layout.begin(piece), layout.end(piece),
+                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
+                        const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
+                        const auto g = before_relu(centred, load(dy + at), place);
+                        hn::StoreU(hn::Add(hn::LoadU(d, sum.data() + place), g), d, sum.data() + place);
+                        hn::StoreU(hn::MulAdd(g, centred, hn::LoadU(d, product.data() + place)), d,
+                                   product.data() + place);
+                      });
+      layout.fold(sum, sums.data() + static_cast<std::size_t>(piece) * channels);
+      layout.fold(product, products.data() + static_cast<std::size_t>(piece) * channels);
+    }
+  });
+  std::vector<T> a(channels), b(channels);  // dx = scale g + a (x - mean) + b
+  for (std::size_t c = 0; c < channels; ++c) {
+    double sum = 0.0, product = 0.0;
+    for (std::size_t piece = 0; piece < pieces; ++piece) {
+      sum += sums[piece * channels + c];
+      product += products[piece * channels + c];
+    }
+    const double power = static_cast<double>(variance[c]) + shape.eps, rows = static_cast<double>(layout.rows);
+    dweight[c] = static_cast<T>(product / std::sqrt(power));
+    dbias[c] = static_cast<T>(sum);
+    a[c] = static_cast<T>(-static_cast<double>(scale_of_channels[c]) * product / power / rows);
+    b[c] = static_cast<T>(-static_cast<double>(scale_of_channels[c]) * sum / rows);
+  }
+  if (!dx) return;
+  std::vector<T> factor = layout.pattern(), constant = layout.pattern();
+  layout.repeat(a.data(), factor);
+  layout.repeat(b.data(), constant);
+  parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
+    layout.for_each(layout.begin(first), std::min(layout.size, layout.begin(last)),
+                    [&](std::int64_t at, std::int64_t place, const auto& load, const auto& store) {
+                      const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
+                      const auto g = before_relu(centred, load(dy + at), place);
+                      const auto rest = hn::MulAdd(centred, hn::LoadU(d, factor.data() + place),
+                                                   hn::LoadU(d, constant.data() + place));
+                      store(hn::MulAdd(g, hn::LoadU(d, scale.data() + place), rest), dx + at);
+                    });
+  });
+}
+
+void forward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, float* y, float* mean,
+                   float* variance, const Parallel& parallel) {
+  forward(shape, x, weight, bias, y, mean, variance, parallel);
+}
+void forward_double(const BatchNorm& shape, const double* x, const double* weight, const double* bias, double* y,
+                    double* mean, double* variance, const Parallel& parallel) {
+  forward(shape, x, weight, bias, y, mean, variance, parallel);
+}
+void backward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, const float* mean,
+                    const float* variance, const float* dy, float* dx, float* dweight, float* dbias,
+                    const Parallel& parallel) {
+  backward(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+}
+void backward_double(const BatchNorm& shape, const double* x, const double* weight, const double* bias,
+                     const double* mean, const double* variance, const double* dy, double* dx, double* dweight,
+                     double* dbias, const Parallel& parallel) {
+  backward(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+}
+
+}  // namespace weft::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace weft::kernels {
+
+HWY_EXPORT(forward_float);
+HWY_EXPORT(forward_double);
+HWY_EXPORT(backward_float);
+HWY_EXPORT(backward_double);
+
+template <>
+void batch_norm(const BatchNorm& shape, const float* x, const float* weight, const float* bias, float* y, float* mean,
+                float* variance, const Parallel& parallel) {
+  HWY_DYNAMIC_DISPATCH(forward_float)(shape, x, weight, bias, y, mean, variance, parallel);
+}
+template <>
+void batch_norm(const BatchNorm& shape, const double* x, const double* weight, const double* bias, double* y,
+                double* mean, double* variance, const Parallel& parallel) {
+  HWY_DYNAMIC_DISPATCH(forward_double)(shape, x, weight, bias, y, mean, variance, parallel);
+}
+template <>
+void batch_norm_backward(const BatchNorm& shape, const float* x, const float* weight, const float* bias,
+                         const float* mean, const float* variance, const float* dy, float* dx, float* dweight,
+                         float* dbias, const Parallel& parallel) {
+  HWY_DYNAMIC_DISPATCH(backward_float)(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+}
+template <>
+void batch_norm_backward(const BatchNorm& shape, const double* x, const double* weight, const double* bias,
+                         const double* mean, const double* variance, const double* dy, double* dx, double* dweight,
+                         double* dbias, const Parallel& parallel) {
+  HWY_DYNAMIC_DISPATCH(backward_double)(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+}
+
+}  // namespace weft::kernels
+#endif

@@ -1,0 +1,220 @@
+#include "fused.hpp"
+
+#include <ATen/Parallel.h>
+#include <ATen/autocast_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <string_view>
+
+#include "../kernels/kernels.hpp"
+
+namespace weft::fused {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+bool turned_off() {
+  static const bool off = [] {
+    const char* value = std::getenv("WEFT_KERNELS");
+    return value != nullptr && std::string_view(value) == "off";
+  }();
+  return off;
+}
+
+bool autocasts() {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  return at::autocast::is_autocast_enabled(at::kCPU);
+#else
+  return at::autocast::is_cpu_enabled();
+#endif
+}
+
+bool covered(const at::Tensor& x) {
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && !turned_off() &&
+         !autocasts();
+}
+
+// The pool of LibTorch, which knows how many threads the slot has.
+const kernels::Parallel pool = [](std::int64_t count, const kernels::Body& body) {
+  at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) { body(begin, end); });
+};
+
+// As the kernels want it: channels-last where there are four dimensions.
+at::Tensor laid_out(const at::Tensor& x) {
+  return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+}
+
+at::Tensor empty_like(const at::Tensor& x, at::IntArrayRef sizes) {
+  return at::empty(sizes, x.options().requires_grad(false).memory_format(
+                              sizes.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
+}
+
+template <typename T>
+T* data(const at::Tensor& x) {
+  return x.defined() ? x.data_ptr<T>() : nullptr;
+}
+
+template <typename Call>
+void for_type(const at::Tensor& x, const Call& call) {
+  if (x.scalar_type() == at::kDouble) {
+    call(double{});
+  } else {
+    call(float{});
+  }
+}
+
+// ---- depthwise convolution -----------------------------------------------------------------------------------------
+
+kernels::Depthwise shape_of(const at::Tensor& x, const at::Tensor& weight, const Window& window) {
+  const auto out = [&](std::size_t i) {
+    const auto at = static_cast<std::int64_t>(i) + 2;
+    return (x.size(at) + 2 * window.padding[i] - window.dilation[i] * (weight.size(at) - 1) - 1) / window.stride[i] + 1;
+  };
+  return {.examples = x.size(0),
+          .channels = x.size(1),
+          .height = x.size(2),
+          .width = x.size(3),
+          .out_height = out(0),
+          .out_width = out(1),
+          .kernel_height = weight.size(2),
+          .kernel_width = weight.size(3),
+          .stride_height = window.stride[0],
+          .stride_width = window.stride[1],
+          .padding_height = window.padding[0],
+          .padding_width = window.padding[1],
+          .dilation_height = window.dilation[0],
+          .dilation_width = window.dilation[1]};
+}
+
+class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvolution> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const at::Tensor& given_weight,
+                            const Window& window) {
+    const at::Tensor x = laid_out(given), weight = given_weight.contiguous();
+    context->save_for_backward({x, weight});
+    for (const auto& [name, extents] : {std::pair("stride", &window.stride), std::pair("padding", &window.padding),
+                                        std::pair("dilation", &window.dilation)}) {
+      context->saved_data[name] = *extents;
+    }
+    const kernels::Depthwise shape = shape_of(x, weight, window);
+    const at::Tensor y = empty_like(x, {shape.examples, shape.channels, shape.out_height, shape.out_width});
+    for_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::depthwise<T>(shape, data<T>(x), data<T>(weight), data<T>(y), pool);
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], dy = laid_out(gradients[0]);
+    const auto extents = [&](const char* name) { return context->saved_data[name].toIntVector(); };
+    const kernels::Depthwise shape =
+        shape_of(x, weight, {extents("stride"), extents("padding"), extents("dilation")});
+    const at::Tensor dx = context->needs_input_grad(0) ? empty_like(x, x.sizes()) : at::Tensor();
+    const at::Tensor dweight = context->needs_input_grad(1) ? at::empty(weight.sizes(), x.options()) : at::Tensor();
+    for_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy), data<T>(dx), data<T>(dweight),
+                                     pool);
+    });
+    return {dx, dweight, {}};
+  }
+};
+
+// ---- batch norm ----------------------------------------------------------------------------------------------------
+
+kernels::BatchNorm shape_of(const at::Tensor& x, double eps, bool relu) {
+  return {.rows = x.numel() / x.size(1), .channels = x.size(1), .eps = eps, .relu = relu};
+}
+
+class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const at::Tensor& weight,
+                            const at::Tensor& bias, const BatchNorm& norm, bool relu) {
+    const at::Tensor x = laid_out(given);
+    const at::Tensor y = empty_like(x, x.sizes());
+    const at::Tensor mean = at::empty({x.size(1)}, x.options()), variance = at::empty_like(mean);
+    const kernels::BatchNorm shape = shape_of(x, norm.eps, relu);
+    for_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::batch_norm<T>(shape, data<T>(x), data<T>(weight), data<T>(bias), data<T>(y), data<T>(mean),
+                             data<T>(variance), pool);
+    });
+    const auto rows = static_cast<double>(shape.rows);
+    at::Tensor running_mean = norm.running_mean, running_var = norm.running_var;
+    running_mean.mul_(1.0 - norm.momentum).add_(mean, norm.momentum);
+    running_var.mul_(1.0 - norm.momentum).add_(variance, norm.momentum * rows / (rows - 1.0));
+    context->save_for_backward({x, weight, bias, mean, variance});
+    context->saved_data["eps"] = norm.eps;
+    context->saved_data["relu"] = relu;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &variance = saved[4];
+    const at::Tensor dy = laid_out(gradients[0]);
+    const at::Tensor dx = context->needs_input_grad(0) ? empty_like(x, x.sizes()) : at::Tensor();
+    const at::Tensor dweight = at::empty_like(mean), dbias = at::empty_like(mean);
+    const kernels::BatchNorm shape =
+        shape_of(x, context->saved_data["eps"].toDouble(), context->saved_data["relu"].toBool());
+    for_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::batch_norm_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(bias), data<T>(mean),
+                                      data<T>(variance), data<T>(dy), data<T>(dx), data<T>(dweight), data<T>(dbias),
+                                      pool);
+    });
+    return {dx, weight.defined() ? dweight : at::Tensor(), bias.defined() ? dbias : at::Tensor(), {}, {}};
+  }
+};
+
+// ---- sums ----------------------------------------------------------------------------------------------------------
+
+class Sum : public torch::autograd::Function<Sum> {
+ public:
+  static at::Tensor forward(AutogradContext* context, at::TensorList terms) {
+    context->saved_data["terms"] = static_cast<std::int64_t>(terms.size());
+    const at::Tensor y = empty_like(terms[0], terms[0].sizes());
+    std::vector<at::Tensor> held;
+    for (const at::Tensor& term : terms) held.push_back(laid_out(term));
+    for_type(y, [&](auto zero) {
+      using T = decltype(zero);
+      std::vector<const T*> pointers;
+      for (const at::Tensor& term : held) pointers.push_back(data<T>(term));
+      kernels::sum<T>(pointers.data(), static_cast<std::int64_t>(pointers.size()), y.numel(), data<T>(y), pool);
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    return variable_list(static_cast<std::size_t>(context->saved_data["terms"].toInt()), gradients[0]);
+  }
+};
+
+}  // namespace
+
+at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const Window& window) {
+  if (covered(x)) return DepthwiseConvolution::apply(x, weight, window);
+  return at::conv2d(x, weight, {}, window.stride, window.padding, window.dilation, x.size(1));
+}
+
+at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu) {
+  if (training && covered(x)) return BatchNormInTraining::apply(x, norm.weight, norm.bias, norm, relu);
+  at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
+                                norm.eps, at::globalContext().userEnabledCuDNN());
+  return relu ? y.relu_() : y;
+}
+
+at::Tensor sum(at::ArrayRef<at::Tensor> terms) {
+  if (terms.size() > 2 && covered(terms[0])) return Sum::apply(terms);
+  at::Tensor sum = at::add(terms[0], terms[1]);
+  for (const at::Tensor& term : terms.slice(2)) sum.add_(term);
+  return sum;
+}
+
+}  // namespace weft::fused

@@ -1,0 +1,249 @@
+// Our own kernels against LibTorch in double, over random extents; their gradients also by finite differences.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/ivalue.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <functional>
+
+#include "sdk/torch/src/fused.hpp"
+#include "tests/catch.hpp"
+#include "weft/rng.hpp"
+
+using namespace weft;
+
+namespace {
+
+using Tensors = std::vector<at::Tensor>;
+using Function = std::function<at::Tensor(const Tensors&)>;
+
+// Its value and, in this order, its gradients in the inputs, of a loss that weighs each output differently.
+Tensors with_gradients(const Function& function, const Tensors& inputs) {
+  Tensors leaves;
+  for (const at::Tensor& input : inputs) leaves.push_back(input.detach().clone().requires_grad_());
+  const at::Tensor y = function(leaves);
+  const at::Tensor loss = (y * at::linspace(-1, 1, y.numel(), y.options()).view(y.sizes())).sum();
+  Tensors result = torch::autograd::grad({loss}, leaves);
+  result.insert(result.begin(), y.detach());
+  return result;
+}
+
+double largest(const at::Tensor& x) { return x.numel() == 0 ? 0.0 : x.abs().max().item<double>(); }
+
+// In double to rounding, in float to 1e-5 of the largest value.
+void check_equal(const Function& ours, const Function& theirs, const Tensors& inputs) {
+  const Tensors expected = with_gradients(theirs, inputs);
+  for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
+    Tensors converted;
+    for (const at::Tensor& input : inputs) converted.push_back(input.to(type));
+    const Tensors found = with_gradients(ours, converted);
+    REQUIRE(found.size() == expected.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      INFO(at::toString(type) << ", " << (i == 0 ? "value" : "gradient of input " + std::to_string(i - 1)));
+      REQUIRE(found[i].sizes() == expected[i].sizes());
+      REQUIRE(largest(found[i].to(at::kDouble) - expected[i]) <=
+              (type == at::kDouble ? 1e-12 : 1e-5) * std::max(1.0, largest(expected[i])));
+    }
+  }
+}
+
+void check_finite_differences(const Function& function, const Tensors& inputs) {
+  const Tensors found = with_gradients(function, inputs);
+  const auto loss = [&] {
+    const at::NoGradGuard no_grad;
+    const at::Tensor y = function(inputs);
+    return (y * at::linspace(-1, 1, y.numel(), y.options()).view(y.sizes())).sum().item<double>();
+  };
+  constexpr double step = 1e-6;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const at::Tensor gradient = found[i + 1].contiguous();
+    for (std::int64_t at = 0; at < inputs[i].numel(); ++at) {
+      double& value = inputs[i].data_ptr<double>()[at];
+      const double kept = value;
+      value = kept + step;
+      const double above = loss();
+      value = kept - step;
+      const double below = loss();
+      value = kept;
+      REQUIRE((above - below) / (2 * step) == Approx(gradient.data_ptr<double>()[at]).margin(1e-6));
+    }
+  }
+}
+
+at::Tensor images(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w) {
+  return at::randn({n, c, h, w}, at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+struct Case {
+  std::int64_t n, c, h, w, kernel_height, kernel_width;
+  fused::Window window;
+
+  at::Tensor x() const { return images(n, c, h, w); }
+  at::Tensor weight() const { return at::randn({c, 1, kernel_height, kernel_width}, at::kDouble); }
+  bool fits() const {
+    const auto extent = [](std::int64_t kernel, std::int64_t dilation) { return (kernel - 1) * dilation + 1; };
+    return h + 2 * window.padding[0] >= extent(kernel_height, window.dilation[0]) &&
+           w + 2 * window.padding[1] >= extent(kernel_width, window.dilation[1]);
+  }
+  Function ours() const {
+    return [*this](const Tensors& in) { return fused::depthwise_conv2d(in[0], in[1], window); };
+  }
+  Function theirs() const {
+    return [*this](const Tensors& in) {
+      return at::conv2d(in[0], in[1], {}, window.stride, window.padding, window.dilation, c);
+    };
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& one) {
+  return out << one.n << " x " << one.c << " x " << one.h << " x " << one.w << ", kernel " << one.kernel_height << " x "
+             << one.kernel_width << ", stride " << one.window.stride << ", padding " << one.window.padding
+             << ", dilation " << one.window.dilation;
+}
+
+Function batch_norm(bool relu) {
+  return [relu](const Tensors& in) {
+    const at::Tensor mean = at::zeros({in[0].size(1)}, in[0].options().requires_grad(false)), var = at::ones_like(mean);
+    return fused::batch_norm(in[0], {in[1], in[2], mean, var, 0.1, 1e-5}, /*training=*/true, relu);
+  };
+}
+
+}  // namespace
+
+TEST_CASE("depthwise convolution: every extent, kernel, stride, padding and dilation") {
+  at::manual_seed(1);
+  Rng rng(1);
+  const auto from = [&](std::int64_t least, std::int64_t most) {
+    return least + static_cast<std::int64_t>(rng.below(static_cast<std::size_t>(most - least + 1)));
+  };
+  int tried = 0;
+  while (tried < 150) {
+    Case one{from(1, 6), from(1, 130), from(1, 14), from(1, 14), from(1, 7), from(1, 7), {}};
+    one.window = {{from(1, 3), from(1, 3)}, {from(0, 4), from(0, 4)}, {from(1, 3), from(1, 3)}};
+    if (!one.fits()) continue;
+    INFO(one);
+    check_equal(one.ours(), one.theirs(), {one.x(), one.weight()});
+    ++tried;
+  }
+}
+
+TEST_CASE("depthwise convolution: kernels of one row, strides beyond the kernel, windows that reach one pixel") {
+  at::manual_seed(2);
+  const Case row{2, 17, 5, 9, 1, 7, {{1, 1}, {0, 3}, {1, 1}}};
+  const Case sparse{2, 5, 9, 9, 1, 1, {{3, 3}, {0, 0}, {1, 1}}};
+  const Case wide{2, 33, 3, 3, 7, 7, {{1, 1}, {6, 6}, {2, 2}}};
+  const Case padded{1, 3, 2, 2, 3, 3, {{2, 2}, {4, 4}, {1, 1}}};
+  for (const Case& one : {row, sparse, wide, padded}) {
+    INFO(one);
+    REQUIRE(one.fits());
+    check_equal(one.ours(), one.theirs(), {one.x(), one.weight()});
+  }
+}
+
+TEST_CASE("depthwise convolution: gradients by finite differences") {
+  at::manual_seed(3);
+  const Case one{2, 3, 5, 4, 3, 2, {{2, 1}, {1, 2}, {1, 2}}};
+  check_finite_differences(one.ours(), {one.x(), one.weight()});
+}
+
+TEST_CASE("depthwise convolution: an empty batch, a view, another memory format, one gradient alone") {
+  at::manual_seed(4);
+  Case one{4, 19, 8, 8, 5, 5, {{1, 1}, {2, 2}, {1, 1}}};
+  const at::Tensor weight = one.weight();
+  CHECK(one.ours()({images(0, 19, 8, 8), weight}).sizes() == at::IntArrayRef({0, 19, 8, 8}));
+  const at::Tensor many = images(8, 19, 16, 8);
+  const at::Tensor view = many.slice(0, 0, 8, 2).slice(2, 0, 16, 2);
+  check_equal(one.ours(), one.theirs(), {view, weight});
+  CHECK(at::allclose(one.ours()({view, weight}), one.theirs()({view, weight})));
+  const at::Tensor planar = view.contiguous();
+  CHECK(at::allclose(one.ours()({planar, weight}), one.theirs()({planar, weight})));
+
+  const at::Tensor x = one.x(), leaf = weight.clone().requires_grad_();
+  one.ours()({x, leaf}).sum().backward();
+  const at::Tensor found = leaf.grad().clone();
+  leaf.mutable_grad().reset();
+  one.theirs()({x, leaf}).sum().backward();
+  CHECK(at::allclose(found, leaf.grad()));
+}
+
+TEST_CASE("batch norm in training, and with a ReLU: value and gradients for any number of channels") {
+  at::manual_seed(5);
+  const bool relu = GENERATE(false, true);
+  const Function theirs = [relu](const Tensors& in) {
+    const at::Tensor y = at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false);
+    return relu ? y.relu() : y;
+  };
+  Rng rng(5);
+  for (int i = 0; i < 60; ++i) {
+    const auto c = static_cast<std::int64_t>(1 + rng.below(130)), n = static_cast<std::int64_t>(2 + rng.below(4));
+    const auto h = static_cast<std::int64_t>(1 + rng.below(40));
+    INFO(n << " x " << c << " x " << h << " x 7, relu " << relu);
+    const at::Tensor x = i % 4 == 3 ? at::randn({n, c}, at::kDouble) : images(n, c, h, 7) + 3.0;
+    check_equal(batch_norm(relu), theirs, {x, at::randn({c}, at::kDouble), at::randn({c}, at::kDouble)});
+  }
+  check_finite_differences(batch_norm(relu),
+                           {images(3, 5, 2, 2), at::rand({5}, at::kDouble) + 0.5, at::randn({5}, at::kDouble)});
+}
+
+TEST_CASE("batch norm keeps running statistics, and needs neither weight nor bias") {
+  at::manual_seed(6);
+  const at::Tensor x = images(4, 21, 6, 5) * 2.0 + 1.0;
+  const auto run = [&](bool ours) {
+    const at::Tensor mean = at::zeros({21}, at::kDouble), var = at::ones({21}, at::kDouble);
+    const at::Tensor leaf = x.clone().requires_grad_();
+    const at::Tensor y = ours ? fused::batch_norm(leaf, {{}, {}, mean, var, 0.3, 1e-3}, true, false)
+                              : at::batch_norm(leaf, {}, {}, mean, var, true, 0.3, 1e-3, false);
+    (y * y * y).sum().backward();
+    return Tensors{y.detach(), mean, var, leaf.grad()};
+  };
+  const Tensors ours = run(true), theirs = run(false);
+  for (std::size_t i = 0; i < ours.size(); ++i) CHECK(at::allclose(ours[i], theirs[i], 1e-10, 1e-12));
+}
+
+TEST_CASE("batch norm: values far from zero keep their precision, and what is no number remains") {
+  at::manual_seed(7);
+  const at::Tensor x = (at::randn({512, 36, 4, 4}) + 1000.0).contiguous(at::MemoryFormat::ChannelsLast);
+  const auto normalised = [](const at::Tensor& given) {
+    const at::Tensor mean = at::zeros({given.size(1)}, given.options()), var = at::ones_like(mean);
+    return fused::batch_norm(given, {{}, {}, mean, var, 0.1, 1e-5}, true, /*relu=*/true);
+  };
+  CHECK(largest(normalised(x).to(at::kDouble) - normalised(x.to(at::kDouble))) < 1e-3);  // x itself is 6e-5 apart
+  at::Tensor broken = x.clone();
+  broken[3][7][0][0] = std::nan("");
+  CHECK(normalised(broken).select(1, 7).isnan().all().item<bool>());
+}
+
+TEST_CASE("sums of many tensors, also of views") {
+  at::manual_seed(8);
+  const Function theirs = [](const Tensors& in) {
+    at::Tensor y = in[0];
+    for (std::size_t i = 1; i < in.size(); ++i) y = y + in[i];
+    return y;
+  };
+  for (std::size_t count = 2; count < 7; ++count) {
+    Tensors terms;
+    for (std::size_t i = 0; i < count; ++i) terms.push_back(images(2, 7 * static_cast<std::int64_t>(i + 1), 3, 5).slice(1, 0, 7));
+    check_equal([](const Tensors& in) { return fused::sum(in); }, theirs, terms);
+    CHECK(at::allclose(fused::sum(terms), theirs(terms)));
+  }
+}
+
+TEST_CASE("kernels: the same bits for any number of threads") {
+  at::manual_seed(9);
+  const Case one{13, 37, 17, 15, 5, 5, {{1, 1}, {4, 4}, {2, 2}}};
+  const Tensors inputs = {one.x().to(at::kFloat), one.weight().to(at::kFloat)};
+  const Tensors normed = {images(13, 37, 60, 15).to(at::kFloat), at::randn({37}), at::randn({37})};
+  const auto all = [&] {
+    Tensors found = with_gradients(one.ours(), inputs);
+    for (const at::Tensor& tensor : with_gradients(batch_norm(true), normed)) found.push_back(tensor);
+    found.push_back(fused::sum({inputs[0], inputs[0] * 3.0, inputs[0] * 0.7}));
+    return found;
+  };
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const Tensors alone = all();
+  at::set_num_threads(3);
+  const Tensors together = all();
+  at::set_num_threads(threads);
+  for (std::size_t i = 0; i < alone.size(); ++i) CHECK(at::equal(alone[i], together[i]));
+}
