@@ -239,6 +239,9 @@ int guarded(int argc, char** argv) {
   } catch (const weft::InvalidInput& error) {
     fmt::print(stderr, "{}\n", error.what());
     return unusable_input;
+  } catch (const std::filesystem::filesystem_error& error) {  // a folder that was taken away meanwhile, for one
+    fmt::print(stderr, "{}{}{}: {}\n", error.path1().string(), error.path2().empty() ? "" : " or ",
+               error.path2().string(), error.code().message());
   } catch (const std::exception& error) {
     // That an answer could not be written is said when it is finished.
     if (!output_failed()) fmt::print(stderr, "{}\n", error.what());

@@ -220,10 +220,13 @@ fs::path place_of(const std::optional<fs::path>& given, const std::string& comma
 
 // The folder in `place` of the plugin that is meant.
 fs::path find_installed(const RemoveOptions& options, const fs::path& place) {
-  const Catalogue catalogue = Catalogue::discover({place});
+  std::optional<Catalogue> catalogue;
+  if (fs::is_directory(place)) catalogue = Catalogue::discover({place});
   std::set<fs::path> found;
   std::set<std::string> kinds, names;
-  for (const Catalogue::Entry& entry : catalogue.entries()) {
+  for (const Catalogue::Entry& entry : catalogue ? catalogue->entries() : std::vector<Catalogue::Entry>()) {
+    std::error_code ignored;
+    if (!fs::equivalent(entry.origin, place, ignored)) continue;  // of the other folders that are searched
     names.insert(entry.manifest.name);
     if (entry.manifest.name != options.name || (!options.kind.empty() && entry.manifest.kind != options.kind)) continue;
     kinds.insert(entry.manifest.kind);

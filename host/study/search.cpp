@@ -443,9 +443,10 @@ void Search::start(Executor& executor, TrialId id) {
           .transfer = trial.proposal.transfer};
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
-    if (trial.proposal.parent) {
-      const TrialId parent = *trial.proposal.parent;  // a duplicate has the files of its original
-      job.parent_folder = folder_->trial(trials_.at(parent).duplicate_of.value_or(parent));
+    const std::optional<TrialId>& resumed = trial.proposal.fidelity.resume_from;
+    if (const std::optional<TrialId>& other = resumed ? resumed : trial.proposal.parent) {
+      // A duplicate has the files of its original.
+      job.parent_folder = folder_->trial(trials_.at(*other).duplicate_of.value_or(*other));
     }
     job.identity = identity(id, Phase::search);
     commit();

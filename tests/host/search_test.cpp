@@ -12,6 +12,7 @@
 
 #include "host/execution/inline_executor.hpp"
 #include "host/plugins/catalogue.hpp"
+#include "host/study/folder.hpp"
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
 
@@ -223,6 +224,7 @@ class Held final : public Executor {
   std::size_t free_slots() const override { return slots_ - running_.size(); }
   void start(const Job& job) override {
     started.push_back(job.trial);
+    parent_folders[job.trial] = job.parent_folder;
     running_.push_back(job.trial);
   }
   std::optional<JobResult> wait(std::chrono::milliseconds) override {
@@ -246,6 +248,7 @@ class Held final : public Executor {
     return held.end(trial, TrialState::complete);
   };
   std::vector<TrialId> started;
+  std::map<TrialId, std::optional<fs::path>> parent_folders;
   std::map<TrialId, std::string> cancelled;
   int waits = 0;
 
@@ -302,6 +305,27 @@ TEST_CASE("duplicates that wait for a running twin take its room, and the worker
   CHECK(most_open == 4);
   CHECK(script.executor.started.size() == 1);
   CHECK(script.search.trials().ended() == 50);
+}
+
+TEST_CASE("a trial is given the folder of the one that it goes on from, or else of its parent") {
+  const TemporaryFolder folder;
+  Json description = table_pipeline(write_table(folder / "table.csv"), 5);
+  description["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
+  std::vector<weft::Proposal> proposals = {cell(0), cell(1), cell(2), cell(0, {.epochs = 5, .resume_from = 0}),
+                                           cell(3)};
+  proposals[2].parent = 1;
+  proposals[3].parent = 1;
+  Script script(description, proposals, 1);
+  const StudyFolder study = StudyFolder::create(folder / "study", "{}");
+  Search search(
+      {.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
+  search.run(script.executor, never);
+  const auto& found = script.executor.parent_folders;
+  REQUIRE(found.size() == 5);
+  CHECK_FALSE(found.at(0));
+  CHECK(found.at(2) == study.trial(1));
+  CHECK(found.at(3) == study.trial(0));
+  CHECK_FALSE(found.at(4));
 }
 
 TEST_CASE("a search of which nothing new comes ends with that word") {

@@ -216,7 +216,7 @@ TEST_CASE("a decision crosses the boundary whole, also one of a plugin that know
       if (taken.size() == 1) decision = {.name = "other", .options = {"a"}, .step = 8};
       return decision;
     }
-    Candidate decode(const Genotype&) const override { return {}; }
+    Candidate decode(const Genotype&) const override { throw Error("not asked for"); }
     bool miscounts_;
   };
   constexpr weft_component pointing = component<Pointing>("pointing");

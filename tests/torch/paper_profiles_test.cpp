@@ -244,6 +244,7 @@ TEST_CASE("paper profiles: recurrent networks are trained as Zaremba et al. 2014
     CHECK(used.gradient_clip == 5.0);
     CHECK(used.weight_decay == 0.0);
   }
+  CHECK(arguments(paper, "final").at("use_validation") == false);  // published perplexities are of ptb.train alone
   const Json text = weft::testing::Plugin::open("dataset", "text").configuration(paper.at("dataset").at("args"));
   CHECK(text.at("positions") == 35);
   const Json& space = paper.at("space").at("args");

@@ -474,6 +474,24 @@ TEST_CASE("a checkpoint knows its network, not only how many numbers that has") 
                  ContainsSubstring("remove the file to train from the start"));
   CHECK(run(striped_network(true, "renamed"), 2) == expected);
 
+  // The same nodes and numbers: what they read, and what is put out, belong to the network, too.
+  const auto wired = [](bool in_turn, bool auxiliary) {
+    weft::ArchitectureBuilder graph;
+    const weft::NodeId x = graph.input(weft::Shape::image(1, 8, 8));
+    const auto layer = [&](weft::NodeId from) {
+      return graph.add("conv2d", {{"channels", 1}, {"kernel", 3}, {"padding", 1}}, {from});
+    };
+    const weft::NodeId first = layer(x), second = layer(in_turn ? first : x);
+    const weft::NodeId sum = graph.add("add", {}, {first, second});
+    const auto classifier = [&] { return weft::blocks::classifier(graph, sum, 4); };
+    const weft::NodeId one = classifier(), other = classifier();
+    return auxiliary ? std::move(graph).build(one, other) : std::move(graph).build(one);
+  };
+  fs::remove(file);
+  run(wired(true, true), 1);
+  for (const auto& other : {wired(false, true), wired(true, false)})
+    CHECK_THAT(message_of([&] { run(other, 2); }), ContainsSubstring("a checkpoint of another network"));
+
   // Release 1.0 wrote the tensors and the curve alone.
   fs::remove(file);
   run(striped_network(true), 1);

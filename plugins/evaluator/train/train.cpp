@@ -16,10 +16,18 @@
 
 namespace {
 
-// Unless it is given, the accuracy that is none is that of chance.
-weft::Restarts restarts_of(const weft::Context& context, std::int64_t classes) {
-  return {context.get<int>("restarts"), context.get<double>("restart_lr_factor"),
-          context.configuration().value("restart_accuracy", 100.0 / static_cast<double>(classes))};
+// What a network has learnt nothing for that answers with one class alone: percent of the most frequent one.
+double accuracy_of_one_class(const weft::Split& split) {
+  const double most = split.labels.bincount().max().item<double>();
+  return 100.0 * most / static_cast<double>(split.size());
+}
+
+weft::Restarts restarts_of(const weft::Context& context, const weft::Dataset& dataset) {
+  weft::Restarts restarts{context.get<int>("restarts"), context.get<double>("restart_lr_factor"), 0.0};
+  const weft::Json given = context.configuration().value("restart_accuracy", weft::Json());
+  if (restarts.most > 0)
+    restarts.accuracy = given.is_null() ? accuracy_of_one_class(dataset.validation()) : given.get<double>();
+  return restarts;
 }
 
 class Train final : public weft::Evaluator {
@@ -32,7 +40,7 @@ class Train final : public weft::Evaluator {
         final_(context.final_phase()),
         space_(context.space()),
         dataset_(weft::dataset(context)),
-        restarts_(restarts_of(context, dataset_.task().classes)),
+        restarts_(restarts_of(context, dataset_)),
         device_(weft::claim_device()),
         log_(context.log()) {
     for (const char* name :

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,6 +61,7 @@ struct Study {
   weft::testing::Instance dataset, space, evaluator;
   std::vector<Json> reports;
   std::int32_t verdict = 0, verdict_epoch = 0;
+  std::optional<fs::path> parent = {};
 
   explicit Study(const Json& args = Json::object(), const char* phase = "search", bool learned = false)
       : study{{"phase", phase}, {"task", {{"input", {1, 8, 8}}, {"classes", 4}}}},
@@ -92,6 +94,7 @@ struct Study {
     request.genotype = weft::Genotype(std::vector<std::int32_t>{width});
     request.fidelity = fidelity;
     if (with_folder) request.folder = folder;
+    request.parent_folder = parent;
     request.rng = weft::Rng(5);
     return weft::EvaluatorRef(evaluator.handle()).evaluate(request, reporter);
   }
@@ -239,6 +242,38 @@ TEST_CASE("train: without an accuracy of its own a network must be better than c
   Study never(Json{{"lr", 1e38}});
   CHECK_THROWS_WITH(never.evaluate(1), ContainsSubstring("loss is not finite in epoch 1"));
   CHECK(never.evaluator.log().empty());
+}
+
+TEST_CASE("train: a network is given up if it is no better than asked, and kept if it is") {
+  Study plain(Json{{"lr", 0}});
+  const double first = plain.evaluate(1).metrics.at("validation_accuracy");
+  Study no_better(Json{{"lr", 0}, {"restarts", 1}, {"restart_accuracy", first}});
+  no_better.evaluate(1);
+  CHECK(no_better.evaluator.log().size() == 1);
+  Study better(Json{{"lr", 0}, {"restarts", 1}, {"restart_accuracy", first - 0.01}});
+  better.evaluate(1);
+  CHECK(better.evaluator.log().empty());
+}
+
+TEST_CASE("train: a trial goes on from another's checkpoint, once it is whole, and not from one that is none") {
+  const Json constant = {{"lr", 0.05}, {"schedule", "constant"}, {"epochs", 2}};
+  Study parent(constant), child(constant), alone(constant);
+  parent.evaluate(1);
+  const weft::Fidelity five{.epochs = 5, .resume_from = 0};
+  child.parent = parent.folder;
+  // What a host that was killed while it copied has left.
+  std::ofstream(weft::checkpoint_file(child.folder)) << "PK";
+  const Json metrics = child.evaluate(1, five).metrics;
+  REQUIRE(child.reports.size() == 3);
+  CHECK(child.reports.front().at("epoch") == 3);
+  parent.reports.clear();
+  CHECK(parent.evaluate(1, {.epochs = 5}).metrics == metrics);  // from its own checkpoint
+
+  CHECK_THROWS_WITH(alone.evaluate(1, five), ContainsSubstring("trial 0 left no checkpoint to resume from"));
+  alone.parent = parent.folder;
+  std::ofstream(weft::checkpoint_file(parent.folder)) << "";
+  CHECK_THROWS_WITH(alone.evaluate(1, five), ContainsSubstring("left no checkpoint to resume from, or a damaged one"));
+  CHECK_THROWS_WITH(alone.evaluate(1, five, false), ContainsSubstring("takes a folder"));
 }
 
 TEST_CASE("train: restarts come to an end, each with a smaller learning rate and weights of its own") {

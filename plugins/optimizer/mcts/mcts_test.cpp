@@ -372,8 +372,8 @@ TEST_CASE("ridge regression fits a line, shrunk by its penalty") {
 TEST_CASE("the value network's gradient agrees with finite differences") {
   using Network = weft::controllers::MultilayerPerceptron<double>;
   Rng rng(2);
-  Network network(4, {5, 3, 1}, rng);
-  REQUIRE(network.parameters.size() == 4 * 5 + 5 + 5 * 3 + 3 + 3 + 1);
+  Network network(4, {8, 6, 1}, rng);
+  REQUIRE(network.parameters.size() == 4 * 8 + 8 + 8 * 6 + 6 + 6 + 1);
   for (double& parameter : network.parameters) parameter += 0.1 * rng.normal();
   Network::Matrix inputs(4, 6);
   for (double& value : inputs.reshaped()) value = rng.normal();

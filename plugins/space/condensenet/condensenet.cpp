@@ -4,8 +4,9 @@
 // using Reinforcement Learning", target networks. The network is that of Huang, Liu, van der Maaten, Weinberger 2018,
 // "CondenseNet: An Efficient DenseNet using Learned Group Convolutions", sections 3 and 4, as in the authors' code
 // (ShichenLiu/CondenseNet). What is counted is the condensed network, which `weft::Network::condense` makes of the
-// trained one as the authors' conversion does; group lasso, which pulls a group's filters to the same inputs while they
-// train, is missing.
+// trained one as the authors' conversion does with its convolutions. Missing are group lasso, which pulls a group's
+// filters to the same inputs while they train, and what their conversion does besides: half of the classifier's inputs
+// go, those of the smallest weights.
 
 #include <string>
 #include <vector>

@@ -235,7 +235,7 @@ typedef struct weft_request {
   weft_text fidelity;      /* JSON or empty */
   weft_text transfer;      /* JSON or empty */
   weft_text folder;        /* the trial's own folder, or empty: nothing can be kept */
-  weft_text parent_folder; /* folder of the trial whose weights are inherited, or empty */
+  weft_text parent_folder; /* of the trial that is resumed, else of the parent; or empty */
   weft_rng rng;            /* the trial's stream: the same on every attempt */
 } weft_request;
 

@@ -24,10 +24,11 @@ struct EvaluationRequest {
   TrialId trial = 0;
   Genotype genotype = {};
   Fidelity fidelity = {};
-  Json transfer = {};                                       // null, or a WeightTransfer from the parent
-  std::optional<std::filesystem::path> folder = {};         // the trial's own; checkpoints of earlier attempts lie here
-  std::optional<std::filesystem::path> parent_folder = {};  // of the trial whose weights are inherited
-  Rng rng{0};                                               // the trial's stream: the same on every attempt
+  Json transfer = {};                                // null, or a WeightTransfer from the parent
+  std::optional<std::filesystem::path> folder = {};  // the trial's own; checkpoints of earlier attempts lie here
+  // Of the trial that fidelity.resume_from names, or else of the proposal's parent.
+  std::optional<std::filesystem::path> parent_folder = {};
+  Rng rng{0};  // the trial's stream: the same on every attempt
 };
 
 // What the other side answers to a report.

@@ -137,7 +137,7 @@ inline std::int64_t window(std::int64_t input, std::int64_t kernel, std::int64_t
                            std::int64_t dilation, bool ceil) {
   const std::int64_t reach = dilation * (kernel - 1) + 1;
   const std::int64_t room = input + 2 * padding - reach;
-  if (room < 0) {
+  if (room + (ceil ? stride - 1 : 0) < 0) {
     throw InvalidInput("a window of " + std::to_string(reach) + " does not fit an extent of " + std::to_string(input) +
                        " with padding " + std::to_string(padding));
   }

@@ -476,7 +476,8 @@ class Embedding final : public OperationModule {
 class TiedLinear final : public OperationModule {
  public:
   explicit TiedLinear(const ModuleArguments& arguments)
-      : embedding_(std::dynamic_pointer_cast<Embedding>(arguments.sources[1])) {
+      : embedding_(arguments.sources.size() == 2 ? std::dynamic_pointer_cast<Embedding>(arguments.sources[1])
+                                                 : nullptr) {
     const std::int64_t features = arguments.node.shape.channels;
     if (!embedding_ || embedding_->weight().size(0) != features) {
       throw InvalidInput("node " + arguments.node.name + ": the second input of tied_linear must be an embedding of " +

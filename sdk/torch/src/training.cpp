@@ -7,8 +7,10 @@
 #include <torch/version.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -152,10 +154,13 @@ struct Checkpoint {
   std::optional<std::string> network;  // none in those of Weft 1.0
 };
 
-// Nothing if there is none, or if it is damaged, as a power failure may leave it: the training begins anew.
+// Nothing if there is none, or if it is damaged, as a power failure may leave it: the training begins anew. What cannot
+// be read just now is neither: it would be overwritten.
 std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
+  errno = 0;
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) return {};
+  if (!stream && errno == ENOENT) return {};
+  if (!stream) throw Error(file.string() + ": the checkpoint cannot be read: " + std::strerror(errno));
   try {
     const std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), {});
     const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
@@ -167,6 +172,7 @@ std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
     if (content.size() > 2) checkpoint.network = content[2].toStringRef();
     return checkpoint;
   } catch (const std::exception& damage) {
+    if (!memory_shortage(damage).empty()) throw;
     const std::string reason = damage.what();
     TORCH_WARN(file.string(), ": damaged checkpoint (", reason.substr(0, reason.find('\n')),
                "); the training begins anew");
@@ -531,7 +537,8 @@ Score evaluate(Network& network, const at::Tensor& tokens, const TextData& data,
   const bool one = data.reading == TextReading::stream;
   const std::int64_t streams = one ? 1 : std::clamp<std::int64_t>(tokens.numel() / (16 * data.positions), 1, most);
   const std::int64_t positions = one ? most * data.positions : data.positions;
-  const std::string fewer = most > 4 ? "a batch_size below " + std::to_string((most + 3) / 4) + ", " : "";
+  const std::int64_t smallest = one ? most : streams;
+  const std::string fewer = smallest > 4 ? "a batch_size below " + std::to_string((smallest + 3) / 4) + ", " : "";
   return within_memory("in evaluation, of " + std::to_string(streams * positions) + " positions at a time",
                        "use " + fewer + "shorter sequences, a smaller network, or fewer slots on this device",
                        [&] { return evaluate(network, TextBatches(tokens, streams, positions, device)); });

@@ -62,11 +62,17 @@ void write_curve(const fs::path& file, const std::vector<Json>& reports) {
 
 // A trial that goes on from another begins with the other's checkpoint, unless it has come further itself.
 void adopt_checkpoint(const EvaluationRequest& request) {
-  if (!request.fidelity.resume_from || !request.folder || fs::exists(checkpoint_file(*request.folder))) return;
-  if (!request.parent_folder || !fs::exists(checkpoint_file(*request.parent_folder))) {
-    throw Error("trial " + std::to_string(*request.fidelity.resume_from) + " left no checkpoint to resume from");
-  }
-  fs::copy_file(checkpoint_file(*request.parent_folder), checkpoint_file(*request.folder));
+  if (!request.fidelity.resume_from) return;
+  const std::string other = "trial " + std::to_string(*request.fidelity.resume_from);
+  if (!request.folder) throw Error("to go on from " + other + " takes a folder for checkpoints, which is not given");
+  if (!checkpointed_curve(*request.folder).empty()) return;
+  if (!request.parent_folder || checkpointed_curve(*request.parent_folder).empty())
+    throw Error(other + " left no checkpoint to resume from, or a damaged one");
+  const fs::path own = checkpoint_file(*request.folder);
+  fs::path part = own;
+  part += ".part";
+  fs::copy_file(checkpoint_file(*request.parent_folder), part, fs::copy_options::overwrite_existing);
+  fs::rename(part, own);
 }
 
 // The last of a training's reports, with "epochs" and "parameters" and without what is the epoch's alone.

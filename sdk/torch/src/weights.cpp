@@ -1,6 +1,7 @@
 // Weights on disk. The format is PyTorch's own: a pickled dictionary of tensors.
 #include <torch/csrc/jit/serialization/pickle.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -48,7 +49,15 @@ void load_weights(Network& network, const std::filesystem::path& path) {
   for (const auto& [name, tensor] : found) {
     if (!wanted.contains(name)) wrong += "; " + name + " is unexpected";
   }
-  if (!wrong.empty()) throw Error(path.string() + ": the weights are of another network" + wrong);
+  if (!wrong.empty()) {
+    // Learned groups that have condensed have an index instead of a mask.
+    const bool condensed = std::any_of(found.begin(), found.end(), [&](const auto& entry) {
+      const std::string& name = entry.first;
+      return name.ends_with(".index") && wanted.contains(name.substr(0, name.size() - 5) + "mask");
+    });
+    throw Error(path.string() + ": the weights are of another network" + wrong +
+                (condensed ? "; they are of a condensed one: call condense() before" : ""));
+  }
 
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : wanted) tensor.copy_(found.at(name));
