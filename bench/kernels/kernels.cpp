@@ -77,20 +77,6 @@ Subject batch_norm(std::int64_t c, std::int64_t extent, bool relu, double target
           target};
 }
 
-Subject sum(std::size_t terms, std::int64_t c, std::int64_t extent) {
-  Tensors inputs;
-  for (std::size_t i = 0; i < terms; ++i) inputs.push_back(images(c, extent));
-  return {"sum of " + std::to_string(terms) + " of " + std::to_string(c) + "x" + std::to_string(extent) + "x" +
-              std::to_string(extent),
-          inputs, [](const Tensors& in) { return weft::fused::sum(in); },
-          [](const Tensors& in) {
-            at::Tensor y = at::add(in[0], in[1]);
-            for (std::size_t i = 2; i < in.size(); ++i) y.add_(in[i]);
-            return y;
-          },
-          0};
-}
-
 // Whether the target was met.
 bool measure(const Subject& subject, int rounds) {
   Tensors leaves;
@@ -139,19 +125,20 @@ int main(int argc, char** argv) {
   at::set_num_threads(1);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
-  std::printf("ms, batch 64, one thread, %d rounds; the last columns: a copy's bandwidth reached forward, target\n", rounds);
+  std::printf("ms, batch 64, one thread, %d rounds; the last columns: a copy's bandwidth reached forward, target\n",
+              rounds);
   std::printf("%-40s%9s%9s%9s%7s%9s%9s%7s\n", "", "copy", "LibTorch", "forward", "ratio", "LibTorch", "+ backw.",
               "ratio");
   bool all = true;
   for (const Subject& subject :
-       {depthwise(16, 28, 3, 1, 1, 1.0), depthwise(16, 28, 5, 1, 1, 2.5), depthwise(16, 28, 7, 1, 1, 2.5),
-        depthwise(16, 28, 3, 1, 2, 2.5), depthwise(16, 28, 5, 1, 2, 2.5), depthwise(16, 28, 3, 2, 1, 1.0),
-        depthwise(16, 28, 5, 2, 1, 1.0), depthwise(36, 32, 3, 1, 1, 1.0), depthwise(36, 32, 5, 1, 1, 2.5),
-        depthwise(72, 16, 5, 1, 1, 2.5), depthwise(144, 8, 5, 1, 1, 2.5), depthwise(64, 7, 3, 1, 1, 1.0),
-        depthwise(64, 7, 5, 1, 2, 2.5), depthwise(4, 28, 3, 1, 1, 1.0), depthwise(4, 28, 5, 1, 1, 1.0),
-        depthwise(128, 16, 3, 1, 1, 1.0), batch_norm(16, 28, false, 1.0), batch_norm(16, 28, true, 2.0),
-        batch_norm(36, 32, true, 4.0), batch_norm(4, 28, true, 1.0), batch_norm(64, 7, true, 1.0),
-        batch_norm(144, 8, true, 1.0), sum(3, 16, 28), sum(6, 16, 28)}) {
+       {depthwise(16, 28, 3, 1, 1, 1.0),  depthwise(16, 28, 5, 1, 1, 2.5), depthwise(16, 28, 7, 1, 1, 2.5),
+        depthwise(16, 28, 3, 1, 2, 2.5),  depthwise(16, 28, 5, 1, 2, 2.5), depthwise(16, 28, 3, 2, 1, 1.0),
+        depthwise(16, 28, 5, 2, 1, 1.0),  depthwise(36, 32, 3, 1, 1, 1.0), depthwise(36, 32, 5, 1, 1, 2.5),
+        depthwise(72, 16, 5, 1, 1, 2.5),  depthwise(144, 8, 5, 1, 1, 2.5), depthwise(64, 7, 3, 1, 1, 1.0),
+        depthwise(64, 7, 5, 1, 2, 2.5),   depthwise(4, 28, 3, 1, 1, 1.0),  depthwise(4, 28, 5, 1, 1, 1.0),
+        depthwise(128, 16, 3, 1, 1, 1.0), batch_norm(16, 28, false, 1.0),  batch_norm(16, 28, true, 2.0),
+        batch_norm(36, 32, true, 4.0),    batch_norm(4, 28, true, 1.0),    batch_norm(64, 7, true, 1.0),
+        batch_norm(144, 8, true, 1.0)}) {
     all = measure(subject, rounds) && all;
   }
   return all ? 0 : 1;

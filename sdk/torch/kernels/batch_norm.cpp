@@ -1,8 +1,8 @@
-// Batch norm in training with what follows it, and its gradient; sums of tensors.
+// Batch norm in training, with a ReLU behind it where there is one, and its gradients.
 //
 // Channels lie beside each other and need not fill vectors. What there is one of for each channel is therefore repeated
-// until it does: after a period, a multiple of the channels and of a vector, the pattern begins anew. So every vector is
-// whole but for the very last, whatever the number of channels.
+// until it does: after a period, a multiple of the channels and of a vector, the pattern begins anew. So every vector
+// is whole but for the very last, whatever the number of channels.
 //
 // Values are taken in pieces of some periods. A piece's mean is known before its squares are added up, while it is in
 // the cache; pieces are combined as Chan, Golub, LeVeque 1983 ("Algorithms for Computing the Sample Variance") do.
@@ -14,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -26,22 +27,21 @@ namespace weft::kernels::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::int64_t least_vectors = 8;    // of a period: sums of as many vectors do not wait for each other
+constexpr std::int64_t together = 4;         // vectors of a period, at least: their sums do not wait for each other
 constexpr std::int64_t least_values = 8192;  // of a piece
 constexpr std::int64_t least_periods = 8;    // of a piece, so that the ends of pieces cost little
 
 template <typename T>
 struct Layout {
   using D = hn::ScalableTag<T>;
+  using V = hn::Vec<D>;
 
   explicit Layout(const BatchNorm& shape)
       : channels(shape.channels),
+        rows(shape.rows),
         size(shape.rows * shape.channels),
-        period(std::lcm(channels, lanes())),
-        rows(shape.rows) {
-    period *= (least_vectors * lanes() + period - 1) / period;
-    piece = period * std::max(least_periods, (least_values + period - 1) / period);
-  }
+        period(std::lcm(channels, together * lanes())),
+        piece(period * std::max(least_periods, (least_values + period - 1) / period)) {}
 
   static std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(D())); }
   std::int64_t pieces() const { return (size + piece - 1) / piece; }
@@ -50,37 +50,61 @@ struct Layout {
   std::int64_t rows_of(std::int64_t number) const { return (end(number) - begin(number)) / channels; }
 
   std::vector<T> pattern() const { return std::vector<T>(static_cast<std::size_t>(period)); }
-  void repeat(const T* of_channels, std::vector<T>& pattern) const {
-    for (std::int64_t at = 0; at < period; at += channels) std::copy_n(of_channels, channels, pattern.begin() + at);
+  std::vector<T> repeat(const std::vector<T>& of_channels) const {
+    std::vector<T> result = pattern();
+    for (std::int64_t at = 0; at < period; at += channels)
+      std::copy_n(of_channels.begin(), channels, result.begin() + at);
+    return result;
   }
   // Adds to each channel's sum what the pattern holds of it.
   void fold(const std::vector<T>& pattern, double* sums) const {
     for (std::int64_t at = 0; at < period; at += channels) {
-      for (std::int64_t c = 0; c < channels; ++c) sums[c] += static_cast<double>(pattern[static_cast<std::size_t>(at + c)]);
+      for (std::int64_t c = 0; c < channels; ++c)
+        sums[c] += static_cast<double>(pattern[static_cast<std::size_t>(at + c)]);
     }
   }
 
-  // body(at, place, load, store) for every vector from `begin` on, `place` being where it lies in the pattern. Beyond the
-  // end of the last one nothing is loaded but zeros, and nothing stored.
-  template <typename Body>
-  HWY_INLINE void for_each(std::int64_t begin, std::int64_t end, const Body& body) const {
+  // body(at, load, store, constant, sum) for every vector of a piece: `constant` and `sum` point to vectors of the
+  // patterns `constants` and `sums` at its place. Beyond the end of the last one nothing is loaded but zeros, and
+  // nothing stored. Periods are gone through some vectors at a time, whose constants and sums stay in registers.
+  template <std::size_t count, std::size_t results, typename Body>
+  HWY_INLINE void for_each(std::int64_t number, const std::array<const T*, count>& constants,
+                           const std::array<T*, results>& sums, const Body& body) const {
     const D d;
     const auto load = [d](const T* from) { return hn::LoadU(d, from); };
-    const auto store = [d](hn::Vec<D> value, T* to) { hn::StoreU(value, d, to); };
-    std::int64_t at = begin;
-    while (at + period <= end) {
-      for (std::int64_t place = 0; place < period; place += lanes(), at += lanes()) body(at, place, load, store);
+    const auto store = [d](V value, T* to) { hn::StoreU(value, d, to); };
+    V constant[together][count + 1], sum[together][results + 1];
+    const auto take = [&](std::int64_t place, std::int64_t i) {
+      for (std::size_t k = 0; k < count; ++k) constant[i][k] = hn::LoadU(d, constants[k] + place);
+      for (std::size_t k = 0; k < results; ++k) sum[i][k] = hn::LoadU(d, sums[k] + place);
+    };
+    const auto give = [&](std::int64_t place, std::int64_t i) {
+      for (std::size_t k = 0; k < results; ++k) hn::StoreU(sum[i][k], d, sums[k] + place);
+    };
+    const std::int64_t first = begin(number), last = end(number), whole = first + (last - first) / period * period;
+    for (std::int64_t place = 0; place < period && first < whole; place += together * lanes()) {
+      for (std::int64_t i = 0; i < together; ++i) take(place + i * lanes(), i);
+      for (std::int64_t at = first + place; at < whole; at += period) {
+        for (std::int64_t i = 0; i < together; ++i) body(at + i * lanes(), load, store, constant[i], sum[i]);
+      }
+      for (std::int64_t i = 0; i < together; ++i) give(place + i * lanes(), i);
     }
-    std::int64_t place = 0;
-    for (; at + lanes() <= end; place += lanes(), at += lanes()) body(at, place, load, store);
-    if (at == end) return;
-    const auto mask = hn::FirstN(d, static_cast<std::size_t>(end - at));
-    body(at, place, [&](const T* from) { return hn::MaskedLoad(mask, d, from); },
-         [&](hn::Vec<D> value, T* to) { hn::BlendedStore(value, mask, d, to); });
+    for (std::int64_t at = whole; at < last; at += lanes()) {
+      take(at - whole, 0);
+      if (at + lanes() <= last) {
+        body(at, load, store, constant[0], sum[0]);
+      } else {
+        const auto mask = hn::FirstN(d, static_cast<std::size_t>(last - at));
+        for (std::size_t k = 0; k < count; ++k) constant[0][k] = hn::IfThenElseZero(mask, constant[0][k]);
+        body(
+            at, [&](const T* from) { return hn::MaskedLoad(mask, d, from); },
+            [&](V value, T* to) { hn::BlendedStore(value, mask, d, to); }, constant[0], sum[0]);
+      }
+      give(at - whole, 0);
+    }
   }
 
-  std::int64_t channels, size, period, rows;
-  std::int64_t piece = 0;
+  std::int64_t channels, rows, size, period, piece;
 };
 
 // What each channel's values are multiplied by.
@@ -103,34 +127,31 @@ std::vector<T> biases(const BatchNorm& shape, const T* bias) {
 
 template <typename T>
 void statistics(const Layout<T>& layout, const T* x, T* mean, T* variance, const Parallel& parallel) {
-  const hn::ScalableTag<T> d;
   const auto channels = static_cast<std::size_t>(layout.channels);
   const auto pieces = static_cast<std::size_t>(layout.pieces());
   // By piece and channel: the mean, and the sum of the squares of what differs from it.
   std::vector<double> means(pieces * channels), squares(pieces * channels);
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
-    std::vector<T> sums = layout.pattern(), centre = layout.pattern(), of_channels(channels);
+    std::vector<T> of_channels(channels);
     for (std::int64_t piece = first; piece < last; ++piece) {
       double* const piece_means = means.data() + static_cast<std::size_t>(piece) * channels;
-      std::fill(sums.begin(), sums.end(), T(0));
-      layout.for_each(layout.begin(piece), layout.end(piece),
-                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
-                        T* const sum = sums.data() + place;
-                        hn::StoreU(hn::Add(hn::LoadU(d, sum), load(x + at)), d, sum);
-                      });
+      std::vector<T> sums = layout.pattern();
+      layout.template for_each<0, 1>(piece, {}, {sums.data()},
+                                     [&](std::int64_t at, const auto& load, const auto&, const auto*, auto* sum) {
+                                       sum[0] = hn::Add(sum[0], load(x + at));
+                                     });
       layout.fold(sums, piece_means);
       for (std::size_t c = 0; c < channels; ++c) {
         of_channels[c] = static_cast<T>(piece_means[c] /= static_cast<double>(layout.rows_of(piece)));
       }
-      layout.repeat(of_channels.data(), centre);
+      const std::vector<T> centre = layout.repeat(of_channels);
       std::fill(sums.begin(), sums.end(), T(0));
-      layout.for_each(layout.begin(piece), layout.end(piece),
-                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
-                        T* const sum = sums.data() + place;
-                        // load() of both: beyond the end they must not differ.
-                        const auto difference = hn::Sub(load(x + at), load(centre.data() + place));
-                        hn::StoreU(hn::MulAdd(difference, difference, hn::LoadU(d, sum)), d, sum);
-                      });
+      layout.template for_each<1, 1>(
+          piece, {centre.data()}, {sums.data()},
+          [&](std::int64_t at, const auto& load, const auto&, const auto* constant, auto* sum) {
+            const auto difference = hn::Sub(load(x + at), constant[0]);
+            sum[0] = hn::MulAdd(difference, difference, sum[0]);
+          });
       layout.fold(sums, squares.data() + static_cast<std::size_t>(piece) * channels);
     }
   });
@@ -154,59 +175,52 @@ void forward(const BatchNorm& shape, const T* x, const T* weight, const T* bias,
   const hn::ScalableTag<T> d;
   const Layout<T> layout(shape);
   statistics(layout, x, mean, variance, parallel);
-  std::vector<T> centre = layout.pattern(), scale = layout.pattern(), shift = layout.pattern();
-  layout.repeat(mean, centre);
-  layout.repeat(scales(shape, weight, variance).data(), scale);
-  layout.repeat(biases(shape, bias).data(), shift);
+  const std::vector<T> centre = layout.repeat({mean, mean + shape.channels}),
+                       scale = layout.repeat(scales(shape, weight, variance)),
+                       shift = layout.repeat(biases(shape, bias));
   const auto least = shape.relu ? hn::Zero(d) : hn::Set(d, -std::numeric_limits<T>::infinity());
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
-    layout.for_each(layout.begin(first), std::min(layout.size, layout.begin(last)),
-                    [&](std::int64_t at, std::int64_t place, const auto& load, const auto& store) {
-                      const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
-                      const auto value = hn::MulAdd(centred, hn::LoadU(d, scale.data() + place),
-                                                    hn::LoadU(d, shift.data() + place));
-                      store(hn::Max(least, value), y + at);  // in this order what is not a number remains
-                    });
+    for (std::int64_t piece = first; piece < last; ++piece)
+      layout.template for_each<3, 0>(
+          piece, {centre.data(), scale.data(), shift.data()}, {},
+          [&](std::int64_t at, const auto& load, const auto& store, const auto* constant, auto*) {
+            const auto value = hn::MulAdd(hn::Sub(load(x + at), constant[0]), constant[1], constant[2]);
+            store(hn::Max(least, value), y + at);  // in this order what is not a number remains
+          });
   });
 }
 
 // With g the gradient before the ReLU, n the rows, s the scale, v the variance:
 //   dx = s (g - sum g / n - (x - mean) / (v + eps) sum(g (x - mean)) / n).
-template <typename T>
+template <bool relu, typename T>
 void backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, const T* mean, const T* variance,
               const T* dy, T* dx, T* dweight, T* dbias, const Parallel& parallel) {
   const hn::ScalableTag<T> d;
   const Layout<T> layout(shape);
   const auto channels = static_cast<std::size_t>(layout.channels);
   const auto pieces = static_cast<std::size_t>(layout.pieces());
-  std::vector<T> centre = layout.pattern(), scale = layout.pattern(), shift = layout.pattern();
   const std::vector<T> scale_of_channels = scales(shape, weight, variance);
-  layout.repeat(mean, centre);
-  layout.repeat(scale_of_channels.data(), scale);
-  layout.repeat(biases(shape, bias).data(), shift);
+  const std::vector<T> centre = layout.repeat({mean, mean + shape.channels}), scale = layout.repeat(scale_of_channels),
+                       shift = layout.repeat(biases(shape, bias));
   // The ReLU lets pass what was above zero, judged by the sum that the forward pass made.
-  const auto before_relu = [&](auto centred, auto gradient, std::int64_t place) {
-    if (!shape.relu) return gradient;
-    const auto value =
-        hn::MulAdd(centred, hn::LoadU(d, scale.data() + place), hn::LoadU(d, shift.data() + place));
-    return hn::IfThenZeroElse(hn::Le(value, hn::Zero(d)), gradient);
+  const auto before_relu = [&](auto centred, auto gradient, auto scale_here, auto shift_here) {
+    if constexpr (!relu) return gradient;
+    return hn::IfThenZeroElse(hn::Le(hn::MulAdd(centred, scale_here, shift_here), hn::Zero(d)), gradient);
   };
   std::vector<double> sums(pieces * channels), products(pieces * channels);
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
-    std::vector<T> sum = layout.pattern(), product = layout.pattern();
     for (std::int64_t piece = first; piece < last; ++piece) {
-      std::fill(sum.begin(), sum.end(), T(0));
-      std::fill(product.begin(), product.end(), T(0));
-      layout.for_each(layout.begin(piece), layout.end(piece),
-                      [&](std::int64_t at, std::int64_t place, const auto& load, const auto&) {
-                        const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
-                        const auto g = before_relu(centred, load(dy + at), place);
-                        hn::StoreU(hn::Add(hn::LoadU(d, sum.data() + place), g), d, sum.data() + place);
-                        hn::StoreU(hn::MulAdd(g, centred, hn::LoadU(d, product.data() + place)), d,
-                                   product.data() + place);
-                      });
-      layout.fold(sum, sums.data() + static_cast<std::size_t>(piece) * channels);
-      layout.fold(product, products.data() + static_cast<std::size_t>(piece) * channels);
+      std::vector<T> sum_pattern = layout.pattern(), product_pattern = layout.pattern();
+      layout.template for_each<3, 2>(
+          piece, {centre.data(), scale.data(), shift.data()}, {sum_pattern.data(), product_pattern.data()},
+          [&](std::int64_t at, const auto& load, const auto&, const auto* constant, auto* sum) {
+            const auto centred = hn::Sub(load(x + at), constant[0]);
+            const auto g = before_relu(centred, load(dy + at), constant[1], constant[2]);
+            sum[0] = hn::Add(sum[0], g);
+            sum[1] = hn::MulAdd(g, centred, sum[1]);
+          });
+      layout.fold(sum_pattern, sums.data() + static_cast<std::size_t>(piece) * channels);
+      layout.fold(product_pattern, products.data() + static_cast<std::size_t>(piece) * channels);
     }
   });
   std::vector<T> a(channels), b(channels);  // dx = scale g + a (x - mean) + b
@@ -223,23 +237,21 @@ void backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias
     b[c] = static_cast<T>(-static_cast<double>(scale_of_channels[c]) * sum / rows);
   }
   if (!dx) return;
-  std::vector<T> factor = layout.pattern(), constant = layout.pattern();
-  layout.repeat(a.data(), factor);
-  layout.repeat(b.data(), constant);
+  const std::vector<T> factor = layout.repeat(a), rest = layout.repeat(b);
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
-    layout.for_each(layout.begin(first), std::min(layout.size, layout.begin(last)),
-                    [&](std::int64_t at, std::int64_t place, const auto& load, const auto& store) {
-                      const auto centred = hn::Sub(load(x + at), hn::LoadU(d, centre.data() + place));
-                      const auto g = before_relu(centred, load(dy + at), place);
-                      const auto rest = hn::MulAdd(centred, hn::LoadU(d, factor.data() + place),
-                                                   hn::LoadU(d, constant.data() + place));
-                      store(hn::MulAdd(g, hn::LoadU(d, scale.data() + place), rest), dx + at);
-                    });
+    for (std::int64_t piece = first; piece < last; ++piece)
+      layout.template for_each<5, 0>(
+          piece, {centre.data(), scale.data(), shift.data(), factor.data(), rest.data()}, {},
+          [&](std::int64_t at, const auto& load, const auto& store, const auto* constant, auto*) {
+            const auto centred = hn::Sub(load(x + at), constant[0]);
+            const auto g = before_relu(centred, load(dy + at), constant[1], constant[2]);
+            store(hn::MulAdd(g, constant[1], hn::MulAdd(centred, constant[3], constant[4])), dx + at);
+          });
   });
 }
 
-void forward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, float* y, float* mean,
-                   float* variance, const Parallel& parallel) {
+void forward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, float* y,
+                   float* mean, float* variance, const Parallel& parallel) {
   forward(shape, x, weight, bias, y, mean, variance, parallel);
 }
 void forward_double(const BatchNorm& shape, const double* x, const double* weight, const double* bias, double* y,
@@ -249,12 +261,14 @@ void forward_double(const BatchNorm& shape, const double* x, const double* weigh
 void backward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, const float* mean,
                     const float* variance, const float* dy, float* dx, float* dweight, float* dbias,
                     const Parallel& parallel) {
-  backward(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+  (shape.relu ? backward<true, float> : backward<false, float>)(shape, x, weight, bias, mean, variance, dy, dx, dweight,
+                                                                dbias, parallel);
 }
 void backward_double(const BatchNorm& shape, const double* x, const double* weight, const double* bias,
                      const double* mean, const double* variance, const double* dy, double* dx, double* dweight,
                      double* dbias, const Parallel& parallel) {
-  backward(shape, x, weight, bias, mean, variance, dy, dx, dweight, dbias, parallel);
+  (shape.relu ? backward<true, double> : backward<false, double>)(shape, x, weight, bias, mean, variance, dy, dx,
+                                                                  dweight, dbias, parallel);
 }
 
 }  // namespace weft::kernels::HWY_NAMESPACE

@@ -2,9 +2,9 @@
 //
 // Work is cut in images and blocks of as many channels as a vector holds. A block of an image is first copied to where
 // its pixels lie beside each other, with the padding around them: from then on there is no border, and no remainder of
-// channels. The forward pass and the gradient in the input are then one loop: a row of outputs, each the sum over a list
-// of taps (where its pixels begin, the filter's value). Some outputs are computed at once, so that a filter's value is
-// loaded once for all of them.
+// channels. The forward pass and the gradient in the input are then one loop: a row of outputs, each the sum over a
+// list of taps (where its pixels begin, the filter's value). Some outputs are computed at once, so that a filter's
+// value is loaded once for all of them.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "depthwise.cpp"
 #include "targets.hpp"
@@ -98,8 +98,8 @@ HWY_INLINE void outputs(const Block<D>& block, const std::vector<Tap<T>>& taps, 
   for (std::int64_t i = 0; i < count; ++i) block.store(sums[i], y + (first + i) * y_step);
 }
 
-// `width` outputs, whose pixels are `step` apart in the taps, and `y_step` in y. The last of them are computed together,
-// some a second time, with the same result.
+// `width` outputs, whose pixels are `step` apart in the taps, and `y_step` in y. The last of them are computed
+// together, some a second time, with the same result.
 template <typename D, typename T = hn::TFromD<D>>
 void row(const Block<D>& block, const std::vector<Tap<T>>& taps, std::int64_t width, std::int64_t step, T* y,
          std::int64_t y_step) {
@@ -140,30 +140,31 @@ void forward(const Depthwise& shape, const T* x, const T* weight, T* y, const Pa
   const std::int64_t blocks = (shape.channels + lanes - 1) / lanes;
   const std::int64_t kernel = shape.kernel_height * shape.kernel_width;
   const Frame around = frame_of_input(shape);
-  parallel(blocks * shape.examples, [&](std::int64_t begin, std::int64_t end) {
+  parallel(shape.examples, [&](std::int64_t begin, std::int64_t end) {
     std::vector<T> framed(static_cast<std::size_t>(around.rows * around.columns * lanes));
-    std::vector<T> filter;
     std::vector<Tap<T>> taps;
-    std::int64_t filter_of = -1;
-    for (std::int64_t at = begin; at < end; ++at) {
-      const Block<D> block(at / shape.examples, shape.channels);
-      const std::int64_t example = at % shape.examples;
-      if (filter_of != block.first) filter = filters(block, weight, kernel);
-      filter_of = block.first;
-      frame(block, x + example * shape.height * shape.width * shape.channels, shape.height, shape.width, around,
-            framed.data());
-      for (std::int64_t out = 0; out < shape.out_height; ++out) {
-        taps.clear();
-        for (std::int64_t i = 0; i < shape.kernel_height; ++i) {
-          const std::int64_t in = out * shape.stride_height + i * shape.dilation_height;
-          if (in < around.top || in >= around.top + shape.height) continue;  // zeros
-          for (std::int64_t j = 0; j < shape.kernel_width; ++j) {
-            taps.push_back({framed.data() + (in * around.columns + j * shape.dilation_width) * lanes,
-                            filter.data() + (i * shape.kernel_width + j) * lanes});
+    std::vector<std::vector<T>> filter;
+    for (std::int64_t number = 0; number < blocks; ++number) {
+      filter.push_back(filters(Block<D>(number, shape.channels), weight, kernel));
+    }
+    for (std::int64_t example = begin; example < end; ++example) {
+      for (std::int64_t number = 0; number < blocks; ++number) {
+        const Block<D> block(number, shape.channels);
+        frame(block, x + example * shape.height * shape.width * shape.channels, shape.height, shape.width, around,
+              framed.data());
+        for (std::int64_t out = 0; out < shape.out_height; ++out) {
+          taps.clear();
+          for (std::int64_t i = 0; i < shape.kernel_height; ++i) {
+            const std::int64_t in = out * shape.stride_height + i * shape.dilation_height;
+            if (in < around.top || in >= around.top + shape.height) continue;  // zeros
+            for (std::int64_t j = 0; j < shape.kernel_width; ++j) {
+              taps.push_back({framed.data() + (in * around.columns + j * shape.dilation_width) * lanes,
+                              filter[static_cast<std::size_t>(number)].data() + (i * shape.kernel_width + j) * lanes});
+            }
           }
+          row(block, taps, shape.out_width, shape.stride_width * lanes,
+              y + (example * shape.out_height + out) * shape.out_width * shape.channels, shape.channels);
         }
-        row(block, taps, shape.out_width, shape.stride_width * lanes,
-            y + (example * shape.out_height + out) * shape.out_width * shape.channels, shape.channels);
       }
     }
   });
@@ -177,8 +178,7 @@ inline Frame frame_of_output(const Depthwise& shape) {
   const auto least = [](std::int64_t padding, std::int64_t kernel, std::int64_t dilation, std::int64_t stride) {
     return std::max<std::int64_t>(0, -floor_divide(padding - (kernel - 1) * dilation, stride));
   };
-  const std::int64_t left =
-      least(shape.padding_width, shape.kernel_width, shape.dilation_width, shape.stride_width);
+  const std::int64_t left = least(shape.padding_width, shape.kernel_width, shape.dilation_width, shape.stride_width);
   const std::int64_t last = floor_divide(shape.width - 1 + shape.padding_width, shape.stride_width);
   return {0, left, shape.out_height, left + std::max(shape.out_width, last + 1)};
 }
@@ -208,60 +208,88 @@ void input_gradient(const Depthwise& shape, const Block<D>& block, const std::ve
   }
 }
 
-// Adds to `sums` the products of all outputs' gradients with what `count` taps read for them.
+// Some rows of outputs and how far apart, in values, their rows and pixels are in x and in dy.
+struct Band {
+  std::int64_t rows, width, x_row, x_step, dy_row;
+};
+
+// Adds to `sums` the products of a band's gradients with what `count` taps read for them.
 template <std::int64_t count, typename D, typename T = hn::TFromD<D>>
-HWY_INLINE void correlate(const Depthwise& shape, D d, const T* const* x, const Frame& x_frame, const T* dy,
-                          const Frame& dy_frame, T* sums) {
+HWY_INLINE void correlate(D d, const T* const* x, const T* dy, const Band& band, T* sums) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const std::int64_t step = shape.stride_width * lanes;
-  hn::Vec<D> even[count], odd[count];  // sums of every other output: one waits for its last addition
-  for (std::int64_t i = 0; i < count; ++i) even[i] = odd[i] = hn::Zero(d);
-  for (std::int64_t out = 0; out < shape.out_height; ++out) {
-    const T* const gradient = dy + (out * dy_frame.columns + dy_frame.left) * lanes;
-    const std::int64_t from = out * shape.stride_height * x_frame.columns * lanes;
+  hn::Vec<D> even[count], odd[count];  // sums of every other output: none waits long for its last addition
+  for (std::int64_t i = 0; i < count; ++i) {
+    even[i] = hn::LoadU(d, sums + i * lanes);
+    odd[i] = hn::Zero(d);
+  }
+  for (std::int64_t row = 0; row < band.rows; ++row) {
+    const T* const gradient = dy + row * band.dy_row;
+    const std::int64_t from = row * band.x_row;
     std::int64_t at = 0;
-    for (; at + 2 <= shape.out_width; at += 2) {
+    for (; at + 2 <= band.width; at += 2) {
       const auto one = hn::LoadU(d, gradient + at * lanes);
       const auto other = hn::LoadU(d, gradient + (at + 1) * lanes);
       for (std::int64_t i = 0; i < count; ++i) {
-        even[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + at * step), one, even[i]);
-        odd[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + (at + 1) * step), other, odd[i]);
+        even[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + at * band.x_step), one, even[i]);
+        odd[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + (at + 1) * band.x_step), other, odd[i]);
       }
     }
-    if (at == shape.out_width) continue;
+    if (at == band.width) continue;
     const auto one = hn::LoadU(d, gradient + at * lanes);
     for (std::int64_t i = 0; i < count; ++i) {
-      even[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + at * step), one, even[i]);
+      even[i] = hn::MulAdd(hn::LoadU(d, x[i] + from + at * band.x_step), one, even[i]);
     }
   }
-  for (std::int64_t i = 0; i < count; ++i) {
-    hn::StoreU(hn::Add(hn::LoadU(d, sums + i * lanes), hn::Add(even[i], odd[i])), d, sums + i * lanes);
-  }
+  for (std::int64_t i = 0; i < count; ++i) hn::StoreU(hn::Add(even[i], odd[i]), d, sums + i * lanes);
 }
 
-// Adds an image's part of the weight's gradient to `sums`, tap by tap. Both images are framed, x in rows, too.
+// Adds an image's part of the weight's gradient to `sums`, tap by tap. Both images are framed. In bands of rows, so
+// that what is read stays near.
 template <typename D, typename T = hn::TFromD<D>>
 void weight_gradient(const Depthwise& shape, D d, const T* x, const Frame& x_frame, const T* dy, const Frame& dy_frame,
                      T* sums) {
-  constexpr std::int64_t most = 6;
+  constexpr std::int64_t most = 6, near = 24 << 10;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t taps = shape.kernel_height * shape.kernel_width;
   const std::int64_t parts = (taps + most - 1) / most;
-  for (std::int64_t part = 0; part < parts; ++part) {
-    const std::int64_t first = taps * part / parts, end = taps * (part + 1) / parts;
-    const T* pixels[most];
-    for (std::int64_t tap = first; tap < end; ++tap) {
-      const std::int64_t i = tap / shape.kernel_width, j = tap % shape.kernel_width;
-      pixels[tap - first] = x + (i * shape.dilation_height * x_frame.columns + j * shape.dilation_width) * lanes;
-    }
-    T* const to = sums + first * lanes;
-    switch (end - first) {
-      case 1: correlate<1>(shape, d, pixels, x_frame, dy, dy_frame, to); break;
-      case 2: correlate<2>(shape, d, pixels, x_frame, dy, dy_frame, to); break;
-      case 3: correlate<3>(shape, d, pixels, x_frame, dy, dy_frame, to); break;
-      case 4: correlate<4>(shape, d, pixels, x_frame, dy, dy_frame, to); break;
-      case 5: correlate<5>(shape, d, pixels, x_frame, dy, dy_frame, to); break;
-      default: correlate<most>(shape, d, pixels, x_frame, dy, dy_frame, to);
+  Band band{.rows = 0,
+            .width = shape.out_width,
+            .x_row = shape.stride_height * x_frame.columns * lanes,
+            .x_step = shape.stride_width * lanes,
+            .dy_row = dy_frame.columns * lanes};
+  const std::int64_t rows =
+      std::max<std::int64_t>(1, near / (band.x_row + band.dy_row) / static_cast<std::int64_t>(sizeof(T)));
+  for (std::int64_t out = 0; out < shape.out_height; out += rows) {
+    band.rows = std::min(rows, shape.out_height - out);
+    const T* const gradient = dy + (out * dy_frame.columns + dy_frame.left) * lanes;
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const std::int64_t first = taps * part / parts, end = taps * (part + 1) / parts;
+      const T* pixels[most];
+      for (std::int64_t tap = first; tap < end; ++tap) {
+        const std::int64_t i = tap / shape.kernel_width, j = tap % shape.kernel_width;
+        pixels[tap - first] =
+            x + out * band.x_row + (i * shape.dilation_height * x_frame.columns + j * shape.dilation_width) * lanes;
+      }
+      T* const to = sums + first * lanes;
+      switch (end - first) {
+        case 1:
+          correlate<1>(d, pixels, gradient, band, to);
+          break;
+        case 2:
+          correlate<2>(d, pixels, gradient, band, to);
+          break;
+        case 3:
+          correlate<3>(d, pixels, gradient, band, to);
+          break;
+        case 4:
+          correlate<4>(d, pixels, gradient, band, to);
+          break;
+        case 5:
+          correlate<5>(d, pixels, gradient, band, to);
+          break;
+        default:
+          correlate<most>(d, pixels, gradient, band, to);
+      }
     }
   }
 }
@@ -278,22 +306,28 @@ void backward(const Depthwise& shape, const T* x, const T* weight, const T* dy, 
   const Frame around_x = frame_of_input(shape), around_dy = frame_of_output(shape);
   const auto size = [&](const Frame& frame) { return static_cast<std::size_t>(frame.rows * frame.columns * lanes); };
   std::vector<T> sums(dweight ? static_cast<std::size_t>(pieces * blocks * kernel * lanes) : 0);
-  parallel(blocks * pieces, [&](std::int64_t begin, std::int64_t end) {
+  parallel(pieces, [&](std::int64_t begin, std::int64_t end) {
     std::vector<T> framed_x(dweight ? size(around_x) : 0), framed_dy(size(around_dy));
     std::vector<Tap<T>> taps;
-    for (std::int64_t at = begin; at < end; ++at) {
-      const Block<D> block(at / pieces, shape.channels);
-      const std::vector<T> filter = filters(block, weight, kernel);
-      const std::int64_t first = at % pieces * images_of_a_piece;
-      for (std::int64_t example = first; example < std::min(first + images_of_a_piece, shape.examples); ++example) {
-        const std::int64_t at_x = example * shape.height * shape.width * shape.channels;
-        const std::int64_t at_dy = example * shape.out_height * shape.out_width * shape.channels;
-        frame(block, dy + at_dy, shape.out_height, shape.out_width, around_dy, framed_dy.data());
-        if (dx) input_gradient(shape, block, filter, framed_dy.data(), around_dy, dx + at_x, taps);
+    std::vector<std::vector<T>> filter;
+    for (std::int64_t number = 0; dx && number < blocks; ++number) {
+      filter.push_back(filters(Block<D>(number, shape.channels), weight, kernel));
+    }
+    const std::int64_t last = std::min(end * images_of_a_piece, shape.examples);
+    for (std::int64_t example = begin * images_of_a_piece; example < last; ++example) {
+      const T* const image = x + example * shape.height * shape.width * shape.channels;
+      const T* const gradient = dy + example * shape.out_height * shape.out_width * shape.channels;
+      for (std::int64_t number = 0; number < blocks; ++number) {
+        const Block<D> block(number, shape.channels);
+        frame(block, gradient, shape.out_height, shape.out_width, around_dy, framed_dy.data());
+        if (dx) {
+          input_gradient(shape, block, filter[static_cast<std::size_t>(number)], framed_dy.data(), around_dy,
+                         dx + (image - x), taps);
+        }
         if (!dweight) continue;
-        frame(block, x + at_x, shape.height, shape.width, around_x, framed_x.data());
+        frame(block, image, shape.height, shape.width, around_x, framed_x.data());
         weight_gradient(shape, d, framed_x.data(), around_x, framed_dy.data(), around_dy,
-                        sums.data() + at * kernel * lanes);
+                        sums.data() + (example / images_of_a_piece * blocks + number) * kernel * lanes);
       }
     }
   });
@@ -302,7 +336,7 @@ void backward(const Depthwise& shape, const T* x, const T* weight, const T* dy, 
     for (std::int64_t tap = 0; tap < kernel; ++tap) {
       T total = 0;
       for (std::int64_t piece = 0; piece < pieces; ++piece) {
-        total += sums[static_cast<std::size_t>(((c / lanes * pieces + piece) * kernel + tap) * lanes + c % lanes)];
+        total += sums[static_cast<std::size_t>(((piece * blocks + c / lanes) * kernel + tap) * lanes + c % lanes)];
       }
       dweight[c * kernel + tap] = total;
     }

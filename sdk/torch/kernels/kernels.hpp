@@ -1,10 +1,10 @@
-// Float kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, batch norm
-// with what follows it, sums of many tensors.
+// Float kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, and batch
+// norm with the ReLU behind it.
 //
 // Images are channels-last: value (n, c, y, x) lies at ((n * height + y) * width + x) * channels + c. Every kernel is
-// there in float and in double, and is compiled for several instruction sets, of which the machine's best is chosen when
-// it runs (Google Highway). Sums are cut in pieces by the extents alone, never by the number of threads: the same input
-// gives the same bits. Nothing here knows LibTorch; the autograd functions around it are in ../src/fused.hpp.
+// there in float and in double, and is compiled for several instruction sets, of which the machine's best is chosen
+// when it runs (Google Highway). Sums are cut in pieces by the extents alone, never by the number of threads: the same
+// input gives the same bits. Nothing here knows LibTorch; the autograd functions around it are in ../src/fused.hpp.
 #pragma once
 
 #include <cstdint>
@@ -42,8 +42,8 @@ struct BatchNorm {
   bool relu;
 };
 
-// x and y: [rows, channels]; weight and bias: [channels], null for ones and zeros. Writes y, and per channel the mean and
-// the (biased) variance.
+// x and y: [rows, channels]; weight and bias: [channels], null for ones and zeros. Writes y, and per channel the mean
+// and the (biased) variance.
 template <typename T>
 void batch_norm(const BatchNorm& shape, const T* x, const T* weight, const T* bias, T* y, T* mean, T* variance,
                 const Parallel& parallel);
@@ -51,9 +51,5 @@ void batch_norm(const BatchNorm& shape, const T* x, const T* weight, const T* bi
 template <typename T>
 void batch_norm_backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, const T* mean,
                          const T* variance, const T* dy, T* dx, T* dweight, T* dbias, const Parallel& parallel);
-
-// y = terms[0] + terms[1] + .., at least two, each of `size` values; y may be one of them.
-template <typename T>
-void sum(const T* const* terms, std::int64_t count, std::int64_t size, T* y, const Parallel& parallel);
 
 }  // namespace weft::kernels

@@ -33,6 +33,12 @@ bool autocasts() {
 #endif
 }
 
+// Where our backward pass is the faster one (bench/kernels): oneDNN's own is for small kernels without gaps.
+bool pays(const at::Tensor& weight, const Window& window) {
+  const bool small = weight.size(2) * weight.size(3) <= 9, dense = window.dilation == Extents{1, 1};
+  return !(small && dense && at::globalContext().hasMKLDNN());
+}
+
 bool covered(const at::Tensor& x) {
   return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && !turned_off() &&
          !autocasts();
@@ -90,6 +96,22 @@ kernels::Depthwise shape_of(const at::Tensor& x, const at::Tensor& weight, const
           .dilation_width = window.dilation[1]};
 }
 
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, const Window& window) {
+  return at::conv2d(x, weight, {}, window.stride, window.padding, window.dilation, x.size(1));
+}
+
+// LibTorch's forward pass is by oneDNN, where there is one; its backward pass is the slow one.
+bool forward_is_faster_elsewhere(const at::Tensor& x) {
+  return at::globalContext().hasMKLDNN() && x.scalar_type() == at::kFloat;
+}
+
+// Whether the gradient in the input is a convolution of that in the output, with the kernel turned round.
+bool is_a_convolution(const kernels::Depthwise& shape) {
+  return shape.stride_height == 1 && shape.stride_width == 1 &&
+         shape.padding_height <= shape.dilation_height * (shape.kernel_height - 1) &&
+         shape.padding_width <= shape.dilation_width * (shape.kernel_width - 1);
+}
+
 class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvolution> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const at::Tensor& given_weight,
@@ -100,6 +122,7 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
                                         std::pair("dilation", &window.dilation)}) {
       context->saved_data[name] = *extents;
     }
+    if (forward_is_faster_elsewhere(x)) return convolve(x, weight, window);
     const kernels::Depthwise shape = shape_of(x, weight, window);
     const at::Tensor y = empty_like(x, {shape.examples, shape.channels, shape.out_height, shape.out_width});
     for_type(x, [&](auto zero) {
@@ -113,16 +136,24 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], dy = laid_out(gradients[0]);
     const auto extents = [&](const char* name) { return context->saved_data[name].toIntVector(); };
-    const kernels::Depthwise shape =
-        shape_of(x, weight, {extents("stride"), extents("padding"), extents("dilation")});
-    const at::Tensor dx = context->needs_input_grad(0) ? empty_like(x, x.sizes()) : at::Tensor();
+    const kernels::Depthwise shape = shape_of(x, weight, {extents("stride"), extents("padding"), extents("dilation")});
+    at::Tensor dx;
+    const bool by_forward = context->needs_input_grad(0) && is_a_convolution(shape) && forward_is_faster_elsewhere(x);
+    if (by_forward) {
+      dx = convolve(dy, weight.flip({2, 3}),
+                    {{1, 1},
+                     {shape.dilation_height * (shape.kernel_height - 1) - shape.padding_height,
+                      shape.dilation_width * (shape.kernel_width - 1) - shape.padding_width},
+                     {shape.dilation_height, shape.dilation_width}});
+    }
+    const at::Tensor own_dx = context->needs_input_grad(0) && !by_forward ? empty_like(x, x.sizes()) : at::Tensor();
     const at::Tensor dweight = context->needs_input_grad(1) ? at::empty(weight.sizes(), x.options()) : at::Tensor();
     for_type(x, [&](auto zero) {
       using T = decltype(zero);
-      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy), data<T>(dx), data<T>(dweight),
+      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy), data<T>(own_dx), data<T>(dweight),
                                      pool);
     });
-    return {dx, dweight, {}};
+    return {by_forward ? dx : own_dx, dweight, {}};
   }
 };
 
@@ -173,34 +204,11 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
   }
 };
 
-// ---- sums ----------------------------------------------------------------------------------------------------------
-
-class Sum : public torch::autograd::Function<Sum> {
- public:
-  static at::Tensor forward(AutogradContext* context, at::TensorList terms) {
-    context->saved_data["terms"] = static_cast<std::int64_t>(terms.size());
-    const at::Tensor y = empty_like(terms[0], terms[0].sizes());
-    std::vector<at::Tensor> held;
-    for (const at::Tensor& term : terms) held.push_back(laid_out(term));
-    for_type(y, [&](auto zero) {
-      using T = decltype(zero);
-      std::vector<const T*> pointers;
-      for (const at::Tensor& term : held) pointers.push_back(data<T>(term));
-      kernels::sum<T>(pointers.data(), static_cast<std::int64_t>(pointers.size()), y.numel(), data<T>(y), pool);
-    });
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    return variable_list(static_cast<std::size_t>(context->saved_data["terms"].toInt()), gradients[0]);
-  }
-};
-
 }  // namespace
 
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const Window& window) {
-  if (covered(x)) return DepthwiseConvolution::apply(x, weight, window);
-  return at::conv2d(x, weight, {}, window.stride, window.padding, window.dilation, x.size(1));
+  if (covered(x) && pays(weight, window)) return DepthwiseConvolution::apply(x, weight, window);
+  return convolve(x, weight, window);
 }
 
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu) {
@@ -208,13 +216,6 @@ at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training,
   at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
                                 norm.eps, at::globalContext().userEnabledCuDNN());
   return relu ? y.relu_() : y;
-}
-
-at::Tensor sum(at::ArrayRef<at::Tensor> terms) {
-  if (terms.size() > 2 && covered(terms[0])) return Sum::apply(terms);
-  at::Tensor sum = at::add(terms[0], terms[1]);
-  for (const at::Tensor& term : terms.slice(2)) sum.add_(term);
-  return sum;
 }
 
 }  // namespace weft::fused

@@ -1,5 +1,5 @@
-// LibTorch's view of our own kernels (../kernels/kernels.hpp): what they cover is computed by them, the rest by LibTorch,
-// with the same meaning.
+// LibTorch's view of our own kernels (../kernels/kernels.hpp): what they cover is computed by them, the rest by
+// LibTorch, with the same meaning.
 //
 // They cover float32 and float64 on the CPU, outside autocast, and may be turned off by WEFT_KERNELS=off in the
 // environment, to compare. Gradients of first order.
@@ -22,15 +22,12 @@ struct Window {
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const Window& window);
 
 struct BatchNorm {
-  at::Tensor weight, bias;                // undefined: ones, zeros
+  at::Tensor weight, bias;               // undefined: ones, zeros
   at::Tensor running_mean, running_var;  // changed in training
   double momentum, eps;
 };
 
 // at::batch_norm of x, [n, c] or [n, c, h, w], and max(0, .) of it where `relu` says so.
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu);
-
-// The sum of at least two tensors of one shape.
-at::Tensor sum(at::ArrayRef<at::Tensor> terms);
 
 }  // namespace weft::fused

@@ -114,11 +114,14 @@ class BatchNorm final : public OperationModule {
     // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
     const at::Tensor x = sequence_ ? input.flatten(0, 1) : input;
     if (is_training()) check_variance(x);
-    const at::Tensor y = fused::batch_norm(
-        x,
-        {.weight = weight_, .bias = bias_, .running_mean = running_mean_, .running_var = running_var_,
-         .momentum = momentum_, .eps = eps_},
-        is_training(), relu);
+    const at::Tensor y = fused::batch_norm(x,
+                                           {.weight = weight_,
+                                            .bias = bias_,
+                                            .running_mean = running_mean_,
+                                            .running_var = running_var_,
+                                            .momentum = momentum_,
+                                            .eps = eps_},
+                                           is_training(), relu);
     return sequence_ ? y.view(input.sizes()) : y;
   }
 
@@ -238,8 +241,9 @@ class Add final : public OperationModule {
     return {.pure = true, .commutative = true, .overwrites = true, .output_reusable = true};
   }
   at::Tensor forward(Inputs inputs, bool overwrite) override {
-    if (!overwrite || inputs.size() > 2) return fused::sum(inputs);
-    return inputs[0].add_(inputs[1]);
+    at::Tensor sum = overwrite ? inputs[0].add_(inputs[1]) : at::add(inputs[0], inputs[1]);
+    for (const at::Tensor& term : inputs.slice(2)) sum.add_(term);
+    return sum;
   }
 };
 

@@ -109,8 +109,8 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
     }
     const auto index = static_cast<std::size_t>(instruction.node);
     OperationModule& module = *modules_[index];
-    at::Tensor output = instruction.with_relu() ? module.forward_with_relu(inputs)
-                                                : module.forward(inputs, instruction.overwrite);
+    at::Tensor output =
+        instruction.with_relu() ? module.forward_with_relu(inputs) : module.forward(inputs, instruction.overwrite);
     inputs.clear();
     if (observer) (*observer)(architecture_.nodes()[static_cast<std::size_t>(instruction.value)], output);
     slots[instruction.output] = std::move(output);
