@@ -32,6 +32,10 @@ std::string immutable(const fs::path& file) {
   return uri + "?immutable=1";
 }
 
+// Most events are reports, which are not read again: the others are found without stepping over them.
+constexpr const char* make_index =
+    "CREATE INDEX IF NOT EXISTS without_reports ON events (sequence) WHERE kind <> 'report'";
+
 }  // namespace
 
 struct Journal::Database {
@@ -69,6 +73,7 @@ struct Journal::Database {
     database = std::make_unique<SQLite::Database>(path.string(), SQLite::OPEN_READWRITE, patience);
     database->exec("PRAGMA journal_mode = WAL");
     database->exec("PRAGMA synchronous = NORMAL");  // what a power failure may cost: docs/study-folder.md
+    database->exec(make_index);                     // studies of release 1.0 have none
     insert = std::make_unique<SQLite::Statement>(*database,
                                                  "INSERT INTO events (elapsed, kind, trial, body) VALUES (?, ?, ?, ?)");
   }
@@ -79,6 +84,13 @@ struct Journal::Database {
       throw Error(
           fmt::format("{}: is a journal of version {}, this host reads version {}", file, version, format_version));
     }
+  }
+
+  // The table, by the index where there is one.
+  std::string events() const {
+    const bool indexed =
+        database->execAndGet("SELECT count(*) FROM sqlite_master WHERE name = 'without_reports'").getInt() > 0;
+    return indexed ? "events INDEXED BY without_reports" : "events";
   }
 
   // What goes on is built on all that was.
@@ -115,6 +127,7 @@ void Journal::create(const fs::path& file, const Json& opening) {
     database.exec(
         "CREATE TABLE events (sequence INTEGER PRIMARY KEY, elapsed REAL NOT NULL, kind TEXT NOT NULL, "
         "trial INTEGER NOT NULL, body TEXT NOT NULL)");
+    database.exec(make_index);
     SQLite::Statement insert(database, "INSERT INTO events (elapsed, kind, trial, body) VALUES (0, 'study', -1, ?)");
     insert.bind(1, text(opening));
     insert.exec();
@@ -188,9 +201,8 @@ void Journal::for_each(const Visit& visit, Order order) const {
   try {
     SQLite::Statement query(
         *database_->database,
-        fmt::format("SELECT sequence, elapsed, kind, trial, body FROM events WHERE kind <> 'report' "
-                    "ORDER BY {}sequence",
-                    order == Order::of_trials ? "trial, " : ""));
+        fmt::format("SELECT sequence, elapsed, kind, trial, body FROM {} WHERE kind <> 'report' ORDER BY {}sequence",
+                    database_->events(), order == Order::of_trials ? "trial, " : ""));
     while (query.executeStep()) {
       sequence = query.getColumn(0).getInt64();
       Event event{query.getColumn(1).getDouble(), query.getColumn(2).getString(), query.getColumn(3).getInt64(), {}};
@@ -224,7 +236,10 @@ double Journal::elapsed() const {
 std::vector<Json> Journal::bodies(const std::string& kind) const {
   std::int64_t sequence = 0;
   try {
-    SQLite::Statement query(*database_->database, "SELECT sequence, body FROM events WHERE kind = ? ORDER BY sequence");
+    SQLite::Statement query(
+        *database_->database,
+        fmt::format("SELECT sequence, body FROM {} WHERE kind = ? AND kind <> 'report' ORDER BY sequence",
+                    database_->events()));
     query.bind(1, kind);
     std::vector<Json> bodies;
     while (query.executeStep()) {

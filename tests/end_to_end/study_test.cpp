@@ -422,6 +422,25 @@ TEST_CASE("an empty pipeline.json does not block a resume") {
   CHECK(Json::parse(read_file(study.study() / "pipeline.json")).at("budget").at("trials") == 12);
 }
 
+TEST_CASE("a journal without the index of release 1.1 is read as one with it, and gets it when it is gone on with") {
+  const TableStudy study(10);
+  const std::string file = (study.study() / "study.db").string();
+  const auto indices = [&] {
+    return SQLite::Database(file).execAndGet("SELECT count(*) FROM sqlite_master WHERE type = 'index'").getInt();
+  };
+  const auto answers = [&] {
+    return run({"trials", "study", "--json"}, study.folder.path()).out +
+           run({"best", "study", "--json"}, study.folder.path()).out;
+  };
+  REQUIRE(indices() == 1);
+  const std::string with = answers();
+  SQLite::Database(file, SQLite::OPEN_READWRITE).exec("DROP INDEX without_reports");
+  CHECK(answers() == with);
+  REQUIRE(indices() == 0);
+  CHECK(study.resume({"--set", "/budget/trials=12"}).code == 0);
+  CHECK(indices() == 1);
+}
+
 TEST_CASE("events that are missing are noticed before anything is built on them") {
   const TableStudy study(10);
   {
