@@ -297,6 +297,7 @@ void weight_gradient(const Depthwise& shape, D d, const T* x, const Frame& x_fra
 template <typename T>
 void backward(const Depthwise& shape, const T* x, const T* weight, const T* dy, T* dx, T* dweight,
               const Parallel& parallel) {
+  if (!dx && !dweight) return;
   using D = hn::ScalableTag<T>;
   const D d;
   const std::int64_t lanes = Block<D>::lanes();

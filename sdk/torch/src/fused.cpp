@@ -112,6 +112,13 @@ bool is_a_convolution(const kernels::Depthwise& shape) {
          shape.padding_width <= shape.dilation_width * (shape.kernel_width - 1);
 }
 
+Window turned(const kernels::Depthwise& shape) {
+  return {{1, 1},
+          {shape.dilation_height * (shape.kernel_height - 1) - shape.padding_height,
+           shape.dilation_width * (shape.kernel_width - 1) - shape.padding_width},
+          {shape.dilation_height, shape.dilation_width}};
+}
+
 class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvolution> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const at::Tensor& given_weight,
@@ -137,23 +144,18 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
     const at::Tensor &x = saved[0], &weight = saved[1], dy = laid_out(gradients[0]);
     const auto extents = [&](const char* name) { return context->saved_data[name].toIntVector(); };
     const kernels::Depthwise shape = shape_of(x, weight, {extents("stride"), extents("padding"), extents("dilation")});
-    at::Tensor dx;
-    const bool by_forward = context->needs_input_grad(0) && is_a_convolution(shape) && forward_is_faster_elsewhere(x);
-    if (by_forward) {
-      dx = convolve(dy, weight.flip({2, 3}),
-                    {{1, 1},
-                     {shape.dilation_height * (shape.kernel_height - 1) - shape.padding_height,
-                      shape.dilation_width * (shape.kernel_width - 1) - shape.padding_width},
-                     {shape.dilation_height, shape.dilation_width}});
-    }
-    const at::Tensor own_dx = context->needs_input_grad(0) && !by_forward ? empty_like(x, x.sizes()) : at::Tensor();
-    const at::Tensor dweight = context->needs_input_grad(1) ? at::empty(weight.sizes(), x.options()) : at::Tensor();
+    const bool needs_dx = context->needs_input_grad(0), needs_dweight = context->needs_input_grad(1);
+    const bool by_convolution = needs_dx && is_a_convolution(shape) && forward_is_faster_elsewhere(x);
+    const at::Tensor dx = by_convolution ? convolve(dy, weight.flip({2, 3}), turned(shape))
+                          : needs_dx     ? empty_like(x, x.sizes())
+                                         : at::Tensor();
+    const at::Tensor dweight = needs_dweight ? at::empty(weight.sizes(), x.options()) : at::Tensor();
     for_type(x, [&](auto zero) {
       using T = decltype(zero);
-      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy), data<T>(own_dx), data<T>(dweight),
-                                     pool);
+      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy),
+                                     by_convolution ? nullptr : data<T>(dx), data<T>(dweight), pool);
     });
-    return {by_forward ? dx : own_dx, dweight, {}};
+    return {dx, dweight, {}};
   }
 };
 
