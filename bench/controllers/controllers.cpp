@@ -38,9 +38,14 @@ struct Time {
   double worst = 0.0;
 };
 
-Time measure(const std::filesystem::path& plugins, const std::string& name) {
-  const Instance space(Plugin::open(plugins / "space" / "nasnet" / "manifest.json"), {});
-  const Instance instance(Plugin::open(plugins / "optimizer" / name / "manifest.json"), {},
+// Suganuma et al. 2017: 1 + 2 on CGP's graphs of the paper's size, whose genes drift where nothing reads them.
+const Json drift = {{"schedule", "generations"}, {"population_size", 1},   {"offspring", 2},
+                    {"parents", "all"},          {"survivors", "elitist"}, {"neutral_mutation_probability", 0.05}};
+
+Time measure(const std::filesystem::path& plugins, const std::string& name, const std::string& space_name = "nasnet",
+             const Json& args = Json::object()) {
+  const Instance space(Plugin::open(plugins / "space" / space_name / "manifest.json"), {});
+  const Instance instance(Plugin::open(plugins / "optimizer" / name / "manifest.json"), args,
                           {.collaborators = {{"space", space.handle()}}});
   OptimizerRef optimizer(instance.handle());
   Rng accuracies(1);
@@ -50,7 +55,9 @@ Time measure(const std::filesystem::path& plugins, const std::string& name) {
     result.objectives = {result.reward};
     result.metrics = {{"validation_accuracy", result.reward}};
     const double start = milliseconds();
-    result.genotype = optimizer.ask(1).at(0).genotype;
+    const Proposal proposal = optimizer.ask(1).at(0);
+    result.genotype = proposal.genotype;
+    result.notes = proposal.notes;
     optimizer.tell(result);
     const double took = milliseconds() - start;
     time.mean += took / trials;
@@ -129,6 +136,8 @@ int main(int, char** arguments) {
     fmt::print("{:<12}{:>10.3f}{:>10.3f}\n", name, time.mean, time.worst);
     if (name == "reinforce") met = time.mean < most_milliseconds;
   }
+  const Time drifting = measure(arguments[1], "evolution", "cgp", drift);
+  fmt::print("{:<12}{:>10.3f}{:>10.3f}  (suganuma2017's, on cgp)\n", "evolution", drifting.mean, drifting.worst);
   fmt::print("reinforce in less than {} ms: {}\n", most_milliseconds, met ? "ok" : "MISSED");
 
   fmt::print("\nas a study grows, on 15,625 architectures, ms\n{:<36}{:>10}{:>10}{:>8}\n", "", "1e3", "1e5", "ratio");
