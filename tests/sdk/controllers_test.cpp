@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <initializer_list>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "tests/catch.hpp"
 #include "weft/controllers/ascent.hpp"
 #include "weft/controllers/children.hpp"
+#include "weft/controllers/multilayer_perceptron.hpp"
 #include "weft/controllers/policy.hpp"
 #include "weft/controllers/reward.hpp"
 
@@ -63,6 +66,33 @@ void for_all(Episode episode, const std::function<void(const Episode&)>& visit, 
     for_all(episode, visit, at + 1);
   }
 }
+
+// Decisions that do not depend on each other.
+class Fixed final : public Decisions {
+ public:
+  explicit Fixed(std::vector<Decision> decisions) : decisions_(std::move(decisions)) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == decisions_.size()) return {};
+    return decisions_[taken.size()];
+  }
+
+ private:
+  std::vector<Decision> decisions_;
+};
+
+// An LSTM of one unit whose parameters are all `weight`.
+struct Unit {
+  double weight;
+  double cell = 0.0;
+  double output = 0.0;
+
+  void read(double input) {
+    const double sum = weight * (input + output + 1.0);
+    const double gate = 1.0 / (1.0 + std::exp(-sum));
+    cell = gate * cell + gate * std::tanh(sum);
+    output = gate * std::tanh(cell);
+  }
+};
 
 TrialResult result(TrialId trial, double reward, TrialState state = TrialState::complete) {
   return {.trial = trial, .state = state, .reward = reward};
@@ -127,6 +157,114 @@ TEST_CASE("a policy's probabilities of all genotypes add up to 1, and are those 
   CHECK(sum == Approx(1.0));
 }
 
+TEST_CASE("a policy samples each option as often as its probability says") {
+  Policy::Options chosen = options();
+  chosen.initial_range = 3.0;
+  Policy policy(chosen, Rng(7));
+  Rng rng(3);
+  Episode episode = policy.sample(AllKinds(), rng);
+  std::vector<double> share(3);
+  for (int i = 0; i < 2000; ++i) share[policy.sample(AllKinds(), rng).choices[0].taken] += 1.0 / 2000;
+  for (std::size_t option = 0; option < 3; ++option) {
+    episode.choices[0].taken = option;
+    // Four standard deviations, at the most.
+    CHECK(std::abs(share[option] - std::exp(policy.evaluate(episode).log_probabilities[0])) < 4 * 0.5 / 44.7);
+  }
+}
+
+// With one unit and all parameters w, embeddings too, the logit of an option is w tanh(w (h_j + w) + w h), where h is
+// the LSTM's state and h_j the anchor of the step that the option names, or 0. A skip connects with the sigmoid of it.
+TEST_CASE("attention, skips and what the LSTM reads of them, step by step by hand") {
+  const double w = 0.8;
+  const int none = Decision::no_step;
+  const Fixed space({{"operation 0", "operation", Kind::categorical, {"a"}, 0},
+                     {"width 0", "width", Kind::ordinal, {"8"}, 0},
+                     {"skip 1 from 0", "skip", Kind::reference, {"none", "0"}, 1, {none, 0}},
+                     {"skip 2 from 0", "skip", Kind::reference, {"none", "0"}, 2, {none, 0}},
+                     {"skip 2 from 1", "skip", Kind::reference, {"none", "1"}, 2, {none, 1}},
+                     {"input 2", "input", Kind::reference, {"none", "0", "1"}, 2, {none, 0, 1}},
+                     {"second skip 2 from 1", "skip", Kind::reference, {"none", "1"}, 2, {none, 1}},
+                     {"input 3", "input", Kind::reference, {"none", "1", "2"}, 3, {none, 1, 2}}});
+  Policy policy({.layers = 1, .units = 1, .initial_range = 1.0, .lr = 0.01}, Rng(7));
+  Rng rng(3);
+  Episode episode = policy.sample(space, rng);
+  std::fill(policy.parameters().values().begin(), policy.parameters().values().end(), w);
+  const std::vector<std::size_t> taken = {0, 0, 1, 1, 0, 2, 0, 2};
+  for (std::size_t i = 0; i < taken.size(); ++i) episode.choices[i].taken = taken[i];
+
+  Unit lstm{w};
+  const auto logit = [&](double anchor) { return w * std::tanh(w * (anchor + w) + w * lstm.output); };
+  const auto connects = [&](double anchor) { return -std::log1p(std::exp(-logit(anchor))); };
+  const auto does_not = [&](double anchor) { return -std::log1p(std::exp(logit(anchor))); };
+  std::vector<double> expected = {0.0, 0.0};  // of one option each
+  lstm.read(w);                               // the start
+  lstm.read(w);                               // the operation
+  lstm.read(w);                               // the width: step 0 is read
+  const double anchor_0 = lstm.output;
+  expected.push_back(connects(anchor_0));
+  lstm.read((anchor_0 + w) / 2);  // one skip: step 1 is read
+  const double anchor_1 = lstm.output;
+  expected.push_back(connects(anchor_0));
+  expected.push_back(does_not(anchor_1));
+  lstm.read((anchor_0 + w) / 2);  // of two skips the one that connects
+  const auto input = [&](double anchor, std::initializer_list<double> offered) {
+    double sum = 0.0;
+    for (const double other : offered) sum += std::exp(logit(other));
+    return logit(anchor) - std::log(sum);
+  };
+  expected.push_back(input(anchor_1, {0.0, anchor_0, anchor_1}));
+  lstm.read(anchor_1 + w);
+  expected.push_back(does_not(anchor_1));
+  lstm.read(0.0);  // a skip that does not connect: step 2 is read
+  const double anchor_2 = lstm.output;
+  expected.push_back(input(anchor_2, {0.0, anchor_1, anchor_2}));
+
+  const std::vector<double> log_probabilities = policy.evaluate(episode).log_probabilities;
+  REQUIRE(log_probabilities.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    INFO("decision " << i);
+    CHECK(log_probabilities[i] == Approx(expected[i]));
+  }
+}
+
+// Parameters as large as these saturate tanh: every logit is C or -C, of a skip's "none" 0.
+TEST_CASE("the tanh constant bounds logits, and is reduced for decisions that are no references") {
+  // What is most between the logits of a decision's options, of several policies.
+  std::vector<double> most(10);
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    Policy policy(
+        {.layers = 1, .units = 8, .initial_range = 100.0, .tanh_constant = 2.5, .tanh_reduction = 2.0, .lr = 0.01},
+        Rng(seed));
+    Rng rng(3);
+    Episode episode = policy.sample(AllKinds(), rng);
+    for (std::size_t at = 0; at < episode.choices.size(); ++at) {
+      std::set<double> of_options;
+      for (std::size_t option = 0; option < episode.choices[at].options.size(); ++option) {
+        episode.choices[at].taken = option;
+        of_options.insert(policy.evaluate(episode).log_probabilities[at]);
+      }
+      most[at] = std::max(most[at], *of_options.rbegin() - *of_options.begin());
+    }
+  }
+  CHECK(most[0] == Approx(2 * 2.5 / 2.0));
+  CHECK(most[3] == Approx(2 * 2.5));
+  CHECK(most[4] == Approx(2.5));
+}
+
+TEST_CASE("the divergence of skips is the mean of theirs") {
+  Policy policy(options(), Rng(7));  // whose skip_rate is 0.4
+  Rng rng(3);
+  Episode episode = policy.sample(AllKinds(), rng);
+  double sum = 0.0;
+  for (const std::size_t skip : {4, 6, 7}) episode.choices[skip].taken = 1;
+  const Policy::Evaluation evaluation = policy.evaluate(episode);
+  for (const std::size_t skip : {4, 6, 7}) {
+    const double p = std::exp(evaluation.log_probabilities[skip]);
+    sum += p * std::log(p / 0.4) + (1 - p) * std::log((1 - p) / 0.6);
+  }
+  CHECK(evaluation.skip_divergence == Approx(sum / 3));
+}
+
 // Zoph & Le 2017, section 3.3: independent given the controller's state at the anchor point.
 TEST_CASE("skips in a row do not depend on each other, what follows depends on both") {
   Policy policy(options(), Rng(7));
@@ -162,6 +300,14 @@ TEST_CASE("a reference to one of two is no skip") {
   CHECK(policy.evaluate(episode).skip_divergence == 0.0);
 }
 
+TEST_CASE("a reference to several or none is no skip") {
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  const Fixed space({{"operation", "operation", Kind::categorical, {"a"}, 0},
+                     {"input", "input", Kind::reference, {"none", "0", "1"}, 1}});
+  CHECK(policy.sample(space, rng).choices[1].kind == Choice::Kind::attention);
+}
+
 TEST_CASE("options of a group share parameters by text, whatever their number in a decision") {
   Policy policy(options(), Rng(7));
   Rng rng(3);
@@ -170,6 +316,88 @@ TEST_CASE("options of a group share parameters by text, whatever their number in
   CHECK(choices[5].options == std::vector<std::size_t>{choices[0].options[0], choices[0].options[2]});
   CHECK(choices[9].options.front() == choices[0].options[1]);
   CHECK(choices[1].group != choices[0].group);
+}
+
+TEST_CASE("a reference and another decision share nothing, whatever their group is called") {
+  const Fixed space({{"width", "number", Kind::ordinal, {"0", "1"}, 0},  //
+                     {"input", "number", Kind::reference, {"0", "1"}, 1}});
+  Policy policy(options(), Rng(7));
+  Rng rng(3);
+  const std::vector<Choice> choices = policy.sample(space, rng).choices;
+  CHECK(choices[0].group != choices[1].group);
+  CHECK(choices[0].options != choices[1].options);
+}
+
+// Of a uniform distribution over [-r, r) the variance is r^2 / 3.
+TEST_CASE("a policy's parameters begin uniformly within the range, each with a value of its own") {
+  Policy::Options chosen = options();
+  chosen.units = 16;
+  Policy policy(chosen, Rng(7));
+  Rng rng(3);
+  policy.sample(AllKinds(), rng);
+  const std::vector<double>& values = policy.parameters().values();
+  CHECK(std::set(values.begin(), values.end()).size() == values.size());
+  double mean = 0.0;
+  double square = 0.0;
+  for (const double value : values) {
+    REQUIRE(std::abs(value) <= 0.6);
+    mean += value / static_cast<double>(values.size());
+    square += value * value / static_cast<double>(values.size());
+  }
+  REQUIRE(values.size() > 4000);
+  CHECK(std::abs(mean) < 0.03);
+  CHECK(square == Approx(0.12).epsilon(0.05));
+}
+
+TEST_CASE("a policy steps along the mean gradient of the episodes since the last step") {
+  Policy::Options chosen = options();
+  chosen.rule = Ascent::Rule::sgd;
+  Policy once(chosen, Rng(7));
+  Policy often(chosen, Rng(7));
+  Rng rng(3);
+  const Episode episode = once.sample(AllKinds(), rng);
+  Rng again(3);
+  often.sample(AllKinds(), again);
+  const auto learn = [&](Policy& policy, int times) {
+    for (int i = 0; i < times; ++i) policy.accumulate(episode, [](std::size_t, double) { return 1.0; });
+    policy.step();
+  };
+  for (const int times : {3, 2}) {
+    learn(once, 1);
+    learn(often, times);
+  }
+  const double probability = once.evaluate(episode).log_probability();
+  CHECK(probability == Approx(often.evaluate(episode).log_probability()).epsilon(1e-10));
+  Policy unlearned(chosen, Rng(7));
+  Rng same(3);
+  unlearned.sample(AllKinds(), same);
+  CHECK(probability > unlearned.evaluate(episode).log_probability());
+}
+
+TEST_CASE("a policy's options are the configuration's members of their names") {
+  const Json json = {{"layers", 2},
+                     {"units", 3},
+                     {"initial_range", 0.5},
+                     {"temperature", 5.0},
+                     {"tanh_constant", 2.5},
+                     {"tanh_reduction", 7.0},
+                     {"entropy_weight", 0.1},
+                     {"skip_weight", 0.8},
+                     {"skip_rate", 0.4},
+                     {"update_rule", "sgd"},
+                     {"lr", 0.01}};
+  const Policy::Options read = Policy::Options::from_json(json);
+  CHECK(read.layers == 2);
+  CHECK(read.units == 3);
+  CHECK(read.initial_range == 0.5);
+  CHECK(read.temperature == 5.0);
+  CHECK(read.tanh_constant == 2.5);
+  CHECK(read.tanh_reduction == 7.0);
+  CHECK(read.entropy_weight == 0.1);
+  CHECK(read.skip_weight == 0.8);
+  CHECK(read.skip_rate == 0.4);
+  CHECK(read.rule == Ascent::Rule::sgd);
+  CHECK(read.lr == 0.01);
 }
 
 TEST_CASE("references name the steps that are meant") {
@@ -201,6 +429,8 @@ TEST_CASE("references name the steps that are meant") {
     GuessedSteps named;
     CHECK(named.of(reference({"none", "a"}), 1) == std::vector<int>{-1, 0});
     CHECK(named.of(reference({"none", "a", "b"}), 2) == std::vector<int>{-1, 0, 1});
+    GuessedSteps late;
+    CHECK(late.of(reference({"none", "c"}), 3) == std::vector<int>{-1, 2});
   }
   SECTION("a step without decisions, such as pooling, is named by what was decided before it") {
     GuessedSteps named;  // of layers 1, 2, 4: the third one pools
@@ -286,6 +516,42 @@ TEST_CASE("Adam's first two steps, and plain ascent, worked out by hand") {
   CHECK(parameters[block](0, 0) == Approx(1.15));
 }
 
+// The first parameter as above; the second, from its first step on with g = 2: m = 0.2, / 0.19; v = 0.004, / 0.001999.
+TEST_CASE("parameters that are added begin without a history, and leave the others theirs") {
+  Parameters parameters;
+  const Block early = parameters.add(1, 1, 0.0, Rng(1));
+  Ascent adam(Ascent::Rule::adam, 0.5);
+  parameters.gradient(early)(0, 0) = 1.0;
+  adam.step(parameters, 1.0);
+  const Block late = parameters.add(1, 1, 0.0, Rng(1));
+  parameters.gradient(early)(0, 0) = 2.0;
+  parameters.gradient(late)(0, 0) = 2.0;
+  adam.step(parameters, 1.0);
+  CHECK(parameters[early](0, 0) == Approx(0.5 + 0.5 * (0.29 / 0.19) / std::sqrt(0.004999 / 0.001999)).epsilon(1e-6));
+  CHECK(parameters[late](0, 0) == Approx(0.5 * (0.2 / 0.19) / std::sqrt(0.004 / 0.001999)).epsilon(1e-6));
+}
+
+// Hidden: relu(x), relu(0.5 - x); output: 2 a + 3 b - 1. Of 2 they are 2 and 0, of -1 0 and 1.5.
+TEST_CASE("a multilayer perceptron's outputs, worked out by hand") {
+  using Network = MultilayerPerceptron<double>;
+  Rng rng(1);
+  Network network(1, {2, 1}, rng);
+  REQUIRE(network.parameters.size() == 7);
+  network.parameters << 1, -1, 0, 0.5, 2, 3, -1;
+  const Network::Matrix outputs = network.forward((Network::Matrix(1, 2) << 2, -1).finished()).back();
+  CHECK(outputs(0, 0) == Approx(3.0));
+  CHECK(outputs(0, 1) == Approx(3.5));
+}
+
+TEST_CASE("a multilayer perceptron's weights begin with variance 2 / inputs, its biases at 0") {
+  Rng rng(1);
+  const MultilayerPerceptron<double> network(200, {50, 1}, rng);
+  const auto weights = network.parameters.head(200 * 50);
+  CHECK(weights.squaredNorm() / 10000 == Approx(2.0 / 200).epsilon(0.06));  // four standard deviations
+  CHECK((weights.array() != 0.0).all());
+  CHECK(network.parameters.segment(200 * 50, 50).isZero());
+}
+
 TEST_CASE("rewards: transforms, failures, baseline") {
   const auto of = [](const char* transform, double scale, double reward) {
     const Json json = {{"reward", transform}, {"reward_scale", scale}, {"failure_reward", 0}};
@@ -297,6 +563,12 @@ TEST_CASE("rewards: transforms, failures, baseline") {
   CHECK(of("tangent", 0.01, 100.0) < 1000.0);
   CHECK(of("inverse", 80.0, -40.0) == Approx(2.0));  // a perplexity of 40, to be minimised
   CHECK(of("inverse_square", 80.0, -40.0) == Approx(0.05));
+  CHECK(of("tangent", 0.01, -50.0) == 0.0);          // no share
+  CHECK(of("inverse", 80.0, -0.5) == Approx(80.0));  // no perplexity
+
+  Reward cube(Json{{"reward", "cube"}, {"reward_scale", 0.01}, {"failure_reward", 0}}, Json::object());
+  cube.of(result(0, -50.0));
+  CHECK(*cube.failure().worth() == Approx(-0.125));  // as transformed
 
   CHECK(!Reward(Json{{"reward", "identity"}, {"reward_scale", 1}, {"failure_reward", 0}}, Json::object())
              .of(result(0, 0, TrialState::fail)));
@@ -376,11 +648,11 @@ TEST_CASE("children come back in batches, with their advantages") {
   children.tell(result(77, 100.0));
   children.tell(result(4, 100.0));  // ended already
   CHECK(children.batch().empty());
-  children.tell(result(3, 0.2));
+  children.tell(result(3, 0.4));
   batch = children.batch();
   REQUIRE(batch.size() == 2);
   CHECK(batch[0].advantage == Approx(2.2 - baseline));
-  CHECK(batch[1].advantage == Approx(0.2 - baseline));
+  CHECK(batch[1].advantage == Approx(0.4 - baseline));
   CHECK(batch[0].episode.genotype() == proposals[4].genotype);
 }
 

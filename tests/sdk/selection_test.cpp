@@ -132,6 +132,7 @@ TEST_CASE("the roulette wheel draws with replacement, in proportion") {
   const std::vector<std::size_t> drawn = selection::roulette_survivors(weights, 100, rng);
   CHECK(drawn.size() == 100);
   CHECK_FALSE(std::is_sorted(drawn.begin(), drawn.end()));  // in the order of the draws
+  CHECK(selection::roulette_survivors({}, 3, rng).empty());
 }
 
 // Of weights 1, 2, 3 the pair {2, 3} comes with 2/6 * 3/4 + 3/6 * 2/3 = 7/12, and then the first is left out.
@@ -145,5 +146,9 @@ TEST_CASE("proportionate survivors are drawn in proportion without replacement")
   });
   CHECK(std::abs(left_out[0] - 7.0 / 12) < tolerance);
   CHECK(std::abs(left_out[1] - (1.0 / 6 * 3 / 5 + 3.0 / 6 * 1 / 3)) < tolerance);
-  CHECK(selection::proportionate_survivors(std::vector<double>{0, 5, 0}, 1, rng) == std::vector<std::size_t>{1});
+  // Weight 0 comes last, however small the others.
+  for (int i = 0; i < 100; ++i) {
+    CHECK(selection::proportionate_survivors(std::vector<double>{0, 0.1, 0}, 1, rng) == std::vector<std::size_t>{1});
+  }
+  CHECK(selection::proportionate_survivors(weights, 5, rng) == std::vector<std::size_t>{0, 1, 2});
 }

@@ -33,6 +33,23 @@ class OneDecision final : public DecisionSpace {
   Candidate decode(const Genotype&) const override { throw Error("no need"); }
 };
 
+// Ends after the first decision, or goes on to a second.
+class EarlyOrLate final : public DecisionSpace {
+ public:
+  explicit EarlyOrLate(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 2 || (taken.size() == 1 && taken[0] == 0)) return {};
+    return Decision{.name = std::to_string(taken.size()), .options = {"a", "b"}};
+  }
+  Candidate decode(const Genotype&) const override { throw Error("no need"); }
+};
+
+const Plugin& early_or_late() {
+  static constexpr weft_component component = weft::component<EarlyOrLate>("early_or_late");
+  static const Plugin plugin{&component, {{"parameters", Json::object()}}};
+  return plugin;
+}
+
 const Plugin& one_decision() {
   static constexpr weft_component component = weft::component<OneDecision>("one_decision");
   static const Plugin plugin{&component, {{"parameters", Json::object()}}};
@@ -200,6 +217,7 @@ TEST_CASE("q_learning refuses an epsilon that rises") {
       ContainsSubstring("/epsilon_schedule/1/epsilon is 0.7; must not exceed the epsilon before it, 0.5"));
   CHECK_THROWS_WITH(Bench({{"epsilon_schedule", Json::array()}}, one_decision()),
                     ContainsSubstring("/epsilon_schedule is empty"));
+  CHECK_NOTHROW(Bench({{"epsilon_schedule", {phase(0.5, 10), phase(0.5, 10)}}}, one_decision()));
 }
 
 TEST_CASE("q_learning refuses a schedule that never comes to its last epsilon") {
@@ -240,6 +258,40 @@ TEST_CASE("q_learning counts different models, or every proposal") {
   CHECK(greedy_after("proposals"));
 }
 
+TEST_CASE("q_learning's phases follow each other, each with models of its own") {
+  Bench bench({{"epsilon_schedule", {phase(1.0, 20), phase(0.5, 40), phase(0.0, 1)}},
+               {"schedule_unit", "proposals"},
+               {"initial_value", 0.0},
+               {"lr", 0.5}},
+              one_decision());
+  bench.tell({2}, 0.9);
+  bench.ask_often(40);
+  CHECK(bench.ask_often(20).size() > 1);  // the last of the second phase
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{2});
+}
+
+TEST_CASE("q_learning remembers a model once, with its latest reward") {
+  Json args = greedy;
+  args["lr"] = 1.0;
+  Bench bench(args, one_decision());
+  bench.ask();
+  bench.tell({1}, 0.9);
+  bench.tell({1}, 0.2);
+  bench.tell({2}, 0.5);
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{2});
+}
+
+TEST_CASE("q_learning scales rewards before it compares them with what was never tried") {
+  Json args = greedy;
+  args.update({{"reward_scale", 0.01}, {"initial_value", 0.5}});
+  Bench bench(args, one_decision());
+  bench.ask();
+  bench.tell({1}, 40);
+  CHECK(bench.ask_often(100) == std::set<std::int32_t>{0, 2, 3});
+  bench.tell({1}, 60);
+  CHECK(bench.ask_often(100) == std::set<std::int32_t>{1});
+}
+
 // A failure first, then rewards of -1, and worse ones last.
 TEST_CASE("q_learning does not prefer what fails where rewards are negative") {
   Bench bench(greedy, one_decision());
@@ -253,20 +305,9 @@ TEST_CASE("q_learning does not prefer what fails where rewards are negative") {
 
 // Model a fails after one decision; b succeeds with -1 after two, which shaping makes -1 - 1/2.
 TEST_CASE("q_learning does not prefer what fails early where rewards are shaped") {
-  class EarlyOrLate final : public DecisionSpace {
-   public:
-    explicit EarlyOrLate(const Context&) {}
-    std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
-      if (taken.size() == 2 || (taken.size() == 1 && taken[0] == 0)) return {};
-      return Decision{.name = std::to_string(taken.size()), .options = {"a", "b"}};
-    }
-    Candidate decode(const Genotype&) const override { throw Error("no need"); }
-  };
-  static constexpr weft_component component = weft::component<EarlyOrLate>("early_or_late");
-  const Plugin space{&component, {{"parameters", Json::object()}}};
   Json args = greedy;
   args["reward_shaping"] = true;
-  Bench bench(args, space);
+  Bench bench(args, early_or_late());
   bench.ask();
   bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({0})});
   for (int i = 0; i < 10; ++i) {
@@ -274,6 +315,34 @@ TEST_CASE("q_learning does not prefer what fails early where rewards are shaped"
     bench.tell({1, 1}, -1.1);
   }
   CHECK(bench.ask_often(50) == std::set<std::int32_t>{1});
+}
+
+// Shaped, it would be 0.2 + 0.2 / 2, and more than the success.
+TEST_CASE("q_learning: what a failure is worth does not grow with its decisions") {
+  Json args = greedy;
+  args.update({{"reward_shaping", true}, {"failure_reward", 0.2}});
+  Bench bench(args, early_or_late());
+  bench.ask();
+  for (int i = 0; i < 10; ++i) {
+    bench.tell({0}, 0.25);
+    bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({1, 0})});
+  }
+  CHECK(bench.ask_often(50) == std::set<std::int32_t>{0});
+}
+
+// Of a success with 0.25 in two decisions the first earns 0.375, the last 0.25: no more is the failure beside it worth.
+TEST_CASE("q_learning: a failure is worth no more than the least that a decision of a success earns") {
+  Json args = greedy;
+  args.update({{"reward_shaping", true}, {"failure_reward", 0.3}, {"lr", 1.0}});
+  Bench bench(args, early_or_late());
+  bench.ask();
+  for (int i = 0; i < 10; ++i) {
+    bench.tell({1, 0}, 0.25);
+    bench.optimizer.tell({.state = TrialState::fail, .genotype = Genotype({1, 1})});
+  }
+  std::set<std::int32_t> last;
+  for (const Proposal& proposal : bench.optimizer.ask(50)) last.insert(proposal.genotype.decisions.back());
+  CHECK(last == std::set<std::int32_t>{0, 1});
 }
 
 // Ends after each layer by the last of many options.
@@ -307,4 +376,31 @@ TEST_CASE("q_learning explores by options, or as the space samples") {
   };
   CHECK(longest("options") > 100);  // (49/50)^20 = 0.67 of them
   CHECK(longest("sample") < 10);    // 0.5^19
+}
+
+// Five options after a, one after b; samples are a and the last of the five.
+class Uneven final : public DecisionSpace {
+ public:
+  explicit Uneven(const Context&) {}
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
+    if (taken.size() == 2) return {};
+    if (taken.empty()) return Decision{.name = "first", .options = {"a", "b"}};
+    if (taken[0] == 1) return Decision{.name = "second", .options = {"0"}};
+    return Decision{.name = "second", .options = {"0", "1", "2", "3", "4"}};
+  }
+  Genotype sample(Rng&) const override { return Genotype({0, 4}); }
+  Candidate decode(const Genotype&) const override { throw Error("no need"); }
+};
+
+TEST_CASE("q_learning leaves the space's sample once it decided otherwise") {
+  static constexpr weft_component component = weft::component<Uneven>("uneven");
+  const Plugin space{&component, {{"parameters", Json::object()}}};
+  Bench bench({{"epsilon_schedule", {phase(0.5, 1000)}}, {"exploration", "sample"}}, space);
+  int otherwise = 0;
+  for (const Proposal& proposal : bench.optimizer.ask(200)) {
+    if (proposal.genotype.decisions[0] == 0) continue;
+    ++otherwise;
+    CHECK(proposal.genotype.decisions[1] == 0);
+  }
+  CHECK(otherwise > 20);  // a quarter at random
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -22,10 +23,12 @@ int distance(const Genotype& one, const Genotype& other) {
 class Bench {
  public:
   Bench(std::size_t population_size, std::size_t sample_size, std::uint64_t seed = 1,
-        const Json& study = Json::object())
+        const Json& study = Json::object(), bool count_in_flight = true)
       : space_(small_space(), {}),
-        instance_(plugin(), {{"population_size", population_size}, {"sample_size", sample_size}},
-                  {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
+        instance_(
+            plugin(),
+            {{"population_size", population_size}, {"sample_size", sample_size}, {"count_in_flight", count_in_flight}},
+            {.study = study, .rng = Rng(seed), .collaborators = {{"space", space_.handle()}}}),
         optimizer(instance_.handle()) {}
 
   void tell(const Proposal& proposal, double reward) {
@@ -104,6 +107,32 @@ TEST_CASE("regularized_evolution counts what is under way") {
   for (const Proposal& child : children) CHECK(distance(child.genotype, first[3].genotype) == 1);
   bench.optimizer.tell(result_of(1, first[4], TrialState::fail));
   CHECK(distance(bench.optimizer.ask(1).front().genotype, first[3].genotype) == 1);  // 36 are under way
+}
+
+TEST_CASE("regularized_evolution may found until its population is complete, whatever is under way and the budget") {
+  Bench bench(3, 2, 1, {{"budget", {{"trials", 3}}}}, false);
+  const std::vector<Proposal> first = bench.optimizer.ask(40);
+  REQUIRE(first.size() == 40);
+  std::set<std::string> different;
+  for (const Proposal& proposal : first) different.insert(proposal.genotype.key());
+  CHECK(different.size() > 35);
+  for (std::size_t i = 0; i < 3; ++i) bench.tell(first[i], 1.0);
+  for (const Proposal& child : bench.optimizer.ask(40)) {
+    int closest = distance(child.genotype, first[0].genotype);
+    for (std::size_t i = 1; i < 3; ++i) closest = std::min(closest, distance(child.genotype, first[i].genotype));
+    CHECK(closest == 1);
+  }
+}
+
+TEST_CASE("regularized_evolution takes nobody in that it did not propose") {
+  Bench bench(2, 2);
+  const std::vector<Proposal> population = bench.optimizer.ask(2);
+  Proposal stranger = population[0];
+  for (std::int32_t& option : stranger.genotype.decisions) option = (option + 2) % 5;
+  for (const Proposal& proposal : population) bench.tell(proposal, 1.0);
+  stranger.notes = {{"proposal", 1000}};
+  bench.tell(stranger, 100.0);
+  for (const Proposal& child : bench.optimizer.ask(50)) CHECK(distance(child.genotype, stranger.genotype) > 1);
 }
 
 TEST_CASE("regularized_evolution refuses a budget of which nothing would be bred") {

@@ -183,6 +183,21 @@ TEST_CASE("reinforce learns from a batch when its last child is back, and asks o
   CHECK(one.next(50) != other.next(50));
 }
 
+// Of a child of the present policy the weight is 1.
+TEST_CASE("reinforce weighs late children by their importance up to its limit, and no others") {
+  const auto next = [](const Json& limit, std::size_t at_once) {
+    Bench bench(fast({{"lr", 0.5}, {"update_rule", "sgd"}, {"importance_limit", limit}}));
+    for (int batch = 0; batch < 4; ++batch) {
+      for (const Proposal& proposal : bench.optimizer.ask(5 * at_once))
+        bench.tell(proposal, reward_of(proposal.genotype));
+    }
+    return bench.next(100);
+  };
+  CHECK(next(2.0, 1) == next(nullptr, 1));
+  CHECK(next(2.0, 4) != next(nullptr, 4));
+  CHECK(next(2.0, 4) != next(1.01, 4));
+}
+
 TEST_CASE("reinforce avoids what fails, also where rewards are negative, or leaves it out") {
   // The share of failures in the end, when a first edge of conv3x3 fails and every tenth other trial is `poor`.
   const auto share_of_failures = [](const Json& args, double poor) {
