@@ -232,11 +232,19 @@ fs::path find_installed(const RemoveOptions& options, const fs::path& place) {
     kinds.insert(entry.manifest.kind);
     found.insert(entry.manifest.file.parent_path());
   }
+  std::string damaged;
+  if (catalogue) {
+    for (const Catalogue::Broken& broken : catalogue->broken()) {
+      if (broken.file.string().starts_with(place.string()))
+        damaged += fmt::format("; {} cannot be read: if it is meant, remove its folder", broken.file.string());
+    }
+  }
   const std::string what = options.kind.empty() ? options.name : options.kind + " " + options.name;
   if (found.empty())
     throw InvalidInput(
         fmt::format("{}: no {} is there; {}", place.string(), what,
-                    names.empty() ? "no plugin is" : fmt::format("there are {}", fmt::join(names, ", "))));
+                    names.empty() ? "no plugin is" : fmt::format("there are {}", fmt::join(names, ", "))) +
+        damaged);
   if (kinds.size() > 1)
     throw InvalidInput(fmt::format("{}: {} is the name of plugins of several kinds; say which, with --kind {}",
                                    place.string(), options.name, fmt::join(kinds, " or --kind ")));
@@ -256,11 +264,14 @@ int plugin_remove_command(const RemoveOptions& options) {
   std::error_code error;
   if (fs::equivalent(folder, from, error))
     fail(folder, "is the plugin's folder itself; remove it yourself, or give the folder that holds it");
+  const fs::path within = fs::canonical(from), real = fs::canonical(folder);
+  if (std::mismatch(within.begin(), within.end(), real.begin(), real.end()).first != within.end())
+    fail(folder, fmt::format("is reached by a link, and lies in {}: nothing that was installed; remove the link",
+                             real.string()));
   const std::vector<fs::path> files = manifests_in(folder, error);
-  {
-    const TemporaryFolder outgoing(from, ".outgoing-");  // no host looks there
-    fs::rename(folder, outgoing.path() / "plugin");
-  }
+  const TemporaryFolder outgoing(from, ".outgoing-");  // no host looks there
+  fs::rename(folder, outgoing.path() / "plugin");
+  fs::remove_all(outgoing.path() / "plugin");
   fmt::print(output(), "{}: removed{}\n", folder.string(),
              files.size() > 1 ? fmt::format(", with its {} plugins", files.size()) : "");
   return done;

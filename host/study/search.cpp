@@ -301,6 +301,10 @@ void Search::check(const Proposal& proposal, TrialId trial) const {
       refuse(fmt::format("refers to trial {}", *other),
              fmt::format("one of the {} that were asked for", trials_.size()));
   }
+  const std::optional<TrialId>&resumed = proposal.fidelity.resume_from, &parent = proposal.parent;
+  if (resumed && parent && *resumed != *parent && !proposal.transfer.is_null())
+    refuse(fmt::format("goes on from trial {} and inherits weights of trial {}", *resumed, *parent),
+           "one of the two: resume_from, or a parent and a transfer");
   const std::vector<std::int32_t>& decisions = proposal.genotype.decisions;
   if (!space_.has_decisions()) {
     space_.notation(proposal.genotype);  // throws where it is not of this space

@@ -269,6 +269,13 @@ TEST_CASE("what was installed is removed by its name, whole") {
   copy_as("mine", "1.0.0", home / "several/mine");
   copy_as("mine", "2.0.0", home / "several/again");
   CHECK_THAT(removed({"mine", "--from", "several"}).err, ContainsSubstring("remove the folder that is meant yourself"));
+  fs::create_directories(home / "linked");
+  fs::create_directory_symlink(home / "several/mine", home / "linked/mine");
+  CHECK_THAT(removed({"mine", "--from", "linked"}).err, ContainsSubstring("is reached by a link"));
+  CHECK(fs::exists(home / "several/mine/manifest.json"));
+  fs::create_directories(home / "broken/mine");
+  write_file(home / "broken/mine/manifest.json", "{");
+  CHECK_THAT(removed({"mine", "--from", "broken"}).err, ContainsSubstring("remove its folder"));
   CHECK_THAT(removed({"mine", "--from", "several/mine"}).err, ContainsSubstring("is the plugin's folder itself"));
 }
 

@@ -473,6 +473,14 @@ TEST_CASE("a space's word on which steps its references name is taken, whatever 
   Rng rng(3);
   // Nothing is decided in step 30: the last before it is meant. Nothing is before step 5.
   CHECK(policy.sample(Said(), rng).choices[3].named == std::vector<int>{2, -1, 0, 1, -1});
+
+  class Prophet final : public Decisions {
+   public:
+    std::optional<Decision> next(std::span<const std::int32_t>) const override {
+      return Decision{.name = "input", .kind = Kind::reference, .options = {"x"}, .step = 3, .named_steps = {3}};
+    }
+  };
+  CHECK_THROWS_WITH(policy.sample(Prophet(), rng), ContainsSubstring("decision input of step 3 names step 3"));
 }
 
 TEST_CASE("a skip penalty alone pulls the skips to their rate, an entropy bonus alone to uniform") {

@@ -2,6 +2,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/ivalue.h>
+#include <hwy/targets.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <functional>
@@ -74,6 +75,18 @@ at::Tensor images(std::int64_t n, std::int64_t c, std::int64_t h, std::int64_t w
   return at::randn({n, c, h, w}, at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
+// Calls `body` under every instruction set that the machine has, worse ones than the best, too.
+void for_each_target(const std::function<void()>& body) {
+  const std::int64_t all = hwy::SupportedTargets();
+  for (std::int64_t left = all; left != 0; left &= left - 1) {
+    const std::int64_t target = left & -left;
+    INFO(hwy::TargetName(target));
+    hwy::GetChosenTarget().Update(target);
+    body();
+  }
+  hwy::GetChosenTarget().Update(all);
+}
+
 struct Case {
   std::int64_t n, c, h, w, kernel_height, kernel_width;
   fused::Window window;
@@ -140,6 +153,18 @@ TEST_CASE("depthwise convolution: kernels of one row, strides beyond the kernel,
   }
 }
 
+TEST_CASE("kernels of every instruction set, of channels that leave remainders") {
+  at::manual_seed(10);
+  const Case strided{3, 5, 9, 7, 5, 3, {{2, 1}, {2, 1}, {1, 1}}}, dense{2, 37, 6, 6, 5, 5, {{1, 1}, {2, 2}, {1, 1}}};
+  for_each_target([&] {
+    for (const Case& one : {strided, dense}) check_equal(one.ours(), one.theirs(), {one.x(), one.weight()});
+    check_equal(
+        batch_norm(true),
+        [](const Tensors& in) { return at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false).relu(); },
+        {images(4, 37, 5, 7), at::randn({37}, at::kDouble), at::randn({37}, at::kDouble)});
+  });
+}
+
 TEST_CASE("depthwise convolution: gradients by finite differences") {
   at::manual_seed(3);
   const Case one{2, 3, 5, 4, 3, 2, {{2, 1}, {1, 2}, {1, 2}}};
@@ -200,6 +225,23 @@ TEST_CASE("batch norm keeps running statistics, and needs neither weight nor bia
   for (std::size_t i = 0; i < ours.size(); ++i) CHECK(at::allclose(ours[i], theirs[i], 1e-10, 1e-12));
 }
 
+TEST_CASE("batch norm of an empty batch leaves its statistics alone, and many channels go another way") {
+  for (const std::int64_t channels : {7, 1009}) {
+    const at::Tensor mean = at::zeros({channels}), var = at::ones({channels});
+    const at::Tensor x = at::randn({0, channels, 3, 3});
+    try {
+      fused::batch_norm(x, {{}, {}, mean, var, 0.1, 1e-5}, true, true);
+    } catch (const c10::Error&) {  // LibTorch's own answer
+    }
+    CHECK_FALSE(var.isnan().any().item<bool>());
+  }
+  at::manual_seed(11);
+  check_equal(
+      batch_norm(true),
+      [](const Tensors& in) { return at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false).relu(); },
+      {images(3, 1009, 2, 2), at::randn({1009}, at::kDouble), at::randn({1009}, at::kDouble)});
+}
+
 TEST_CASE("batch norm: values far from zero keep their precision, and what is no number remains") {
   at::manual_seed(7);
   const at::Tensor x = (at::randn({512, 36, 4, 4}) + 1000.0).contiguous(at::MemoryFormat::ChannelsLast);
@@ -210,6 +252,7 @@ TEST_CASE("batch norm: values far from zero keep their precision, and what is no
   CHECK(largest(normalised(x).to(at::kDouble) - normalised(x.to(at::kDouble))) < 1e-3);  // x itself is 6e-5 apart
   at::Tensor broken = x.clone();
   broken[3][7][0][0] = std::nan("");
+  for_each_target([&] { REQUIRE(normalised(broken).select(1, 7).isnan().all().item<bool>()); });
   CHECK(normalised(broken).select(1, 7).isnan().all().item<bool>());
 }
 

@@ -563,6 +563,26 @@ TEST_CASE("A ReLU that alone reads a batch norm is computed along with it, one o
   }
 }
 
+TEST_CASE("A ReLU computed along may be the network's output, the auxiliary one, or what two equal ones have become") {
+  ArchitectureBuilder builder;
+  const NodeId x = builder.input(Shape::image(4, 8, 8));
+  const NodeId norm = blocks::batch_norm(builder, x);
+  const NodeId twice = builder.add("concat", {}, {blocks::relu(builder, norm), blocks::relu(builder, norm)});
+  const NodeId other = blocks::relu(builder, blocks::batch_norm(builder, x));
+  const NodeId last = blocks::relu(builder, blocks::batch_norm(builder, twice));
+  Network network(std::move(builder).build(last, other), Rng(1));
+  const at::Tensor images = examples(Shape::image(4, 8, 8));
+  std::vector<std::string> ran;
+  const auto output =
+      network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
+  CHECK(ran == std::vector<std::string>{"activation", "concat", "activation", "activation"});
+  const auto normed = [](const at::Tensor& in) {
+    return at::batch_norm(in, {}, {}, {}, {}, true, 0.1, 1e-5, false).relu();
+  };
+  CHECK(at::allclose(output.auxiliary, normed(images), 1e-4, 1e-5));
+  CHECK(at::allclose(output.logits, normed(at::cat({normed(images), normed(images)}, 1)), 1e-4, 1e-5));
+}
+
 TEST_CASE("A network refuses choices, unknown operations and images of other extents") {
   ArchitectureBuilder builder;
   const NodeId x = builder.input(Shape::image(3, 8, 8));

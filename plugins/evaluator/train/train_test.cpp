@@ -274,6 +274,8 @@ TEST_CASE("train: a trial goes on from another's checkpoint, once it is whole, a
   std::ofstream(weft::checkpoint_file(parent.folder)) << "";
   CHECK_THROWS_WITH(alone.evaluate(1, five), ContainsSubstring("left no checkpoint to resume from, or a damaged one"));
   CHECK_THROWS_WITH(alone.evaluate(1, five, false), ContainsSubstring("takes a folder"));
+  fs::create_directory(weft::checkpoint_file(alone.folder));  // it is there, and cannot be read
+  CHECK_THROWS_WITH(alone.evaluate(1, five), ContainsSubstring("the checkpoint cannot be read"));
 }
 
 TEST_CASE("train: restarts come to an end, each with a smaller learning rate and weights of its own") {

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "partial-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace weft::kernels::HWY_NAMESPACE {
@@ -94,11 +95,11 @@ struct Layout {
       if (at + lanes() <= last) {
         body(at, load, store, constant[0], sum[0]);
       } else {
-        const auto mask = hn::FirstN(d, static_cast<std::size_t>(last - at));
-        for (std::size_t k = 0; k < count; ++k) constant[0][k] = hn::IfThenElseZero(mask, constant[0][k]);
+        const std::int64_t some = last - at;
+        for (std::size_t k = 0; k < count; ++k) constant[0][k] = load_first(d, some, constants[k] + at - whole);
         body(
-            at, [&](const T* from) { return hn::MaskedLoad(mask, d, from); },
-            [&](V value, T* to) { hn::BlendedStore(value, mask, d, to); }, constant[0], sum[0]);
+            at, [&](const T* from) { return load_first(d, some, from); },
+            [&](V value, T* to) { store_first(d, some, value, to); }, constant[0], sum[0]);
       }
       give(at - whole, 0);
     }
@@ -169,7 +170,7 @@ void statistics(const Layout<T>& layout, const T* x, T* mean, T* variance, const
   }
 }
 
-template <typename T>
+template <bool relu, typename T>
 void forward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, T* y, T* mean, T* variance,
              const Parallel& parallel) {
   const hn::ScalableTag<T> d;
@@ -178,14 +179,14 @@ void forward(const BatchNorm& shape, const T* x, const T* weight, const T* bias,
   const std::vector<T> centre = layout.repeat({mean, mean + shape.channels}),
                        scale = layout.repeat(scales(shape, weight, variance)),
                        shift = layout.repeat(biases(shape, bias));
-  const auto least = shape.relu ? hn::Zero(d) : hn::Set(d, -std::numeric_limits<T>::infinity());
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t piece = first; piece < last; ++piece)
       layout.template for_each<3, 0>(
           piece, {centre.data(), scale.data(), shift.data()}, {},
           [&](std::int64_t at, const auto& load, const auto& store, const auto* constant, auto*) {
             const auto value = hn::MulAdd(hn::Sub(load(x + at), constant[0]), constant[1], constant[2]);
-            store(hn::Max(least, value), y + at);  // in this order what is not a number remains
+            // What is not a number remains.
+            store(relu ? hn::IfThenZeroElse(hn::Le(value, hn::Zero(d)), value) : value, y + at);
           });
   });
 }
@@ -252,11 +253,11 @@ void backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias
 
 void forward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, float* y,
                    float* mean, float* variance, const Parallel& parallel) {
-  forward(shape, x, weight, bias, y, mean, variance, parallel);
+  (shape.relu ? forward<true, float> : forward<false, float>)(shape, x, weight, bias, y, mean, variance, parallel);
 }
 void forward_double(const BatchNorm& shape, const double* x, const double* weight, const double* bias, double* y,
                     double* mean, double* variance, const Parallel& parallel) {
-  forward(shape, x, weight, bias, y, mean, variance, parallel);
+  (shape.relu ? forward<true, double> : forward<false, double>)(shape, x, weight, bias, y, mean, variance, parallel);
 }
 void backward_float(const BatchNorm& shape, const float* x, const float* weight, const float* bias, const float* mean,
                     const float* variance, const float* dy, float* dx, float* dweight, float* dbias,

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "partial-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace weft::kernels::HWY_NAMESPACE {
@@ -41,20 +42,19 @@ struct Block {
   using T = hn::TFromD<D>;
   std::int64_t first, channels, count;
   D d = {};
-  hn::Mask<D> mask = hn::FirstN(d, static_cast<std::size_t>(count));
 
   Block(std::int64_t number, std::int64_t channels)
       : first(number * lanes()), channels(channels), count(std::min(lanes(), channels - first)) {}
   static std::int64_t lanes() { return static_cast<std::int64_t>(hn::Lanes(D())); }
 
-  auto load(const T* pixel) const {
-    return count == lanes() ? hn::LoadU(d, pixel + first) : hn::MaskedLoad(mask, d, pixel + first);
+  HWY_INLINE hn::Vec<D> load(const T* pixel) const {
+    return count == lanes() ? hn::LoadU(d, pixel + first) : load_first(d, count, pixel + first);
   }
-  void store(hn::Vec<D> value, T* pixel) const {
+  HWY_INLINE void store(hn::Vec<D> value, T* pixel) const {
     if (count == lanes()) {
       hn::StoreU(value, d, pixel + first);
     } else {
-      hn::BlendedStore(value, mask, d, pixel + first);
+      store_first(d, count, value, pixel + first);
     }
   }
 };

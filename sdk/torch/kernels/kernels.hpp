@@ -1,4 +1,4 @@
-// Float kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, and batch
+// Kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, and batch
 // norm with the ReLU behind it.
 //
 // Images are channels-last: value (n, c, y, x) lies at ((n * height + y) * width + x) * channels + c. Every kernel is

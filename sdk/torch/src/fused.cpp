@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <numeric>
 #include <string_view>
 
 #include "../kernels/kernels.hpp"
@@ -161,6 +162,12 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
 
 // ---- batch norm ----------------------------------------------------------------------------------------------------
 
+// Whether there are values to normalise, of a number of channels that fills vectors before long.
+bool fits(const at::Tensor& x) {
+  constexpr std::int64_t lanes = 64, longest = 8192;
+  return x.size(1) > 0 && x.numel() > x.size(1) && std::lcm(x.size(1), lanes) <= longest;
+}
+
 kernels::BatchNorm shape_of(const at::Tensor& x, double eps, bool relu) {
   return {.rows = x.numel() / x.size(1), .channels = x.size(1), .eps = eps, .relu = relu};
 }
@@ -214,7 +221,7 @@ at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const
 }
 
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu) {
-  if (training && covered(x)) return BatchNormInTraining::apply(x, norm.weight, norm.bias, norm, relu);
+  if (training && covered(x) && fits(x)) return BatchNormInTraining::apply(x, norm.weight, norm.bias, norm, relu);
   at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
                                 norm.eps, at::globalContext().userEnabledCuDNN());
   return relu ? y.relu_() : y;

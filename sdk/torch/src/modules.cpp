@@ -54,7 +54,7 @@ class Convolution final : public OperationModule {
 
   Traits traits() const override { return {.output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
-    if (depthwise_) return fused::depthwise_conv2d(inputs[0], weight_, {stride_, padding_, dilation_});
+    if (depthwise_ && !subsamples_) return fused::depthwise_conv2d(inputs[0], weight_, {stride_, padding_, dilation_});
     if (!subsamples_) return at::conv2d(inputs[0], weight_, bias_, stride_, padding_, dilation_, groups_);
     // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13)
     // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower

@@ -161,8 +161,13 @@ std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream && errno == ENOENT) return {};
   if (!stream) throw Error(file.string() + ": the checkpoint cannot be read: " + std::strerror(errno));
+  std::vector<char> bytes;
   try {
-    const std::vector<char> bytes((std::istreambuf_iterator<char>(stream)), {});
+    bytes.assign(std::istreambuf_iterator<char>(stream), {});
+  } catch (const std::ios_base::failure& failure) {
+    throw Error(file.string() + ": the checkpoint cannot be read: " + failure.what());
+  }
+  try {
     const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
     Checkpoint checkpoint;
     for (const auto& entry : content.at(0).toGenericDict())

@@ -267,6 +267,10 @@ class Policy::Reader {
   std::vector<int> named_by(const Decision& decision) {
     std::vector<int> named;
     for (const int step : decision.named_steps) {
+      if (step < Decision::no_step || step >= decision.step)
+        throw InvalidInput("decision " + decision.name + " of step " + std::to_string(decision.step) + " names step " +
+                           std::to_string(step) + "; must be one before it, or " + std::to_string(Decision::no_step) +
+                           " for none");
       named.push_back(static_cast<int>(std::upper_bound(steps_.begin(), steps_.end(), step) - steps_.begin()) - 1);
     }
     return named.empty() ? guessed_steps_.of(decision, static_cast<int>(steps_.size()) - 1) : named;
