@@ -17,6 +17,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/torch/card.hpp"
+#include "weft/blocks.hpp"
 #include "weft/plugin.hpp"
 #include "weft/testing/dataset_contract.hpp"
 #include "weft/testing/sanitizers.hpp"
