@@ -33,10 +33,13 @@ double largest(const at::Tensor& x) { return x.numel() == 0 ? 0.0 : x.abs().max(
 
 // In double to rounding, in float to 1e-5 of the largest value.
 void check_equal(const Function& ours, const Function& theirs, const Tensors& inputs) {
-  const Tensors expected = with_gradients(theirs, inputs);
   for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
-    Tensors converted;
-    for (const at::Tensor& input : inputs) converted.push_back(input.to(type));
+    Tensors converted, exact;
+    for (const at::Tensor& input : inputs) {
+      converted.push_back(input.to(type));
+      exact.push_back(converted.back().to(at::kDouble));
+    }
+    const Tensors expected = with_gradients(theirs, exact);
     const Tensors found = with_gradients(ours, converted);
     REQUIRE(found.size() == expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
@@ -57,7 +60,7 @@ void check_finite_differences(const Function& function, const Tensors& inputs) {
   };
   constexpr double step = 1e-6;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const at::Tensor gradient = found[i + 1].contiguous();
+    const at::Tensor gradient = found[i + 1].contiguous(inputs[i].suggest_memory_format());
     for (std::int64_t at = 0; at < inputs[i].numel(); ++at) {
       double& value = inputs[i].data_ptr<double>()[at];
       const double kept = value;
@@ -272,5 +275,8 @@ TEST_CASE("kernels: the same bits for any number of threads") {
   at::set_num_threads(3);
   const Tensors together = all();
   at::set_num_threads(threads);
-  for (std::size_t i = 0; i < alone.size(); ++i) CHECK(at::equal(alone[i], together[i]));
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    INFO("tensor " << i);
+    CHECK(at::equal(alone[i], together[i]));
+  }
 }

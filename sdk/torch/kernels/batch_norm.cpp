@@ -113,17 +113,10 @@ template <typename T>
 std::vector<T> scales(const BatchNorm& shape, const T* weight, const T* variance) {
   std::vector<T> scale(static_cast<std::size_t>(shape.channels));
   for (std::int64_t c = 0; c < shape.channels; ++c) {
-    scale[static_cast<std::size_t>(c)] = static_cast<T>((weight ? static_cast<double>(weight[c]) : 1.0) /
-                                                        std::sqrt(static_cast<double>(variance[c]) + shape.eps));
+    scale[static_cast<std::size_t>(c)] =
+        static_cast<T>(static_cast<double>(weight[c]) / std::sqrt(static_cast<double>(variance[c]) + shape.eps));
   }
   return scale;
-}
-
-template <typename T>
-std::vector<T> biases(const BatchNorm& shape, const T* bias) {
-  std::vector<T> result(static_cast<std::size_t>(shape.channels));
-  if (bias) std::copy_n(bias, shape.channels, result.begin());
-  return result;
 }
 
 template <typename T>
@@ -178,7 +171,7 @@ void forward(const BatchNorm& shape, const T* x, const T* weight, const T* bias,
   statistics(layout, x, mean, variance, parallel);
   const std::vector<T> centre = layout.repeat({mean, mean + shape.channels}),
                        scale = layout.repeat(scales(shape, weight, variance)),
-                       shift = layout.repeat(biases(shape, bias));
+                       shift = layout.repeat({bias, bias + shape.channels});
   parallel(layout.pieces(), [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t piece = first; piece < last; ++piece)
       layout.template for_each<3, 0>(
@@ -202,7 +195,7 @@ void backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias
   const auto pieces = static_cast<std::size_t>(layout.pieces());
   const std::vector<T> scale_of_channels = scales(shape, weight, variance);
   const std::vector<T> centre = layout.repeat({mean, mean + shape.channels}), scale = layout.repeat(scale_of_channels),
-                       shift = layout.repeat(biases(shape, bias));
+                       shift = layout.repeat({bias, bias + shape.channels});
   // The ReLU lets pass what was above zero, judged by the sum that the forward pass made.
   const auto before_relu = [&](auto centred, auto gradient, auto scale_here, auto shift_here) {
     if constexpr (!relu) return gradient;

@@ -42,7 +42,7 @@ struct BatchNorm {
   bool relu;
 };
 
-// x and y: [rows, channels]; weight and bias: [channels], null for ones and zeros. Writes y, and per channel the mean
+// x and y: [rows, channels]; weight and bias: [channels]. Writes y, and per channel the mean
 // and the (biased) variance.
 template <typename T>
 void batch_norm(const BatchNorm& shape, const T* x, const T* weight, const T* bias, T* y, T* mean, T* variance,

@@ -55,9 +55,11 @@ at::Tensor laid_out(const at::Tensor& x) {
   return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
 }
 
+at::TensorOptions plain(const at::Tensor& x) { return x.options().requires_grad(false); }
+
 at::Tensor empty_like(const at::Tensor& x, at::IntArrayRef sizes) {
-  return at::empty(sizes, x.options().requires_grad(false).memory_format(
-                              sizes.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
+  return at::empty(
+      sizes, plain(x).memory_format(sizes.size() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous));
 }
 
 template <typename T>
@@ -209,7 +211,11 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
                                       data<T>(variance), data<T>(dy), data<T>(dx), data<T>(dweight), data<T>(dbias),
                                       pool);
     });
-    return {dx, weight.defined() ? dweight : at::Tensor(), bias.defined() ? dbias : at::Tensor(), {}, {}};
+    return {dx,
+            context->needs_input_grad(1) ? dweight : at::Tensor(),
+            context->needs_input_grad(2) ? dbias : at::Tensor(),
+            {},
+            {}};
   }
 };
 
@@ -221,7 +227,12 @@ at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const
 }
 
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu) {
-  if (training && covered(x) && fits(x)) return BatchNormInTraining::apply(x, norm.weight, norm.bias, norm, relu);
+  if (training && covered(x) && fits(x)) {
+    // A Function takes no tensors that are undefined.
+    const at::Tensor weight = norm.weight.defined() ? norm.weight : at::ones({x.size(1)}, plain(x));
+    const at::Tensor bias = norm.bias.defined() ? norm.bias : at::zeros({x.size(1)}, plain(x));
+    return BatchNormInTraining::apply(x, weight, bias, norm, relu);
+  }
   at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
                                 norm.eps, at::globalContext().userEnabledCuDNN());
   return relu ? y.relu_() : y;
