@@ -117,7 +117,7 @@ std::optional<std::string> Program::take_line() {
 
 // Moves what can be moved, waiting for it a tick at most.
 void Program::exchange(Clock::time_point until) {
-  shorten_errors();
+  forget_old_errors();
   const bool ended = keeper_.has_ended();  // asked first: what it wrote before its end is in the pipe by now
   pollfd polled[] = {{unsent_.empty() ? -1 : input_.write.get(), POLLOUT, 0},
                      {output_.read.get(), POLLIN, 0},
@@ -161,7 +161,19 @@ std::optional<int> Program::wait(Clock::time_point until) {
   return keeper_.end();
 }
 
-// Where there is too much. What the program appends meanwhile comes to lie somewhere near the end.
+// While the program runs, the beginning of what is too much leaves the disk, but not the file: what is appended
+// meanwhile keeps its place. Where the file system cannot do that, it may come to lie before the end, or be lost.
+void Program::forget_old_errors() {
+  const off_t size = size_of(errors_);
+  if (size - errors_forgotten_ <= most_errors) return;
+  const off_t left_out = size - kept_errors;
+  if (fallocate(errors_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, left_out) == 0) {
+    errors_forgotten_ = left_out;
+  } else {
+    shorten_errors();
+  }
+}
+
 void Program::shorten_errors() {
   const off_t size = size_of(errors_);
   if (size <= most_errors) return;

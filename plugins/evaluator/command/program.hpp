@@ -49,10 +49,12 @@ class Program {
   void exchange(Clock::time_point until);
   void send();
   bool receive();
+  void forget_old_errors();
   void shorten_errors();
 
   Descriptor errors_;
-  off_t errors_begin_;  // what comes before is not its own
+  off_t errors_begin_;          // what comes before is not its own
+  off_t errors_forgotten_ = 0;  // what comes before is no longer on the disk
   Pipe input_, output_;
   Keeper keeper_;
   std::string unsent_, unread_;
