@@ -1,5 +1,6 @@
 // Our own kernels against LibTorch in double, over random extents; their gradients also by finite differences.
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/core/ivalue.h>
 #include <hwy/targets.h>
@@ -18,12 +19,18 @@ namespace {
 using Tensors = std::vector<at::Tensor>;
 using Function = std::function<at::Tensor(const Tensors&)>;
 
+// What the loss weighs each output by: of no regularity, and the same in every call.
+at::Tensor weights(const at::Tensor& y) {
+  const at::Tensor drawn = at::randn(y.sizes(), at::detail::createCPUGenerator(7), at::TensorOptions(at::kFloat));
+  return drawn.to(y.scalar_type());
+}
+
 // Its value and, in this order, its gradients in the inputs, of a loss that weighs each output differently.
 Tensors with_gradients(const Function& function, const Tensors& inputs) {
   Tensors leaves;
   for (const at::Tensor& input : inputs) leaves.push_back(input.detach().clone().requires_grad_());
   const at::Tensor y = function(leaves);
-  const at::Tensor loss = (y * at::linspace(-1, 1, y.numel(), y.options()).view(y.sizes())).sum();
+  const at::Tensor loss = (y * weights(y)).sum();
   Tensors result = torch::autograd::grad({loss}, leaves);
   result.insert(result.begin(), y.detach());
   return result;
@@ -56,7 +63,7 @@ void check_finite_differences(const Function& function, const Tensors& inputs) {
   const auto loss = [&] {
     const at::NoGradGuard no_grad;
     const at::Tensor y = function(inputs);
-    return (y * at::linspace(-1, 1, y.numel(), y.options()).view(y.sizes())).sum().item<double>();
+    return (y * weights(y)).sum().item<double>();
   };
   constexpr double step = 1e-6;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
