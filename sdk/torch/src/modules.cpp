@@ -375,7 +375,9 @@ class WeightedSum final : public OperationModule {
 };
 
 // What is left of a learned group convolution when it has condensed: the groups' inputs side by side, some of them
-// repeated, and a group convolution (Huang et al. 2018, section 3.1). Filter i belongs to group i mod G.
+// repeated, and a group convolution (Huang et al. 2018, section 3.1). Filter i belongs to group i mod G. On a CPU
+// LibTorch takes 4 to 14 times as long for that as for the dense convolution with zeros in the gaps, which is computed
+// there.
 class CondensedConvolution final : public OperationModule {
  public:
   // `inputs`: int64, [groups, inputs of a group]. `weight`: [groups, filters of a group, inputs of a group].
@@ -386,6 +388,7 @@ class CondensedConvolution final : public OperationModule {
 
   Traits traits() const override { return {.output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
+    if (inputs[0].is_cpu()) return at::conv2d(inputs[0], dense(inputs[0].size(1)));
     const auto pixels = [](const at::Tensor& x) { return x.permute({0, 2, 3, 1}); };  // as they lie in memory
     const auto image = [](const at::Tensor& x) { return x.permute({0, 3, 1, 2}); };
     const at::Tensor read = image(pixels(inputs[0]).index_select(3, index_));
@@ -395,6 +398,16 @@ class CondensedConvolution final : public OperationModule {
   }
 
  private:
+  at::Tensor dense(std::int64_t inputs) const {
+    const at::Tensor grouped =
+        weight_.view({groups_, -1, weight_.size(1)});  // [groups, filters of a group, its inputs]
+    const at::Tensor index = index_.view({groups_, 1, -1}).expand_as(grouped);
+    return at::zeros({groups_, grouped.size(1), inputs}, grouped.options())
+        .scatter(2, index, grouped)
+        .transpose(0, 1)
+        .reshape({weight_.size(0), inputs, 1, 1});
+  }
+
   std::int64_t groups_;
   at::Tensor index_;   // [groups * inputs of a group]
   at::Tensor weight_;  // [channels, inputs of a group, 1, 1], group after group
