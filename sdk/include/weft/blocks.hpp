@@ -23,7 +23,7 @@ inline std::int64_t square_kernel(std::string_view operation) {
     const auto [rest, error] = std::from_chars(from, end, value);
     return error == std::errc() ? rest : end;
   };
-  const char* const x = extent(operation.data() + operation.rfind('_') + 1, height);  // npos + 1 is 0
+  const char* const x = extent(operation.data() + (operation.rfind('_') + 1), height);  // npos + 1 is 0
   if (x != end && *x == 'x' && extent(x + 1, width) == end && height == width && height > 0) return height;
   throw InvalidInput("the operation \"" + std::string(operation) +
                      "\" has no square kernel in its name; it must end as in sep_conv_5x5");
