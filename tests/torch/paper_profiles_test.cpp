@@ -133,7 +133,8 @@ TEST_CASE("paper profiles: the learning rate of every training, at its milestone
   for (const fs::directory_entry& file : fs::directory_iterator(pipelines)) {
     const Json json = read(file.path());
     if (json.at("evaluator").at("name") == "table") continue;
-    for (const auto& [profile, patch] : json.value("profiles", Json::object()).items()) {
+    const Json profiles = json.value("profiles", Json::object());
+    for (const auto& [profile, patch] : profiles.items()) {
       for (const char* phase : {"search", "final"}) {
         const std::string training = file.path().stem().string() + " " + profile + " " + phase;
         INFO(training);
