@@ -124,6 +124,13 @@ std::ostream& operator<<(std::ostream& out, const Case& one) {
              << ", dilation " << one.window.dilation;
 }
 
+Function batch_norm_by_libtorch(bool relu) {
+  return [relu](const Tensors& in) {
+    const at::Tensor y = at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false);
+    return relu ? y.relu() : y;
+  };
+}
+
 Function batch_norm(bool relu) {
   return [relu](const Tensors& in) {
     const at::Tensor mean = at::zeros({in[0].size(1)}, in[0].options().requires_grad(false)), var = at::ones_like(mean);
@@ -168,10 +175,8 @@ TEST_CASE("kernels of every instruction set, of channels that leave remainders")
   const Case strided{3, 5, 9, 7, 5, 3, {{2, 1}, {2, 1}, {1, 1}}}, dense{2, 37, 6, 6, 5, 5, {{1, 1}, {2, 2}, {1, 1}}};
   for_each_target([&] {
     for (const Case& one : {strided, dense}) check_equal(one.ours(), one.theirs(), {one.x(), one.weight()});
-    check_equal(
-        batch_norm(true),
-        [](const Tensors& in) { return at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false).relu(); },
-        {images(4, 37, 5, 7), at::randn({37}, at::kDouble), at::randn({37}, at::kDouble)});
+    check_equal(batch_norm(true), batch_norm_by_libtorch(true),
+                {images(4, 37, 5, 7), at::randn({37}, at::kDouble), at::randn({37}, at::kDouble)});
   });
 }
 
@@ -204,10 +209,7 @@ TEST_CASE("depthwise convolution: an empty batch, a view, another memory format,
 TEST_CASE("batch norm in training, and with a ReLU: value and gradients for any number of channels") {
   at::manual_seed(5);
   const bool relu = GENERATE(false, true);
-  const Function theirs = [relu](const Tensors& in) {
-    const at::Tensor y = at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false);
-    return relu ? y.relu() : y;
-  };
+  const Function theirs = batch_norm_by_libtorch(relu);
   Rng rng(5);
   for (int i = 0; i < 60; ++i) {
     const auto c = static_cast<std::int64_t>(1 + rng.below(130)), n = static_cast<std::int64_t>(2 + rng.below(4));
@@ -246,10 +248,8 @@ TEST_CASE("batch norm of an empty batch leaves its statistics alone, and many ch
     CHECK_FALSE(var.isnan().any().item<bool>());
   }
   at::manual_seed(11);
-  check_equal(
-      batch_norm(true),
-      [](const Tensors& in) { return at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false).relu(); },
-      {images(3, 1009, 2, 2), at::randn({1009}, at::kDouble), at::randn({1009}, at::kDouble)});
+  check_equal(batch_norm(true), batch_norm_by_libtorch(true),
+              {images(3, 1009, 2, 2), at::randn({1009}, at::kDouble), at::randn({1009}, at::kDouble)});
 }
 
 TEST_CASE("batch norm: values far from zero keep their precision, and what is no number remains") {
