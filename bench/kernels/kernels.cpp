@@ -77,6 +77,23 @@ Subject batch_norm(std::int64_t c, std::int64_t extent, bool relu, double target
           target};
 }
 
+Subject pooling(bool average, std::int64_t c, std::int64_t extent, std::int64_t kernel, std::int64_t stride) {
+  const std::int64_t padding = kernel / 2 - (kernel % 2 == 0 ? kernel / 2 : 0);
+  const weft::fused::PoolingWindow window{{kernel, kernel}, {stride, stride}, {padding, padding}, false, false};
+  return {std::string(average ? "average" : "maximum") + " of " + std::to_string(kernel) + "x" + std::to_string(kernel) +
+              ", stride " + std::to_string(stride) + " on " + std::to_string(c) + "x" + std::to_string(extent) + "x" +
+              std::to_string(extent),
+          {images(c, extent)},
+          [=](const Tensors& in) {
+            return average ? weft::fused::avg_pool2d(in[0], window) : weft::fused::max_pool2d(in[0], window);
+          },
+          [=](const Tensors& in) {
+            return average ? at::avg_pool2d(in[0], window.kernel, window.stride, window.padding, false, false)
+                           : at::max_pool2d(in[0], window.kernel, window.stride, window.padding);
+          },
+          1.0};
+}
+
 // Whether the target was met.
 bool measure(const Subject& subject, int rounds) {
   Tensors leaves;
@@ -109,7 +126,7 @@ bool measure(const Subject& subject, int rounds) {
   }
   const double ratio = median(both_ratio);
   const double share = median(copies) / median(ours_forward);
-  std::printf("%-40s%9.3f%9.3f%9.3f%7.2f%9.3f%9.3f%7.2f%8.0f %%", subject.name.c_str(), median(copies),
+  std::printf("%-44s%9.3f%9.3f%9.3f%7.2f%9.3f%9.3f%7.2f%8.0f %%", subject.name.c_str(), median(copies),
               median(theirs_forward), median(ours_forward), median(forward_ratio), median(theirs_both),
               median(ours_both), ratio, 100 * share);
   const bool met = ratio >= subject.target;
@@ -127,7 +144,7 @@ int main(int argc, char** argv) {
   mallopt(M_TRIM_THRESHOLD, -1);
   std::printf("ms, batch 64, one thread, %d rounds; the last columns: a copy's bandwidth reached forward, target\n",
               rounds);
-  std::printf("%-40s%9s%9s%9s%7s%9s%9s%7s\n", "", "copy", "LibTorch", "forward", "ratio", "LibTorch", "+ backw.",
+  std::printf("%-44s%9s%9s%9s%7s%9s%9s%7s\n", "", "copy", "LibTorch", "forward", "ratio", "LibTorch", "+ backw.",
               "ratio");
   bool all = true;
   for (const Subject& subject :
@@ -138,7 +155,9 @@ int main(int argc, char** argv) {
         depthwise(64, 7, 5, 1, 2, 2.5),   depthwise(4, 28, 3, 1, 1, 1.0),  depthwise(4, 28, 5, 1, 1, 1.0),
         depthwise(128, 16, 3, 1, 1, 1.0), batch_norm(16, 28, false, 1.0),  batch_norm(16, 28, true, 2.0),
         batch_norm(36, 32, true, 4.0),    batch_norm(4, 28, true, 1.0),    batch_norm(64, 7, true, 1.0),
-        batch_norm(144, 8, true, 1.0)}) {
+        batch_norm(144, 8, true, 1.0),     pooling(false, 32, 28, 2, 2),    pooling(false, 8, 28, 2, 2),
+        pooling(false, 16, 32, 3, 1),      pooling(false, 36, 32, 3, 2),    pooling(true, 16, 32, 3, 1),
+        pooling(true, 36, 32, 3, 1),       pooling(true, 36, 32, 3, 2),     pooling(true, 64, 8, 3, 1)}) {
     all = measure(subject, rounds) && all;
   }
   return all ? 0 : 1;

@@ -124,6 +124,38 @@ std::ostream& operator<<(std::ostream& out, const Case& one) {
              << ", dilation " << one.window.dilation;
 }
 
+struct PoolingCase {
+  std::int64_t n, c, h, w;
+  fused::PoolingWindow window;
+
+  bool fits() const {
+    const auto& [kernel, stride, padding, ceil, include] = window;
+    return 2 * padding[0] <= kernel[0] && 2 * padding[1] <= kernel[1] && h + 2 * padding[0] >= kernel[0] &&
+           w + 2 * padding[1] >= kernel[1];
+  }
+  // Of few different values, so that maxima are often equal.
+  at::Tensor x() const {
+    return at::randint(-3, 4, {n, c, h, w}, at::kDouble).contiguous(at::MemoryFormat::ChannelsLast);
+  }
+  Function ours(bool average) const {
+    return [*this, average](const Tensors& in) {
+      return average ? fused::avg_pool2d(in[0], window) : fused::max_pool2d(in[0], window);
+    };
+  }
+  Function theirs(bool average) const {
+    return [average, w = window](const Tensors& in) {
+      return average ? at::avg_pool2d(in[0], w.kernel, w.stride, w.padding, w.ceil, w.include_padding)
+                     : at::max_pool2d(in[0], w.kernel, w.stride, w.padding, 1, w.ceil);
+    };
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const PoolingCase& one) {
+  return out << one.n << " x " << one.c << " x " << one.h << " x " << one.w << ", kernel " << one.window.kernel
+             << ", stride " << one.window.stride << ", padding " << one.window.padding << ", ceil " << one.window.ceil
+             << ", with padding " << one.window.include_padding;
+}
+
 Function batch_norm_by_libtorch(bool relu) {
   return [relu](const Tensors& in) {
     const at::Tensor y = at::batch_norm(in[0], in[1], in[2], {}, {}, true, 0.1, 1e-5, false);
@@ -172,12 +204,68 @@ TEST_CASE("depthwise convolution: kernels of one row, strides beyond the kernel,
 
 TEST_CASE("kernels of every instruction set, of channels that leave remainders") {
   at::manual_seed(10);
+  const PoolingCase pooled{2, 37, 9, 9, {{3, 3}, {2, 1}, {1, 1}, false, false}};
+  const PoolingCase apart{2, 37, 9, 9, {{2, 2}, {2, 2}, {0, 0}, true, false}};
   const Case strided{3, 5, 9, 7, 5, 3, {{2, 1}, {2, 1}, {1, 1}}}, dense{2, 37, 6, 6, 5, 5, {{1, 1}, {2, 2}, {1, 1}}};
   for_each_target([&] {
     for (const Case& one : {strided, dense}) check_equal(one.ours(), one.theirs(), {one.x(), one.weight()});
     check_equal(batch_norm(true), batch_norm_by_libtorch(true),
                 {images(4, 37, 5, 7), at::randn({37}, at::kDouble), at::randn({37}, at::kDouble)});
+    for (const bool average : {false, true}) {
+      check_equal(pooled.ours(average), pooled.theirs(average), {pooled.x()});
+      check_equal(apart.ours(average), apart.theirs(average), {apart.x()});
+    }
   });
+}
+
+TEST_CASE("pooling: every extent, kernel, stride and padding, and the first of equal maxima") {
+  at::manual_seed(12);
+  Rng rng(12);
+  const auto from = [&](std::int64_t least, std::int64_t most) {
+    return least + static_cast<std::int64_t>(rng.below(static_cast<std::size_t>(most - least + 1)));
+  };
+  int tried = 0;
+  while (tried < 200) {
+    PoolingCase one{from(1, 4), from(1, 70), from(1, 12), from(1, 12), {}};
+    one.window = {{from(1, 5), from(1, 5)}, {from(1, 6), from(1, 6)}, {from(0, 2), from(0, 2)}, from(0, 1) == 1,
+                  from(0, 1) == 1};
+    if (!one.fits()) continue;
+    INFO(one);
+    for (const bool average : {false, true}) check_equal(one.ours(average), one.theirs(average), {one.x()});
+    ++tried;
+  }
+}
+
+TEST_CASE("pooling: windows that are not whole, that are apart, that lie in the padding alone") {
+  at::manual_seed(13);
+  const PoolingCase cut{2, 9, 6, 7, {{3, 3}, {2, 2}, {0, 0}, true, false}};
+  const PoolingCase counted{2, 9, 6, 7, {{3, 3}, {2, 2}, {1, 1}, true, true}};
+  const PoolingCase apart{2, 17, 8, 8, {{2, 2}, {3, 4}, {0, 0}, false, false}};
+  const PoolingCase outside{1, 3, 1, 1, {{2, 2}, {2, 2}, {1, 1}, true, true}};
+  for (const PoolingCase& one : {cut, counted, apart, outside}) {
+    INFO(one);
+    REQUIRE(one.fits());
+    for (const bool average : {false, true}) check_equal(one.ours(average), one.theirs(average), {one.x()});
+  }
+  check_finite_differences(cut.ours(true), {images(2, 3, 6, 7)});
+  check_finite_differences(cut.ours(false), {images(2, 3, 6, 7)});
+}
+
+TEST_CASE("pooling: an empty batch, a view, another memory format, and what is no number") {
+  at::manual_seed(14);
+  const PoolingCase one{4, 19, 8, 8, {{3, 3}, {2, 2}, {1, 1}, false, false}};
+  const at::Tensor view = images(8, 19, 16, 8).slice(0, 0, 8, 2).slice(2, 0, 16, 2);
+  at::Tensor broken = one.x().to(at::kFloat);
+  broken[1][4][3][3] = std::nan("");
+  broken[2].fill_(-std::numeric_limits<float>::infinity());
+  for (const bool average : {false, true}) {
+    CHECK(one.ours(average)({images(0, 19, 8, 8)}).sizes() == at::IntArrayRef({0, 19, 4, 4}));
+    check_equal(one.ours(average), one.theirs(average), {view});
+    CHECK(at::allclose(one.ours(average)({view.contiguous()}), one.theirs(average)({view})));
+    for_each_target([&] {
+      REQUIRE(at::allclose(one.ours(average)({broken}), one.theirs(average)({broken}), 1e-5, 1e-6, /*nan=*/true));
+    });
+  }
 }
 
 TEST_CASE("depthwise convolution: gradients by finite differences") {
@@ -271,9 +359,15 @@ TEST_CASE("kernels: the same bits for any number of threads") {
   const Case one{13, 37, 17, 15, 5, 5, {{1, 1}, {4, 4}, {2, 2}}};
   const Tensors inputs = {one.x().to(at::kFloat), one.weight().to(at::kFloat)};
   const Tensors normed = {images(13, 37, 60, 15).to(at::kFloat), at::randn({37}), at::randn({37})};
+  const PoolingCase pooled{13, 37, 17, 15, {{3, 3}, {1, 1}, {1, 1}, false, false}};
   const auto all = [&] {
+    at::manual_seed(9);
     Tensors found = with_gradients(one.ours(), inputs);
     for (const at::Tensor& tensor : with_gradients(batch_norm(true), normed)) found.push_back(tensor);
+    for (const bool average : {false, true}) {
+      for (const at::Tensor& tensor : with_gradients(pooled.ours(average), {pooled.x().to(at::kFloat)}))
+        found.push_back(tensor);
+    }
     return found;
   };
   const int threads = at::get_num_threads();

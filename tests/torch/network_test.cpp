@@ -583,6 +583,58 @@ TEST_CASE("A ReLU computed along may be the network's output, the auxiliary one,
   CHECK(at::allclose(output.logits, normed(at::cat({normed(images), normed(images)}, 1)), 1e-4, 1e-5));
 }
 
+TEST_CASE("In evaluation a batch norm, and the ReLU behind it, are part of the convolution that they alone read") {
+  ArchitectureBuilder builder;
+  const NodeId x = builder.input(Shape::image(4, 8, 8));
+  const auto convolution = [&](NodeId from, bool depthwise, bool bias) {
+    blocks::Convolution of = blocks::Convolution::square(8, 3);
+    of.bias = bias;
+    of.groups = depthwise ? 8 : 1;
+    return blocks::convolution(builder, from, of);
+  };
+  const NodeId with_relu = blocks::relu(builder, blocks::batch_norm(builder, convolution(x, false, true)));
+  const NodeId depthwise = blocks::batch_norm(builder, convolution(with_relu, true, false));
+  const NodeId shared = convolution(depthwise, false, false);
+  const NodeId sum = builder.add("add", {}, {shared, blocks::batch_norm(builder, shared)});
+  const NodeId unaffine = builder.add("batch_norm", {{"affine", false}}, {convolution(sum, false, true)});
+  Network network(std::move(builder).build(unaffine), Rng(1));
+  at::manual_seed(1);
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : network.state()) {
+    if (name.find("norm") != std::string::npos) tensor.uniform_(0.5, 2.0);
+  }
+  const auto state = network.state();
+  const at::Tensor images = examples(Shape::image(4, 8, 8));
+  network.eval();
+  std::vector<std::string> ran;
+  const auto output =
+      network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
+  CHECK(ran == std::vector<std::string>{"activation", "batch_norm", "conv2d", "batch_norm", "add", "batch_norm"});
+
+  // Node by node, as the graph says.
+  std::map<std::string, at::Tensor> values;
+  const Architecture& architecture = network.architecture();
+  for (const Node& node : architecture.nodes()) {
+    const auto value = [&](std::size_t i) { return values.at(architecture.nodes()[std::size_t(node.inputs[i])].name); };
+    const auto of = [&](const char* name) {
+      const auto found = state.find(node.name + "." + name);
+      return found == state.end() ? at::Tensor() : found->second;
+    };
+    at::Tensor& result = values[node.name];
+    if (node.operation == "input") result = images;
+    if (node.operation == "conv2d")
+      result = at::conv2d(value(0), of("weight"), of("bias"), 1, 1, 1, node.attributes.at("groups"));
+    if (node.operation == "batch_norm")
+      result = at::batch_norm(value(0), of("weight"), of("bias"), of("running_mean"), of("running_var"), false, 0.1,
+                              node.attributes.at("eps"), false);
+    if (node.operation == "activation") result = value(0).relu();
+    if (node.operation == "add") result = value(0) + value(1);
+  }
+  CHECK(at::allclose(output.logits, values.at(architecture.nodes().back().name), 1e-4, 1e-4));
+  network.train();
+  CHECK(network.plan().instructions.size() == 9);
+}
+
 TEST_CASE("A network refuses choices, unknown operations and images of other extents") {
   ArchitectureBuilder builder;
   const NodeId x = builder.input(Shape::image(3, 8, 8));

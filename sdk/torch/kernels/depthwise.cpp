@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "aligned.hpp"
 #include "kernels.hpp"
 #include "partial-inl.hpp"
 
@@ -116,8 +117,8 @@ void row(const Block<D>& block, const std::vector<Tap<T>>& taps, std::int64_t wi
 
 // The filters of a block, tap by tap.
 template <typename D, typename T = hn::TFromD<D>>
-std::vector<T> filters(const Block<D>& block, const T* weight, std::int64_t taps) {
-  std::vector<T> result(static_cast<std::size_t>(taps * block.lanes()));
+Aligned<T> filters(const Block<D>& block, const T* weight, std::int64_t taps) {
+  Aligned<T> result(static_cast<std::size_t>(taps * block.lanes()));
   for (std::int64_t tap = 0; tap < taps; ++tap) {
     for (std::int64_t c = 0; c < block.count; ++c) {
       result[static_cast<std::size_t>(tap * block.lanes() + c)] = weight[(block.first + c) * taps + tap];
@@ -141,9 +142,9 @@ void forward(const Depthwise& shape, const T* x, const T* weight, T* y, const Pa
   const std::int64_t kernel = shape.kernel_height * shape.kernel_width;
   const Frame around = frame_of_input(shape);
   parallel(shape.examples, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<T> framed(static_cast<std::size_t>(around.rows * around.columns * lanes));
+    Aligned<T> framed(static_cast<std::size_t>(around.rows * around.columns * lanes));
     std::vector<Tap<T>> taps;
-    std::vector<std::vector<T>> filter;
+    std::vector<Aligned<T>> filter;
     for (std::int64_t number = 0; number < blocks; ++number) {
       filter.push_back(filters(Block<D>(number, shape.channels), weight, kernel));
     }
@@ -184,7 +185,7 @@ inline Frame frame_of_output(const Depthwise& shape) {
 }
 
 template <typename D, typename T = hn::TFromD<D>>
-void input_gradient(const Depthwise& shape, const Block<D>& block, const std::vector<T>& filter, const T* framed,
+void input_gradient(const Depthwise& shape, const Block<D>& block, const Aligned<T>& filter, const T* framed,
                     const Frame& around, T* dx, std::vector<Tap<T>>& taps) {
   const std::int64_t lanes = block.lanes();
   for (std::int64_t in = 0; in < shape.height; ++in) {
@@ -306,11 +307,11 @@ void backward(const Depthwise& shape, const T* x, const T* weight, const T* dy, 
   const std::int64_t kernel = shape.kernel_height * shape.kernel_width;
   const Frame around_x = frame_of_input(shape), around_dy = frame_of_output(shape);
   const auto size = [&](const Frame& frame) { return static_cast<std::size_t>(frame.rows * frame.columns * lanes); };
-  std::vector<T> sums(dweight ? static_cast<std::size_t>(pieces * blocks * kernel * lanes) : 0);
+  Aligned<T> sums(dweight ? static_cast<std::size_t>(pieces * blocks * kernel * lanes) : 0);
   parallel(pieces, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<T> framed_x(dweight ? size(around_x) : 0), framed_dy(size(around_dy));
+    Aligned<T> framed_x(dweight ? size(around_x) : 0), framed_dy(size(around_dy));
     std::vector<Tap<T>> taps;
-    std::vector<std::vector<T>> filter;
+    std::vector<Aligned<T>> filter;
     for (std::int64_t number = 0; dx && number < blocks; ++number) {
       filter.push_back(filters(Block<D>(number, shape.channels), weight, kernel));
     }

@@ -1,5 +1,5 @@
-// Kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, and batch
-// norm with the ReLU behind it.
+// Kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, batch norm with
+// the ReLU behind it, and pooling.
 //
 // Images are channels-last: value (n, c, y, x) lies at ((n * height + y) * width + x) * channels + c. Every kernel is
 // there in float and in double, and is compiled for several instruction sets, of which the machine's best is chosen
@@ -51,5 +51,29 @@ void batch_norm(const BatchNorm& shape, const T* x, const T* weight, const T* bi
 template <typename T>
 void batch_norm_backward(const BatchNorm& shape, const T* x, const T* weight, const T* bias, const T* mean,
                          const T* variance, const T* dy, T* dx, T* dweight, T* dbias, const Parallel& parallel);
+
+// Windows of images, of which those at the borders may reach beyond.
+struct Pooling {
+  std::int64_t examples, channels;
+  std::int64_t height, width;  // of the input
+  std::int64_t out_height, out_width;
+  std::int64_t kernel_height, kernel_width;
+  std::int64_t stride_height, stride_width;
+  std::int64_t padding_height, padding_width;
+  bool include_padding;  // averages: its zeros count as values
+};
+
+// x: [examples, height, width, channels]. Writes y and, unless it is null, by output which tap of its window the
+// maximum is, row by row; the first of several, as in LibTorch.
+template <typename T>
+void max_pool(const Pooling& shape, const T* x, T* y, T* winner, const Parallel& parallel);
+// Given the gradient in y, writes that in x.
+template <typename T>
+void max_pool_backward(const Pooling& shape, const T* winner, const T* dy, T* dx, const Parallel& parallel);
+
+template <typename T>
+void avg_pool(const Pooling& shape, const T* x, T* y, const Parallel& parallel);
+template <typename T>
+void avg_pool_backward(const Pooling& shape, const T* dy, T* dx, const Parallel& parallel);
 
 }  // namespace weft::kernels

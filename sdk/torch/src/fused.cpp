@@ -8,9 +8,12 @@
 #include <array>
 #include <cstdlib>
 #include <numeric>
-#include <string_view>
+#include <set>
+#include <sstream>
+#include <string>
 
 #include "../kernels/kernels.hpp"
+#include "weft/error.hpp"
 
 namespace weft::fused {
 namespace {
@@ -18,12 +21,25 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool turned_off() {
-  static const bool off = [] {
-    const char* value = std::getenv("WEFT_KERNELS");
-    return value != nullptr && std::string_view(value) == "off";
-  }();
-  return off;
+constexpr std::array kinds{"batch_norm", "relu", "folding", "depthwise", "pooling"};
+
+std::set<std::string, std::less<>> kinds_on() {
+  std::set<std::string, std::less<>> all(kinds.begin(), kinds.end());
+  const char* const value = std::getenv("WEFT_KERNELS");
+  if (value == nullptr) return all;
+  std::set<std::string, std::less<>> on;
+  std::istringstream stream(value);
+  for (std::string kind; std::getline(stream, kind, ',');) {
+    if (all.contains(kind)) {
+      on.insert(kind);
+    } else if (kind != "off") {
+      std::string names;
+      for (const char* one : kinds) names += std::string(", ") + one;
+      throw InvalidInput("WEFT_KERNELS in the environment is \"" + std::string(value) + "\", where " + kind +
+                         " is no kind of kernels; it is off, or some of these, separated by commas: " + names.substr(2));
+    }
+  }
+  return on;
 }
 
 bool autocasts() {
@@ -34,15 +50,8 @@ bool autocasts() {
 #endif
 }
 
-// Where our backward pass is the faster one (bench/kernels): oneDNN's own is for small kernels without gaps.
-bool pays(const at::Tensor& weight, const Window& window) {
-  const bool small = weight.size(2) * weight.size(3) <= 9, dense = window.dilation == Extents{1, 1};
-  return !(small && dense && at::globalContext().hasMKLDNN());
-}
-
 bool covered(const at::Tensor& x) {
-  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && !turned_off() &&
-         !autocasts();
+  return x.device().is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && !autocasts();
 }
 
 // The pool of LibTorch, which knows how many threads the slot has.
@@ -122,6 +131,19 @@ Window turned(const kernels::Depthwise& shape) {
           {shape.dilation_height, shape.dilation_width}};
 }
 
+// Whether the gradient in the weight is better left to oneDNN (bench/kernels), whose own is for small kernels without
+// gaps.
+bool weight_gradient_is_faster_elsewhere(const at::Tensor& x, const kernels::Depthwise& shape) {
+  return forward_is_faster_elsewhere(x) && shape.kernel_height * shape.kernel_width <= 9 &&
+         shape.dilation_height == 1 && shape.dilation_width == 1;
+}
+
+at::Tensor weight_gradient_elsewhere(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& dy,
+                                     const Window& window) {
+  return std::get<1>(at::convolution_backward(dy, x, weight, at::OptionalIntArrayRef(), window.stride, window.padding,
+                                              window.dilation, false, {0, 0}, x.size(1), {false, true, false}));
+}
+
 class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvolution> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const at::Tensor& given_weight,
@@ -146,17 +168,28 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], dy = laid_out(gradients[0]);
     const auto extents = [&](const char* name) { return context->saved_data[name].toIntVector(); };
-    const kernels::Depthwise shape = shape_of(x, weight, {extents("stride"), extents("padding"), extents("dilation")});
-    const bool needs_dx = context->needs_input_grad(0), needs_dweight = context->needs_input_grad(1);
-    const bool by_convolution = needs_dx && is_a_convolution(shape) && forward_is_faster_elsewhere(x);
-    const at::Tensor dx = by_convolution ? convolve(dy, weight.flip({2, 3}), turned(shape))
-                          : needs_dx     ? empty_like(x, x.sizes())
-                                         : at::Tensor();
-    const at::Tensor dweight = needs_dweight ? at::empty(weight.sizes(), x.options()) : at::Tensor();
+    const Window window{extents("stride"), extents("padding"), extents("dilation")};
+    const kernels::Depthwise shape = shape_of(x, weight, window);
+    at::Tensor dx, dweight;
+    at::Tensor our_dx, our_dweight;
+    if (context->needs_input_grad(0)) {
+      if (is_a_convolution(shape) && forward_is_faster_elsewhere(x)) {
+        dx = convolve(dy, weight.flip({2, 3}), turned(shape));
+      } else {
+        dx = our_dx = empty_like(x, x.sizes());
+      }
+    }
+    if (context->needs_input_grad(1)) {
+      if (weight_gradient_is_faster_elsewhere(x, shape)) {
+        dweight = weight_gradient_elsewhere(x, weight, dy, window);
+      } else {
+        dweight = our_dweight = at::empty(weight.sizes(), x.options());
+      }
+    }
     for_type(x, [&](auto zero) {
       using T = decltype(zero);
-      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy),
-                                     by_convolution ? nullptr : data<T>(dx), data<T>(dweight), pool);
+      kernels::depthwise_backward<T>(shape, data<T>(x), data<T>(weight), data<T>(dy), data<T>(our_dx),
+                                     data<T>(our_dweight), pool);
     });
     return {dx, dweight, {}};
   }
@@ -219,23 +252,132 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
   }
 };
 
+// ---- pooling -------------------------------------------------------------------------------------------------------
+
+// As PyTorch counts: a window that is not whole (`ceil`) begins within the image or the padding before it.
+std::int64_t pooled(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding, bool ceil) {
+  const std::int64_t last = size + 2 * padding - kernel;
+  const std::int64_t extent = (ceil ? last + stride - 1 : last) / stride + 1;
+  return ceil && (extent - 1) * stride >= size + padding ? extent - 1 : extent;
+}
+
+kernels::Pooling shape_of(at::IntArrayRef sizes, const PoolingWindow& window) {
+  const auto out = [&](std::size_t i) {
+    return pooled(sizes[i + 2], window.kernel[i], window.stride[i], window.padding[i], window.ceil);
+  };
+  return {.examples = sizes[0],
+          .channels = sizes[1],
+          .height = sizes[2],
+          .width = sizes[3],
+          .out_height = out(0),
+          .out_width = out(1),
+          .kernel_height = window.kernel[0],
+          .kernel_width = window.kernel[1],
+          .stride_height = window.stride[0],
+          .stride_width = window.stride[1],
+          .padding_height = window.padding[0],
+          .padding_width = window.padding[1],
+          .include_padding = window.include_padding};
+}
+
+// The gradient of a maximum needs to know where it was; that of an average nothing but the extents.
+class Pooling : public torch::autograd::Function<Pooling> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& given, const PoolingWindow& window,
+                            bool average, bool with_gradient) {
+    const at::Tensor x = laid_out(given);
+    const kernels::Pooling shape = shape_of(x.sizes(), window);
+    const at::Tensor y = empty_like(x, {shape.examples, shape.channels, shape.out_height, shape.out_width});
+    const at::Tensor winner = !average && with_gradient ? at::empty_like(y) : at::Tensor();
+    for_type(x, [&](auto zero) {
+      using T = decltype(zero);
+      if (average) {
+        kernels::avg_pool<T>(shape, data<T>(x), data<T>(y), pool);
+      } else {
+        kernels::max_pool<T>(shape, data<T>(x), data<T>(y), data<T>(winner), pool);
+      }
+    });
+    context->save_for_backward({winner});
+    context->saved_data["sizes"] = x.sizes().vec();
+    context->saved_data["kernel"] = window.kernel;
+    context->saved_data["stride"] = window.stride;
+    context->saved_data["padding"] = window.padding;
+    context->saved_data["ceil"] = window.ceil;
+    context->saved_data["include_padding"] = window.include_padding;
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor winner = context->get_saved_variables()[0], dy = laid_out(gradients[0]);
+    auto& saved = context->saved_data;
+    const Extents sizes = saved["sizes"].toIntVector();
+    const kernels::Pooling shape = shape_of(
+        sizes, {saved["kernel"].toIntVector(), saved["stride"].toIntVector(), saved["padding"].toIntVector(),
+                saved["ceil"].toBool(), saved["include_padding"].toBool()});
+    const at::Tensor dx = empty_like(dy, sizes);
+    for_type(dy, [&](auto zero) {
+      using T = decltype(zero);
+      if (winner.defined()) {
+        kernels::max_pool_backward<T>(shape, data<T>(winner), data<T>(dy), data<T>(dx), pool);
+      } else {
+        kernels::avg_pool_backward<T>(shape, data<T>(dy), data<T>(dx), pool);
+      }
+    });
+    return {dx, {}, {}, {}};
+  }
+};
+
+// Whether LibTorch would take it, and there is something to do.
+bool fits(const at::Tensor& x, const PoolingWindow& window) {
+  if (x.dim() != 4 || x.numel() == 0) return false;
+  const auto fits = [&](std::size_t i) {
+    return 2 * window.padding[i] <= window.kernel[i] && x.sizes()[i + 2] + 2 * window.padding[i] >= window.kernel[i];
+  };
+  return is_on("pooling") && covered(x) && fits(0) && fits(1);
+}
+
+at::Tensor pool_by_kernels(const at::Tensor& x, const PoolingWindow& window, bool average) {
+  return Pooling::apply(x, window, average, at::GradMode::is_enabled() && x.requires_grad());
+}
+
 }  // namespace
 
+bool is_on(std::string_view kind) {
+  static const std::set<std::string, std::less<>> on = kinds_on();
+  return on.contains(kind);
+}
+
 at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const Window& window) {
-  if (covered(x) && pays(weight, window)) return DepthwiseConvolution::apply(x, weight, window);
+  const bool with_gradient = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  const bool ours = with_gradient || !forward_is_faster_elsewhere(x);
+  if (ours && is_on("depthwise") && covered(x)) return DepthwiseConvolution::apply(x, weight, window);
   return convolve(x, weight, window);
 }
 
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu) {
-  if (training && covered(x) && fits(x)) {
+  const bool with_relu = relu && is_on("relu");
+  at::Tensor y;
+  if (training && is_on("batch_norm") && covered(x) && fits(x)) {
     // A Function takes no tensors that are undefined.
     const at::Tensor weight = norm.weight.defined() ? norm.weight : at::ones({x.size(1)}, plain(x));
     const at::Tensor bias = norm.bias.defined() ? norm.bias : at::zeros({x.size(1)}, plain(x));
-    return BatchNormInTraining::apply(x, weight, bias, norm, relu);
+    y = BatchNormInTraining::apply(x, weight, bias, norm, with_relu);
+    if (with_relu) return y;
+  } else {
+    y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
+                       norm.eps, at::globalContext().userEnabledCuDNN());
   }
-  at::Tensor y = at::batch_norm(x, norm.weight, norm.bias, norm.running_mean, norm.running_var, training, norm.momentum,
-                                norm.eps, at::globalContext().userEnabledCuDNN());
   return relu ? y.relu_() : y;
+}
+
+at::Tensor max_pool2d(const at::Tensor& x, const PoolingWindow& window) {
+  if (fits(x, window)) return pool_by_kernels(x, window, false);
+  return at::max_pool2d(x, window.kernel, window.stride, window.padding, /*dilation=*/1, window.ceil);
+}
+
+at::Tensor avg_pool2d(const at::Tensor& x, const PoolingWindow& window) {
+  if (fits(x, window)) return pool_by_kernels(x, window, true);
+  return at::avg_pool2d(x, window.kernel, window.stride, window.padding, window.ceil, window.include_padding);
 }
 
 }  // namespace weft::fused

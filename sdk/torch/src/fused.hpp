@@ -1,16 +1,21 @@
 // LibTorch's view of our own kernels (../kernels/kernels.hpp): what they cover is computed by them, the rest by
 // LibTorch, with the same meaning.
 //
-// They cover float32 and float64 on the CPU, outside autocast, and may be turned off by WEFT_KERNELS=off in the
-// environment, to compare. Gradients of first order.
+// They cover float32 and float64 on the CPU, outside autocast. To compare, WEFT_KERNELS in the environment turns them
+// off, or names those that stay on: off, or some of batch_norm, relu, folding, depthwise, pooling, by commas.
+// Gradients of first order.
 #pragma once
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 namespace weft::fused {
+
+// Whether WEFT_KERNELS has a kind of kernels on. Throws InvalidInput if it names one that there is not.
+bool is_on(std::string_view kind);
 
 using Extents = std::vector<std::int64_t>;  // down, across
 
@@ -29,5 +34,16 @@ struct BatchNorm {
 
 // at::batch_norm of x, [n, c] or [n, c, h, w], and max(0, .) of it where `relu` says so.
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu);
+
+struct PoolingWindow {
+  Extents kernel, stride, padding;
+  bool ceil;
+  bool include_padding;  // averages: its zeros count as values
+};
+
+// at::max_pool2d of x, [n, c, h, w].
+at::Tensor max_pool2d(const at::Tensor& x, const PoolingWindow& window);
+// at::avg_pool2d of it.
+at::Tensor avg_pool2d(const at::Tensor& x, const PoolingWindow& window);
 
 }  // namespace weft::fused

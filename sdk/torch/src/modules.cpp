@@ -52,20 +52,37 @@ class Convolution final : public OperationModule {
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
   }
 
-  Traits traits() const override { return {.output_reusable = true}; }
-  at::Tensor forward(Inputs inputs, bool) override {
-    if (depthwise_ && !subsamples_) return fused::depthwise_conv2d(inputs[0], weight_, {stride_, padding_, dilation_});
-    if (!subsamples_) return at::conv2d(inputs[0], weight_, bias_, stride_, padding_, dilation_, groups_);
+  // In evaluation an affine map behind it, a batch norm's, goes into the weights.
+  Traits traits() const override {
+    const bool folds = !is_training() && fused::is_on("folding");
+    return {.output_reusable = true, .takes_relu = folds, .takes_affine = folds};
+  }
+  at::Tensor forward(Inputs inputs, bool) override { return convolve(inputs, weight_, bias_); }
+  at::Tensor forward_along(Inputs inputs, const Along& along) override {
+    at::Tensor weight = weight_, bias = bias_;
+    if (along.affine) {
+      const auto& [scale, shift] = *along.affine;
+      weight = weight * scale.view({-1, 1, 1, 1});
+      bias = bias.defined() ? at::addcmul(shift, bias, scale) : shift;
+    }
+    at::Tensor y = convolve(inputs, weight, bias);
+    return along.relu ? y.relu_() : y;
+  }
+
+ private:
+  at::Tensor convolve(Inputs inputs, const at::Tensor& weight, const at::Tensor& bias) const {
+    if (depthwise_ && !subsamples_ && !bias.defined())
+      return fused::depthwise_conv2d(inputs[0], weight, {stride_, padding_, dilation_});
+    if (!subsamples_) return at::conv2d(inputs[0], weight, bias, stride_, padding_, dilation_, groups_);
     // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13)
     // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower
     // way.
     const at::Tensor& x = inputs[0];
     const at::Tensor read = x.slice(2, 0, x.size(2), stride_[0]).slice(3, 0, x.size(3), stride_[1]);
-    return at::conv2d(read.contiguous(x.suggest_memory_format()), weight_, bias_, Extents{1, 1}, padding_, dilation_,
+    return at::conv2d(read.contiguous(x.suggest_memory_format()), weight, bias, Extents{1, 1}, padding_, dilation_,
                       groups_);
   }
 
- private:
   Extents stride_, padding_, dilation_;
   bool depthwise_ = false;
   bool subsamples_ = false;
@@ -105,9 +122,17 @@ class BatchNorm final : public OperationModule {
     running_var_ = register_buffer("running_var", at::ones({channels}));
   }
 
-  Traits traits() const override { return {.output_reusable = !sequence_, .takes_relu = true}; }
+  Traits traits() const override {
+    return {.output_reusable = !sequence_, .takes_relu = true, .is_affine = !is_training() && !sequence_};
+  }
   at::Tensor forward(Inputs inputs, bool) override { return normalised(inputs[0], false); }
-  at::Tensor forward_with_relu(Inputs inputs) override { return normalised(inputs[0], true); }
+  at::Tensor forward_along(Inputs inputs, const Along& along) override { return normalised(inputs[0], along.relu); }
+  Affine affine() const override {
+    const at::Tensor inverse = at::rsqrt(running_var_ + eps_);
+    const at::Tensor scale = weight_.defined() ? weight_ * inverse : inverse;
+    const at::Tensor shift = -running_mean_ * scale;
+    return {scale, bias_.defined() ? bias_ + shift : shift};
+  }
 
  private:
   at::Tensor normalised(const at::Tensor& input, bool relu) const {
@@ -192,29 +217,22 @@ class Pooling final : public OperationModule {
  public:
   explicit Pooling(const ModuleArguments& arguments)
       : average_(arguments.node.operation == "avg_pool"),
-        kernel_(arguments.node.attributes.at("kernel")),
-        stride_(arguments.node.attributes.at("stride")),
-        padding_(arguments.node.attributes.at("padding")),
-        ceil_(arguments.node.attributes.at("ceil")),
-        count_include_pad_(average_ && arguments.node.attributes.at("count_include_pad").get<bool>()) {}
+        window_{arguments.node.attributes.at("kernel"), arguments.node.attributes.at("stride"),
+                arguments.node.attributes.at("padding"), arguments.node.attributes.at("ceil"),
+                average_ && arguments.node.attributes.at("count_include_pad").get<bool>()} {}
 
   Traits traits() const override { return {.pure = true, .output_reusable = true}; }
   at::Tensor forward(Inputs inputs, bool) override {
-    if (!average_) return at::max_pool2d(inputs[0], kernel_, stride_, padding_, /*dilation=*/1, ceil_);
+    if (!average_) return fused::max_pool2d(inputs[0], window_);
     // On cards the gradient of padded averages is wrong in channels-last: pytorch/pytorch issue 188344 (June 2026).
-    const bool avoid = inputs[0].is_cuda() && padding_ != Extents{0, 0};
-    const at::Tensor y = average(avoid ? inputs[0].contiguous() : inputs[0]);
+    const bool avoid = inputs[0].is_cuda() && window_.padding != Extents{0, 0};
+    const at::Tensor y = fused::avg_pool2d(avoid ? inputs[0].contiguous() : inputs[0], window_);
     return avoid ? y.contiguous(at::MemoryFormat::ChannelsLast) : y;
   }
 
  private:
-  at::Tensor average(const at::Tensor& x) const {
-    return at::avg_pool2d(x, kernel_, stride_, padding_, ceil_, count_include_pad_);
-  }
-
   bool average_;
-  Extents kernel_, stride_, padding_;
-  bool ceil_, count_include_pad_;
+  fused::PoolingWindow window_;
 };
 
 class GlobalAvgPool final : public OperationModule {

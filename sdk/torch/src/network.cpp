@@ -90,6 +90,14 @@ void Network::set_drop_path(double probability) {
   if (changed) plan_ = make_plan(architecture_, modules_, is_training());
 }
 
+at::Tensor Network::run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs) {
+  const auto module = [&](NodeId id) -> OperationModule& { return *modules_[static_cast<std::size_t>(id)]; };
+  if (!instruction.takes_along()) return module(instruction.node).forward(inputs, instruction.overwrite);
+  OperationModule::Along along{.affine = {}, .relu = instruction.value != instruction.affine};
+  if (instruction.affine != instruction.node) along.affine = module(instruction.affine).affine();
+  return module(instruction.node).forward_along(inputs, along);
+}
+
 Network::Output Network::run(const at::Tensor& images, const Observer* observer) {
   const Shape& shape = architecture_.shape(input_);
   if (!fits(images, shape)) {
@@ -107,10 +115,7 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
         inputs.push_back(slots[slot]);
       }
     }
-    const auto index = static_cast<std::size_t>(instruction.node);
-    OperationModule& module = *modules_[index];
-    at::Tensor output =
-        instruction.with_relu() ? module.forward_with_relu(inputs) : module.forward(inputs, instruction.overwrite);
+    at::Tensor output = run(instruction, inputs);
     inputs.clear();
     if (observer) (*observer)(architecture_.nodes()[static_cast<std::size_t>(instruction.value)], output);
     slots[instruction.output] = std::move(output);

@@ -77,15 +77,24 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     for (const NodeId input : operands[id]) read(input, id);
   }
 
-  // By node: the ReLU that is computed along with it, because nobody else reads it; or itself.
-  std::vector<NodeId> computes(nodes.size());
-  std::vector<bool> along(nodes.size());
+  // What is computed along with a node, because nobody else reads what that makes: an affine map, then a ReLU.
+  struct Chain {
+    NodeId affine, value;
+    bool part_of_another = false;
+  };
+  std::vector<Chain> chains;
+  for (NodeId id = 0; id < static_cast<NodeId>(nodes.size()); ++id) chains.push_back({id, id});
   for (std::size_t id = 0; id < nodes.size(); ++id) {
-    computes[id] = static_cast<NodeId>(id);
-    const bool only_reader = readers[id] == 1 && last_reader[id] != caller;
-    if (!only_reader || !traits[id].takes_relu || !traits[last_reader[id]].is_relu) continue;
-    computes[id] = static_cast<NodeId>(last_reader[id]);
-    along[last_reader[id]] = true;
+    Chain& chain = chains[id];
+    const auto take = [&](bool takes, bool OperationModule::Traits::* is_it) {
+      const std::size_t last = at(chain.value), reader = last_reader[last];
+      if (!takes || chain.part_of_another || readers[last] != 1 || reader == caller || !(traits[reader].*is_it)) return;
+      chain.value = static_cast<NodeId>(reader);
+      chains[reader].part_of_another = true;
+    };
+    take(traits[id].takes_affine, &OperationModule::Traits::is_affine);
+    chain.affine = chain.value;
+    take(traits[id].takes_relu, &OperationModule::Traits::is_relu);
   }
 
   Plan plan;
@@ -98,11 +107,15 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
   };
   for (std::size_t id = 0; id < nodes.size(); ++id) {
     if (!modules[id]) plan.input = slot[id] = take_slot();
-    if (!modules[id] || readers[id] == 0 || along[id]) continue;
+    if (!modules[id] || readers[id] == 0 || chains[id].part_of_another) continue;
     std::vector<NodeId> inputs = operands[id];
     const auto reusable = [&](NodeId input) { return readers[at(input)] == 1 && traits[at(input)].output_reusable; };
-    Plan::Instruction instruction{
-        .node = static_cast<NodeId>(id), .inputs = {}, .output = 0, .overwrite = false, .value = computes[id]};
+    Plan::Instruction instruction{.node = static_cast<NodeId>(id),
+                                  .inputs = {},
+                                  .output = 0,
+                                  .overwrite = false,
+                                  .affine = chains[id].affine,
+                                  .value = chains[id].value};
     if (traits[id].overwrites) {
       const auto end = traits[id].commutative ? inputs.end() : inputs.begin() + 1;
       const auto found = std::find_if(inputs.begin(), end, reusable);

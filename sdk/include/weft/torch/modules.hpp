@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,8 +29,10 @@ class OperationModule : public torch::nn::Module {
     bool commutative = false;      // the order of the inputs does not matter
     bool overwrites = false;       // can write its output over its first input
     bool output_reusable = false;  // the output is new memory that neither autograd nor the module keeps
-    bool takes_relu = false;       // forward_with_relu() is there
+    bool takes_relu = false;       // forward_along() computes a ReLU behind it for less than that costs by itself
     bool is_relu = false;          // it is max(0, .)
+    bool takes_affine = false;     // forward_along() computes an affine map of channels behind it for less
+    bool is_affine = false;        // it is such a map, affine()
   };
   virtual Traits traits() const { return {}; }
 
@@ -37,8 +40,18 @@ class OperationModule : public torch::nn::Module {
   // if traits().overwrites, and only if nobody else will read inputs[0].
   virtual at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool overwrite) = 0;
 
-  // forward() and max(0, .) of it, for less than both cost one after the other.
-  virtual at::Tensor forward_with_relu(at::ArrayRef<at::Tensor> inputs) { return forward(inputs, false).relu(); }
+  // What each channel of an image is multiplied by, and what is added to it then: [channels].
+  struct Affine {
+    at::Tensor scale, shift;
+  };
+  virtual Affine affine() const { return {}; }
+
+  // forward(), and then the affine map and the ReLU, as far as there are any and the traits say that it takes them.
+  struct Along {
+    std::optional<Affine> affine;
+    bool relu = false;
+  };
+  virtual at::Tensor forward_along(at::ArrayRef<at::Tensor> inputs, const Along&) { return forward(inputs, false); }
 
   // The recipe's present drop-path probability, in [0, 1).
   virtual void set_drop_path(double) {}

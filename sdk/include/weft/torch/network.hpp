@@ -71,6 +71,7 @@ class Network final : public torch::nn::Module {
 
  private:
   Output run(const at::Tensor& images, const Observer* observer);
+  at::Tensor run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs);
 
   Architecture architecture_;
   NodeId input_ = 0;

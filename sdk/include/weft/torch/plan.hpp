@@ -3,7 +3,7 @@
 // A plan runs no more than it must: identities, sums of one term, dropout in evaluation and the like are no
 // instructions; zeros vanish from sums, with what only they read; pure operations that several nodes repeat on one
 // tensor (the ReLU at the head of every branch of a cell) run once; a ReLU that alone reads what can compute it along
-// is no instruction of its own. It keeps no more than it must: a slot is emptied at its last use and taken again, and
+// is no instruction of its own, and in evaluation neither is a batch norm behind a convolution. It keeps no more than it must: a slot is emptied at its last use and taken again, and
 // an operation writes over its input where neither another reader nor autograd needs it.
 #pragma once
 
@@ -28,9 +28,10 @@ struct Plan {
     NodeId node;
     std::vector<Operand> inputs;
     Slot output;
-    bool overwrite;       // of inputs[0]
-    NodeId value = node;  // whose output it computes: that of the ReLU behind `node`, if it takes it along
-    bool with_relu() const { return value != node; }
+    bool overwrite;        // of inputs[0]
+    NodeId affine = node;  // the affine map that it takes along, or itself
+    NodeId value = node;   // whose output it computes: that of the ReLU behind, if it takes one along
+    bool takes_along() const { return value != node; }
   };
 
   std::vector<Instruction> instructions;
