@@ -42,43 +42,69 @@ Architecture depthwise_separable() {
   return std::move(graph).build(blocks::classifier(graph, x, classes));
 }
 
-// One block of NASNet-A's cells (Zoph et al. 2018, Fig. 4): two operations on two of the states before, added.
+// Two operations on two of the states before, added. State 0 is the output of the cell before, state 1 that of the one
+// before it, block i makes state i + 2.
 struct Block {
   int left;
   const char* left_operation;
   int right;
   const char* right_operation;
 };
+// The cell's output are its blocks' states side by side: those that no block reads, or all.
+struct Cell {
+  std::vector<Block> blocks;
+  bool all;
+};
+struct Cells {
+  Cell normal, reduction;
+};
 
-// State 0 is the output of the cell before, state 1 that of the one before it, block i makes state i + 2.
-constexpr std::array normal_cell = {
-    Block{0, "sep_conv_3x3", 0, "identity"},     Block{1, "sep_conv_3x3", 0, "sep_conv_5x5"},
-    Block{0, "average", 1, "identity"},          Block{1, "average", 1, "average"},
-    Block{1, "sep_conv_5x5", 1, "sep_conv_3x3"},
-};
-constexpr std::array reduction_cell = {
-    Block{0, "sep_conv_5x5", 1, "sep_conv_7x7"}, Block{0, "maximum", 1, "sep_conv_7x7"},
-    Block{0, "average", 1, "sep_conv_5x5"},      Block{0, "maximum", 2, "sep_conv_3x3"},
-    Block{2, "average", 3, "identity"},
-};
+// NASNet-A (Zoph et al. 2018, Fig. 4).
+const Cells nasnet = {{{{0, "sep_conv_3x3", 0, "identity"},
+                        {1, "sep_conv_3x3", 0, "sep_conv_5x5"},
+                        {0, "average", 1, "identity"},
+                        {1, "average", 1, "average"},
+                        {1, "sep_conv_5x5", 1, "sep_conv_3x3"}},
+                       false},
+                      {{{0, "sep_conv_5x5", 1, "sep_conv_7x7"},
+                        {0, "maximum", 1, "sep_conv_7x7"},
+                        {0, "average", 1, "sep_conv_5x5"},
+                        {0, "maximum", 2, "sep_conv_3x3"},
+                        {2, "average", 3, "identity"}},
+                       false}};
+
+// DARTS, first order (Liu et al. 2019; quark0/darts, DARTS_V1).
+const Cells darts = {{{{0, "sep_conv_3x3", 1, "sep_conv_3x3"},
+                       {1, "identity", 0, "sep_conv_3x3"},
+                       {1, "identity", 0, "sep_conv_3x3"},
+                       {1, "sep_conv_3x3", 2, "identity"}},
+                      true},
+                     {{{1, "maximum", 0, "maximum"},
+                       {2, "identity", 1, "maximum"},
+                       {1, "maximum", 2, "identity"},
+                       {2, "identity", 1, "average"}},
+                      true}};
 
 NodeId add_operation(ArchitectureBuilder& graph, NodeId input, std::string_view operation, std::int64_t stride) {
   const std::int64_t channels = graph.shape(input).channels;
+  if (operation == "identity" && stride > 1) return blocks::factorized_reduction(graph, input, channels);
   if (operation == "identity") return graph.add("identity", {}, {input});
   if (operation == "average") return blocks::pool(graph, input, "avg_pool", 3, stride);
   if (operation == "maximum") return blocks::pool(graph, input, "max_pool", 3, stride);
   return blocks::separable_conv(graph, input, channels, blocks::square_kernel(operation), stride);
 }
 
-NodeId add_cell(ArchitectureBuilder& graph, NodeId before, NodeId previous, std::int64_t channels, bool reduction) {
+NodeId add_cell(ArchitectureBuilder& graph, const Cells& cells, NodeId before, NodeId previous, std::int64_t channels,
+                bool reduction) {
+  const Cell& cell = reduction ? cells.reduction : cells.normal;
   std::vector<NodeId> states;
   states.push_back(blocks::relu_conv_bn(graph, previous, Convolution::square(channels, 1)));
   states.push_back(graph.shape(before).height == graph.shape(previous).height
                        ? blocks::relu_conv_bn(graph, before, Convolution::square(channels, 1))
                        : blocks::factorized_reduction(graph, before, channels));
-  std::vector<bool> read(2 + normal_cell.size());
+  std::vector<bool> read(2 + cell.blocks.size());
   int number = 0;
-  for (const Block& block : reduction ? reduction_cell : normal_cell) {
+  for (const Block& block : cell.blocks) {
     const auto group = graph.group("block " + std::to_string(++number));
     const auto operand = [&](int state, std::string_view operation) {
       read[static_cast<std::size_t>(state)] = true;
@@ -89,12 +115,13 @@ NodeId add_cell(ArchitectureBuilder& graph, NodeId before, NodeId previous, std:
   }
   std::vector<NodeId> loose;
   for (std::size_t state = 2; state < states.size(); ++state) {
-    if (!read[state]) loose.push_back(states[state]);
+    if (cell.all || !read[state]) loose.push_back(states[state]);
   }
   return graph.add("concat", {}, loose);
 }
 
-Architecture nasnet_cells() {
+// Of 16 channels; each reduction doubles them.
+Architecture of_cells(const Cells& cells, const std::vector<bool>& reductions, bool last_relu) {
   ArchitectureBuilder graph;
   NodeId previous = graph.input(colour);
   std::int64_t channels = 16;
@@ -104,12 +131,13 @@ Architecture nasnet_cells() {
   }
   NodeId before = previous;
   int number = 0;
-  for (const bool reduction : {false, true, false, true, false}) {
+  for (const bool reduction : reductions) {
     const auto group = graph.group((reduction ? "reduction " : "normal ") + std::to_string(++number));
     if (reduction) channels *= 2;
-    before = std::exchange(previous, add_cell(graph, before, previous, channels, reduction));
+    before = std::exchange(previous, add_cell(graph, cells, before, previous, channels, reduction));
   }
-  return std::move(graph).build(blocks::classifier(graph, blocks::relu(graph, previous), classes));
+  if (last_relu) previous = blocks::relu(graph, previous);
+  return std::move(graph).build(blocks::classifier(graph, previous, classes));
 }
 
 }  // namespace
@@ -117,7 +145,8 @@ Architecture nasnet_cells() {
 std::vector<NamedNetwork> networks() {
   return {{"plain", plain(grey, 32)},
           {"tiny", plain(grey, 8)},
-          {"cells", nasnet_cells()},
+          {"cells", of_cells(nasnet, {false, true, false, true, false}, true)},
+          {"darts", of_cells(darts, {false, false, true, false, false, true, false, false}, false)},
           {"separable", depthwise_separable()}};
 }
 

@@ -98,13 +98,13 @@ void maximum(const Pooling& shape, const T* x, T* y, T* winner, const Parallel& 
         const std::int64_t to = (number * shape.out_width + out) * channels;
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
           auto most = hn::Set(d, -std::numeric_limits<T>::infinity());
-          auto no_number = hn::Ne(most, most);
+          auto no_number = hn::IsNaN(most);
           for (std::int64_t row = top; row < bottom; ++row) {
             const T* from = image + row * line + left * channels + c;
             for (std::int64_t column = left; column < right; ++column, from += channels) {
               const auto value = hn::LoadU(d, from);
               most = hn::Max(most, value);
-              no_number = hn::Or(no_number, hn::Ne(value, value));
+              no_number = hn::Or(no_number, hn::IsNaN(value));
             }
           }
           most = hn::IfThenElse(no_number, hn::Set(d, std::numeric_limits<T>::quiet_NaN()), most);
