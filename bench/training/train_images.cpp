@@ -4,11 +4,14 @@
 //
 //   bench_training write FOLDER                       each network as FOLDER/<name>.json
 //   bench_training train FILE BATCH EXAMPLES SECONDS  {"parameters", "images_per_second"} on standard output
+//   bench_training evaluate FILE BATCH SECONDS        {"images_per_second"}, of one batch again and again
 
 #include <ATen/ATen.h>
+#include <hwy/targets.h>
 #include <malloc.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -82,9 +85,31 @@ void train(const std::string& file, std::int64_t batch_size, std::int64_t exampl
             << "\n";
 }
 
+void evaluate(const std::string& file, std::int64_t batch_size, double seconds) {
+  std::ifstream stream(file);
+  const weft::Architecture architecture = weft::Architecture::from_json(Json::parse(stream));
+  const weft::Shape shape = architecture.shape(0);
+  weft::Network network(architecture, weft::Rng(1));
+  network.eval();
+  const at::NoGradGuard no_grad;
+  const at::Tensor images =
+      at::randn({batch_size, shape.channels, shape.height, shape.width}).contiguous(at::MemoryFormat::ChannelsLast);
+  network.forward(images);  // warms up
+  std::int64_t batches = 0;
+  double elapsed = 0.0;
+  for (const auto begin = std::chrono::steady_clock::now(); elapsed < seconds; ++batches) {
+    network.forward(images);
+    elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+  std::cout << Json{{"parameters", architecture.cost().parameters},
+                    {"images_per_second", static_cast<double>(batches * batch_size) / elapsed}}
+            << "\n";
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (std::getenv("WEFT_BENCH_AVX2")) hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
   try {
@@ -93,8 +118,10 @@ int main(int argc, char** argv) {
       write(args[1]);
     } else if (args.size() == 5 && args[0] == "train") {
       train(args[1], std::stoll(args[2]), std::stoll(args[3]), std::stod(args[4]));
+    } else if (args.size() == 4 && args[0] == "evaluate") {
+      evaluate(args[1], std::stoll(args[2]), std::stod(args[3]));
     } else {
-      std::cerr << "bench_training write FOLDER | train FILE BATCH EXAMPLES SECONDS\n";
+      std::cerr << "bench_training write FOLDER | train FILE BATCH EXAMPLES SECONDS | evaluate FILE BATCH SECONDS\n";
       return 2;
     }
   } catch (const std::exception& error) {

@@ -227,8 +227,8 @@ TEST_CASE("pooling: every extent, kernel, stride and padding, and the first of e
   int tried = 0;
   while (tried < 200) {
     PoolingCase one{from(1, 4), from(1, 70), from(1, 12), from(1, 12), {}};
-    one.window = {{from(1, 5), from(1, 5)}, {from(1, 6), from(1, 6)}, {from(0, 2), from(0, 2)}, from(0, 1) == 1,
-                  from(0, 1) == 1};
+    one.window = {
+        {from(1, 5), from(1, 5)}, {from(1, 6), from(1, 6)}, {from(0, 2), from(0, 2)}, from(0, 1) == 1, from(0, 1) == 1};
     if (!one.fits()) continue;
     INFO(one);
     for (const bool average : {false, true}) check_equal(one.ours(average), one.theirs(average), {one.x()});
@@ -236,7 +236,7 @@ TEST_CASE("pooling: every extent, kernel, stride and padding, and the first of e
   }
 }
 
-TEST_CASE("pooling: windows that are not whole, that are apart, that lie in the padding alone") {
+TEST_CASE("pooling: windows that are not whole, that are apart, of a single pixel in its padding") {
   at::manual_seed(13);
   const PoolingCase cut{2, 9, 6, 7, {{3, 3}, {2, 2}, {0, 0}, true, false}};
   const PoolingCase counted{2, 9, 6, 7, {{3, 3}, {2, 2}, {1, 1}, true, true}};
@@ -266,6 +266,39 @@ TEST_CASE("pooling: an empty batch, a view, another memory format, and what is n
       REQUIRE(at::allclose(one.ours(average)({broken}), one.theirs(average)({broken}), 1e-5, 1e-6, /*nan=*/true));
     });
   }
+}
+
+TEST_CASE("pooling: the average of a constant is that, and a maximum that is no number has the gradient") {
+  const PoolingCase one{1, 5, 3, 3, {{3, 3}, {1, 1}, {1, 1}, false, false}};
+  CHECK(at::equal(one.ours(true)({at::ones({1, 5, 9, 9})}), at::ones({1, 5, 9, 9})));
+  at::Tensor x = at::zeros({1, 5, 3, 3});
+  x[0][2][1][1] = std::nan("");
+  const PoolingCase whole{1, 5, 3, 3, {{3, 3}, {1, 1}, {0, 0}, false, false}};
+  const at::Tensor leaf = x.requires_grad_();
+  whole.ours(false)({leaf}).sum().backward();
+  CHECK(leaf.grad()[0][2][1][1].item<float>() == 1.0F);
+  CHECK(leaf.grad()[0][1][0][0].item<float>() == 1.0F);  // the first of equal ones
+  CHECK(leaf.grad().sum().item<float>() == 5.0F);
+}
+
+TEST_CASE("gradients of gradients are refused by name") {
+  const at::Tensor leaf = images(2, 3, 4, 4).requires_grad_();
+  const PoolingCase one{2, 3, 4, 4, {{2, 2}, {2, 2}, {0, 0}, false, false}};
+  const at::Tensor y = one.ours(true)({leaf}).square().sum();
+  CHECK_THROWS_WITH(torch::autograd::grad({y}, {leaf}, {}, /*retain_graph=*/true, /*create_graph=*/true),
+                    ContainsSubstring("first order"));
+}
+
+TEST_CASE("WEFT_KERNELS names what stays on") {
+  using Kinds = std::set<std::string, std::less<>>;
+  const Kinds all{"batch_norm", "relu", "folding", "depthwise", "pooling"};
+  CHECK(fused::kinds_on(nullptr) == all);
+  CHECK(fused::kinds_on("") == all);
+  CHECK(fused::kinds_on("off").empty());
+  CHECK(fused::kinds_on("relu,pooling") == Kinds{"relu", "pooling"});
+  CHECK_THROWS_WITH(fused::kinds_on("relu, pooling"), ContainsSubstring("\" pooling\" is no kind"));
+  CHECK_THROWS_WITH(fused::kinds_on("off,pooling"), ContainsSubstring("\"off\" is no kind"));
+  CHECK_THROWS_WITH(fused::kinds_on("on"), ContainsSubstring("batch_norm, relu, folding, depthwise, pooling"));
 }
 
 TEST_CASE("depthwise convolution: gradients by finite differences") {
@@ -360,13 +393,16 @@ TEST_CASE("kernels: the same bits for any number of threads") {
   const Tensors inputs = {one.x().to(at::kFloat), one.weight().to(at::kFloat)};
   const Tensors normed = {images(13, 37, 60, 15).to(at::kFloat), at::randn({37}), at::randn({37})};
   const PoolingCase pooled{13, 37, 17, 15, {{3, 3}, {1, 1}, {1, 1}, false, false}};
+  const PoolingCase apart{13, 37, 17, 15, {{2, 2}, {2, 2}, {0, 0}, false, false}};
   const auto all = [&] {
     at::manual_seed(9);
     Tensors found = with_gradients(one.ours(), inputs);
     for (const at::Tensor& tensor : with_gradients(batch_norm(true), normed)) found.push_back(tensor);
     for (const bool average : {false, true}) {
-      for (const at::Tensor& tensor : with_gradients(pooled.ours(average), {pooled.x().to(at::kFloat)}))
-        found.push_back(tensor);
+      for (const PoolingCase& windows : {pooled, apart}) {
+        const Tensors some = with_gradients(windows.ours(average), {windows.x().to(at::kFloat)});
+        found.insert(found.end(), some.begin(), some.end());
+      }
     }
     return found;
   };

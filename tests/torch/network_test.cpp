@@ -539,6 +539,15 @@ TEST_CASE("Nodes that change nothing are not executed") {
   CHECK(at::allclose(output.logits, 2 * at::avg_pool2d(images, 3, 1, 1, false, false)));
 }
 
+// The operations whose values the plan's instructions compute.
+std::vector<std::string> planned(const Network& network) {
+  std::vector<std::string> operations;
+  for (const Plan::Instruction& instruction : network.plan().instructions) {
+    operations.push_back(network.architecture().nodes()[static_cast<std::size_t>(instruction.value)].operation);
+  }
+  return operations;
+}
+
 TEST_CASE("A ReLU that alone reads a batch norm is computed along with it, one of several readers is not") {
   ArchitectureBuilder builder;
   const NodeId x = builder.input(Shape::image(4, 8, 8));
@@ -550,10 +559,8 @@ TEST_CASE("A ReLU that alone reads a batch norm is computed along with it, one o
   const at::Tensor images = examples(Shape::image(4, 8, 8));
   for (const bool training : {true, false}) {
     network.train(training);
-    std::vector<std::string> ran;
-    const auto output =
-        network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
-    CHECK(ran == std::vector<std::string>{"activation", "batch_norm", "activation", "add", "batch_norm"});
+    const auto output = network.forward(images);
+    CHECK(planned(network) == std::vector<std::string>{"activation", "batch_norm", "activation", "add", "batch_norm"});
     const auto norm = [&](const at::Tensor& in) {
       return at::batch_norm(in, {}, {}, at::zeros({4}), at::ones({4}), training, 0.1, 1e-5, false);
     };
@@ -572,10 +579,8 @@ TEST_CASE("A ReLU computed along may be the network's output, the auxiliary one,
   const NodeId last = blocks::relu(builder, blocks::batch_norm(builder, twice));
   Network network(std::move(builder).build(last, other), Rng(1));
   const at::Tensor images = examples(Shape::image(4, 8, 8));
-  std::vector<std::string> ran;
-  const auto output =
-      network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
-  CHECK(ran == std::vector<std::string>{"activation", "concat", "activation", "activation"});
+  const auto output = network.forward(images);
+  CHECK(planned(network) == std::vector<std::string>{"activation", "concat", "activation", "activation"});
   const auto normed = [](const at::Tensor& in) {
     return at::batch_norm(in, {}, {}, {}, {}, true, 0.1, 1e-5, false).relu();
   };
@@ -586,53 +591,105 @@ TEST_CASE("A ReLU computed along may be the network's output, the auxiliary one,
 TEST_CASE("In evaluation a batch norm, and the ReLU behind it, are part of the convolution that they alone read") {
   ArchitectureBuilder builder;
   const NodeId x = builder.input(Shape::image(4, 8, 8));
-  const auto convolution = [&](NodeId from, bool depthwise, bool bias) {
-    blocks::Convolution of = blocks::Convolution::square(8, 3);
+  const auto convolution = [&](NodeId from, bool bias, std::int64_t kernel = 3, std::int64_t stride = 1,
+                               std::int64_t groups = 1) {
+    blocks::Convolution of = blocks::Convolution::square(8, kernel, stride);
     of.bias = bias;
-    of.groups = depthwise ? 8 : 1;
+    of.groups = groups;
     return blocks::convolution(builder, from, of);
   };
-  const NodeId with_relu = blocks::relu(builder, blocks::batch_norm(builder, convolution(x, false, true)));
-  const NodeId depthwise = blocks::batch_norm(builder, convolution(with_relu, true, false));
-  const NodeId shared = convolution(depthwise, false, false);
-  const NodeId sum = builder.add("add", {}, {shared, blocks::batch_norm(builder, shared)});
-  const NodeId unaffine = builder.add("batch_norm", {{"affine", false}}, {convolution(sum, false, true)});
-  Network network(std::move(builder).build(unaffine), Rng(1));
+  const auto norm = [&](NodeId from, bool affine) {
+    return builder.add("batch_norm", {{"affine", affine}, {"eps", 0.25}}, {from});
+  };
+  const NodeId subsampled = norm(convolution(x, false, 1, 2), true);
+  const NodeId with_relu = blocks::relu(builder, norm(convolution(subsampled, true), true));
+  const NodeId depthwise = norm(convolution(with_relu, false, 3, 1, 8), true);
+  const NodeId shared = convolution(blocks::relu(builder, convolution(depthwise, true)), false);
+  const NodeId sum = builder.add("add", {}, {shared, norm(shared, true)});
+  const NodeId last = norm(convolution(sum, true), false);
+  Network network(std::move(builder).build(last), Rng(1));
+  CHECK(network.plan().instructions.size() == 13);  // in training the ReLU behind the batch norm alone
+  network.eval();
+  CHECK(planned(network) == std::vector<std::string>{"batch_norm", "activation", "batch_norm", "activation", "conv2d",
+                                                     "batch_norm", "add", "batch_norm"});
   at::manual_seed(1);
   const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : network.state()) {
+  const auto state = network.state();  // changed after it was planned
+  for (auto [name, tensor] : state) {
     if (name.find("norm") != std::string::npos) tensor.uniform_(0.5, 2.0);
   }
-  const auto state = network.state();
-  const at::Tensor images = examples(Shape::image(4, 8, 8));
-  network.eval();
-  std::vector<std::string> ran;
-  const auto output =
-      network.forward_observed(images, [&](const Node& n, const at::Tensor&) { ran.push_back(n.operation); });
-  CHECK(ran == std::vector<std::string>{"activation", "batch_norm", "conv2d", "batch_norm", "add", "batch_norm"});
 
   // Node by node, as the graph says.
+  const at::Tensor images = examples(Shape::image(4, 8, 8));
   std::map<std::string, at::Tensor> values;
-  const Architecture& architecture = network.architecture();
-  for (const Node& node : architecture.nodes()) {
-    const auto value = [&](std::size_t i) { return values.at(architecture.nodes()[std::size_t(node.inputs[i])].name); };
+  const auto nodes = network.architecture().nodes();
+  for (const Node& node : nodes) {
+    const auto value = [&](std::size_t i) { return values.at(nodes[static_cast<std::size_t>(node.inputs[i])].name); };
     const auto of = [&](const char* name) {
       const auto found = state.find(node.name + "." + name);
       return found == state.end() ? at::Tensor() : found->second;
     };
     at::Tensor& result = values[node.name];
     if (node.operation == "input") result = images;
-    if (node.operation == "conv2d")
-      result = at::conv2d(value(0), of("weight"), of("bias"), 1, 1, 1, node.attributes.at("groups"));
-    if (node.operation == "batch_norm")
+    if (node.operation == "conv2d") {
+      const Attributes& given = node.attributes;
+      const auto extents = [&](const char* name) { return given.at(name).get<std::vector<std::int64_t>>(); };
+      result = at::conv2d(value(0), of("weight"), of("bias"), extents("stride"), extents("padding"), 1,
+                          given.at("groups").get<std::int64_t>());
+    }
+    if (node.operation == "batch_norm") {
       result = at::batch_norm(value(0), of("weight"), of("bias"), of("running_mean"), of("running_var"), false, 0.1,
-                              node.attributes.at("eps"), false);
+                              0.25, false);
+    }
     if (node.operation == "activation") result = value(0).relu();
     if (node.operation == "add") result = value(0) + value(1);
   }
-  CHECK(at::allclose(output.logits, values.at(architecture.nodes().back().name), 1e-4, 1e-4));
-  network.train();
-  CHECK(network.plan().instructions.size() == 9);
+  const at::Tensor expected = values.at(nodes.back().name);
+  CHECK(at::allclose(network.forward(images).logits, expected, 1e-4, 1e-4));
+
+  // Who observes sees every node.
+  std::size_t seen = 0;
+  const auto output = network.forward_observed(images, [&](const Node& node, const at::Tensor& shown) {
+    ++seen;
+    CHECK(at::allclose(shown, values.at(node.name), 1e-4, 1e-4));
+  });
+  CHECK(seen == nodes.size() - 1);
+  CHECK(at::allclose(output.logits, expected, 1e-4, 1e-4));
+}
+
+// Computes what a plan may compute along with it, by the default of its interface.
+class Doubled final : public OperationModule {
+ public:
+  Traits traits() const override { return {.output_reusable = true, .takes_relu = true, .takes_affine = true}; }
+  at::Tensor forward(at::ArrayRef<at::Tensor> inputs, bool) override { return inputs[0] * 2; }
+};
+
+TEST_CASE("What a module says that it computes along is computed, by default one after the other") {
+  Operations vocabulary = Operations::built_in();
+  OperationRule rule = vocabulary.find("identity");
+  rule.name = "double";
+  vocabulary.add(rule);
+  OperationModules modules = OperationModules::built_in();
+  modules.add("double", [](const ModuleArguments&) { return std::make_shared<Doubled>(); });
+  ArchitectureBuilder builder(vocabulary);
+  const NodeId twice = builder.add("double", {}, {builder.input(Shape::image(3, 4, 4))});
+  Network network(std::move(builder).build(blocks::relu(builder, blocks::batch_norm(builder, twice))), Rng(1), modules);
+  network.eval();
+  CHECK(planned(network) == std::vector<std::string>{"activation"});
+  const at::NoGradGuard no_grad;
+  for (auto [name, tensor] : network.state()) tensor.uniform_(0.5, 2.0);
+  const auto state = network.state();
+  const auto of = [&](const std::string& name) {
+    for (const auto& [full, tensor] : state) {
+      if (full.ends_with("." + name)) return tensor;
+    }
+    return at::Tensor();
+  };
+  const at::Tensor images = examples(Shape::image(3, 4, 4));
+  const at::Tensor expected = at::batch_norm(images * 2, of("weight"), of("bias"), of("running_mean"),
+                                             of("running_var"), false, 0.1, 1e-5, false)
+                                  .relu();
+  CHECK(at::allclose(network.forward(images).logits, expected, 1e-4, 1e-5));
 }
 
 TEST_CASE("A network refuses choices, unknown operations and images of other extents") {

@@ -1,9 +1,10 @@
 // Max and average pooling, and their gradients.
 //
 // A window is the product of a range of rows and one of columns, and so are the windows that cover a pixel. All four
-// passes gather, unless windows are apart: what is written is written once, and rows are independent of each other. A maximum remembers which tap
-// of its window it came from, so that its gradient needs neither the input nor the output. An average adds up the rows
-// of a window first, each column for all windows that share it, and then its columns; its gradient is another average.
+// passes gather, unless windows do not overlap: what is written is written once, and rows are independent. A maximum
+// remembers which tap of its window it came from, so that its gradient needs neither the input nor the output. An
+// average adds up the rows of a window first, each column for all windows that share it, and then its columns; its
+// gradient is another average.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "pooling.cpp"
 #include "targets.hpp"
@@ -111,13 +112,14 @@ void maximum(const Pooling& shape, const T* x, T* y, T* winner, const Parallel& 
           hn::StoreU(most, d, y + to + c);
           if (!winner) return;
           // Backwards, so that the first of equal ones stays.
-          auto tap = hn::Set(d, static_cast<T>(rows.tap(out_row, bottom - 1) * shape.kernel_width +
-                                               columns.tap(out, right - 1)));
+          auto tap = hn::Set(
+              d, static_cast<T>(rows.tap(out_row, bottom - 1) * shape.kernel_width + columns.tap(out, right - 1)));
           auto of_most = tap;
           for (std::int64_t row = bottom; row-- > top;) {
             const T* from = image + row * line + (right - 1) * channels + c;
             for (std::int64_t column = right; column-- > left; from -= channels) {
-              of_most = hn::IfThenElse(hn::Eq(hn::LoadU(d, from), most), tap, of_most);
+              const auto value = hn::LoadU(d, from);
+              of_most = hn::IfThenElse(hn::Or(hn::Eq(value, most), hn::IsNaN(value)), tap, of_most);
               tap = hn::Sub(tap, hn::Set(d, T(1)));
             }
             tap = hn::Sub(tap, hn::Set(d, static_cast<T>(shape.kernel_width - (right - left))));
@@ -145,8 +147,7 @@ void scatter(const Pooling& shape, const T* winner, const T* dy, T* dx, const Pa
       for (std::int64_t out = 0; out < shape.out_width; ++out) {
         const auto [left, right] = across_windows[index(out)];
         const std::int64_t from = (number * shape.out_width + out) * channels;
-        const auto first_tap =
-            static_cast<T>(rows.tap(out_row, top) * shape.kernel_width + columns.tap(out, left));
+        const auto first_tap = static_cast<T>(rows.tap(out_row, top) * shape.kernel_width + columns.tap(out, left));
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
           const auto gradient = hn::LoadU(d, dy + from + c), of_most = hn::LoadU(d, winner + from + c);
           auto tap = hn::Set(d, first_tap);
@@ -203,7 +204,7 @@ void maximum_backward(const Pooling& shape, const T* winner, const T* dy, T* dx,
   });
 }
 
-// Sums along one side: result i is after[i] times the sum of before[j] times value j, over j in ranges[i].
+// Sums along one side: result i is the sum of before[j] times value j, over j in ranges[i], divided by after[i].
 template <typename T>
 struct Sums {
   std::vector<Range> ranges;
@@ -217,15 +218,16 @@ template <typename T>
 Sums<T> averages(const Side& side, bool include_padding) {
   Sums<T> sums{side.windows(), std::vector<T>(index(side.size), T(1)), {}};
   for (std::int64_t out = 0; out < side.outs; ++out) {
-    const std::int64_t count = side.count(out, include_padding);
-    sums.after.push_back(count > 0 ? T(1) / static_cast<T>(count) : T(0));
+    sums.after.push_back(static_cast<T>(std::max<std::int64_t>(1, side.count(out, include_padding))));
   }
   return sums;
 }
 
 template <typename T>
 Sums<T> gradients_of_averages(const Side& side, bool include_padding) {
-  return {side.covers(), averages<T>(side, include_padding).after, std::vector<T>(index(side.size), T(1))};
+  Sums<T> sums{side.covers(), averages<T>(side, include_padding).after, std::vector<T>(index(side.size), T(1))};
+  for (T& factor : sums.before) factor = T(1) / factor;
+  return sums;
 }
 
 // [examples, rows.from(), columns.from(), channels] -> [examples, rows.to(), columns.to(), channels]
@@ -245,17 +247,17 @@ void sum_up(std::int64_t examples, std::int64_t channels, const Sums<T>& rows, c
           sum = hn::MulAdd(hn::LoadU(d, image + row * line + at), hn::Set(d, rows.before[index(row)]), sum);
         hn::StoreU(sum, d, sums.data() + at);
       });
-      const T factor = rows.after[index(number % rows.to())];
+      const T divisor = rows.after[index(number % rows.to())];
       for (std::int64_t out = 0; out < columns.to(); ++out) {
         const auto [left, right] = columns.ranges[index(out)];
-        const T out_factor = factor * columns.after[index(out)];
+        const T factor = T(1) / (divisor * columns.after[index(out)]);
         T* const result = to + (number * columns.to() + out) * channels;
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
           auto sum = hn::Zero(d);
           for (std::int64_t column = left; column < right; ++column)
             sum = hn::MulAdd(hn::LoadU(d, sums.data() + column * channels + c),
                              hn::Set(d, columns.before[index(column)]), sum);
-          hn::StoreU(hn::Mul(sum, hn::Set(d, out_factor)), d, result + c);
+          hn::StoreU(hn::Mul(sum, hn::Set(d, factor)), d, result + c);
         });
       }
     }

@@ -21,27 +21,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::array kinds{"batch_norm", "relu", "folding", "depthwise", "pooling"};
-
-std::set<std::string, std::less<>> kinds_on() {
-  std::set<std::string, std::less<>> all(kinds.begin(), kinds.end());
-  const char* const value = std::getenv("WEFT_KERNELS");
-  if (value == nullptr) return all;
-  std::set<std::string, std::less<>> on;
-  std::istringstream stream(value);
-  for (std::string kind; std::getline(stream, kind, ',');) {
-    if (all.contains(kind)) {
-      on.insert(kind);
-    } else if (kind != "off") {
-      std::string names;
-      for (const char* one : kinds) names += std::string(", ") + one;
-      throw InvalidInput("WEFT_KERNELS in the environment is \"" + std::string(value) + "\", where " + kind +
-                         " is no kind of kernels; it is off, or some of these, separated by commas: " + names.substr(2));
-    }
-  }
-  return on;
-}
-
 bool autocasts() {
 #if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
   return at::autocast::is_autocast_enabled(at::kCPU);
@@ -62,6 +41,14 @@ const kernels::Parallel pool = [](std::int64_t count, const kernels::Body& body)
 // As the kernels want it: channels-last where there are four dimensions.
 at::Tensor laid_out(const at::Tensor& x) {
   return x.contiguous(x.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+}
+
+// What a backward pass of ours returns has no graph of its own.
+void refuse_second_order() {
+  if (at::GradMode::is_enabled())
+    throw Error(
+        "Weft's own kernels have gradients of first order alone; WEFT_KERNELS=off in the environment leaves the "
+        "network to LibTorch, which has others");
 }
 
 at::TensorOptions plain(const at::Tensor& x) { return x.options().requires_grad(false); }
@@ -165,6 +152,7 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_order();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], dy = laid_out(gradients[0]);
     const auto extents = [&](const char* name) { return context->saved_data[name].toIntVector(); };
@@ -200,7 +188,8 @@ class DepthwiseConvolution : public torch::autograd::Function<DepthwiseConvoluti
 // Whether there are values to normalise, of a number of channels that fills vectors before long.
 bool fits(const at::Tensor& x) {
   constexpr std::int64_t lanes = 64, longest = 8192;
-  return x.size(1) > 0 && x.numel() > x.size(1) && std::lcm(x.size(1), lanes) <= longest;
+  return (x.dim() == 2 || x.dim() == 4) && x.size(1) > 0 && x.numel() > x.size(1) &&
+         std::lcm(x.size(1), lanes) <= longest;
 }
 
 kernels::BatchNorm shape_of(const at::Tensor& x, double eps, bool relu) {
@@ -231,6 +220,7 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_order();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &mean = saved[3], &variance = saved[4];
     const at::Tensor dy = laid_out(gradients[0]);
@@ -308,12 +298,13 @@ class Pooling : public torch::autograd::Function<Pooling> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_second_order();
     const at::Tensor winner = context->get_saved_variables()[0], dy = laid_out(gradients[0]);
     auto& saved = context->saved_data;
     const Extents sizes = saved["sizes"].toIntVector();
-    const kernels::Pooling shape = shape_of(
-        sizes, {saved["kernel"].toIntVector(), saved["stride"].toIntVector(), saved["padding"].toIntVector(),
-                saved["ceil"].toBool(), saved["include_padding"].toBool()});
+    const kernels::Pooling shape =
+        shape_of(sizes, {saved["kernel"].toIntVector(), saved["stride"].toIntVector(), saved["padding"].toIntVector(),
+                         saved["ceil"].toBool(), saved["include_padding"].toBool()});
     const at::Tensor dx = empty_like(dy, sizes);
     for_type(dy, [&](auto zero) {
       using T = decltype(zero);
@@ -327,9 +318,9 @@ class Pooling : public torch::autograd::Function<Pooling> {
   }
 };
 
-// Whether LibTorch would take it, and there is something to do.
+// Whether LibTorch would take it, there is something to do, and the number of a tap is exact in float.
 bool fits(const at::Tensor& x, const PoolingWindow& window) {
-  if (x.dim() != 4 || x.numel() == 0) return false;
+  if (x.dim() != 4 || x.numel() == 0 || window.kernel[0] * window.kernel[1] > 1 << 24) return false;
   const auto fits = [&](std::size_t i) {
     return 2 * window.padding[i] <= window.kernel[i] && x.sizes()[i + 2] + 2 * window.padding[i] >= window.kernel[i];
   };
@@ -342,8 +333,29 @@ at::Tensor pool_by_kernels(const at::Tensor& x, const PoolingWindow& window, boo
 
 }  // namespace
 
+std::set<std::string, std::less<>> kinds_on(const char* value) {
+  constexpr std::array kinds{"batch_norm", "relu", "folding", "depthwise", "pooling"};
+  std::set<std::string, std::less<>> all(kinds.begin(), kinds.end()), on;
+  const std::string text = value == nullptr ? "" : value;
+  if (text.empty()) return all;
+  if (text == "off") return {};
+  std::istringstream stream(text);
+  for (std::string kind; std::getline(stream, kind, ',');) {
+    if (!all.contains(kind)) {
+      std::string names;
+      for (const char* one : kinds) names += (names.empty() ? "" : ", ") + std::string(one);
+      throw InvalidInput("WEFT_KERNELS in the environment is \"" + text + "\", where \"" + kind +
+                         "\" is no kind of kernels; it is off, or some of these, with commas and nothing else between "
+                         "them: " +
+                         names);
+    }
+    on.insert(kind);
+  }
+  return on;
+}
+
 bool is_on(std::string_view kind) {
-  static const std::set<std::string, std::less<>> on = kinds_on();
+  static const std::set<std::string, std::less<>> on = kinds_on(std::getenv("WEFT_KERNELS"));
   return on.contains(kind);
 }
 

@@ -9,12 +9,17 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
 namespace weft::fused {
 
-// Whether WEFT_KERNELS has a kind of kernels on. Throws InvalidInput if it names one that there is not.
+// The kinds of kernels that a value of WEFT_KERNELS leaves on: all where there is none (null or empty). "folding", of
+// batch norms into convolutions in evaluation, is the plan's (weft/torch/plan.hpp). Throws InvalidInput.
+std::set<std::string, std::less<>> kinds_on(const char* value);
+// Whether the environment has that kind on.
 bool is_on(std::string_view kind);
 
 using Extents = std::vector<std::int64_t>;  // down, across

@@ -52,9 +52,9 @@ class Convolution final : public OperationModule {
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
   }
 
-  // In evaluation an affine map behind it, a batch norm's, goes into the weights.
+  // In evaluation an affine map behind it, a batch norm's, goes into the weights; on a card that would be more kernels.
   Traits traits() const override {
-    const bool folds = !is_training() && fused::is_on("folding");
+    const bool folds = !is_training() && weight_.is_cpu() && fused::is_on("folding");
     return {.output_reusable = true, .takes_relu = folds, .takes_affine = folds};
   }
   at::Tensor forward(Inputs inputs, bool) override { return convolve(inputs, weight_, bias_); }
@@ -559,6 +559,15 @@ std::shared_ptr<OperationModule> make_module(const ModuleArguments& arguments) {
 at::Tensor dropout_mask(at::IntArrayRef sizes, double probability, const at::Tensor& like) {
   const double keep = 1.0 - probability;
   return at::empty(sizes, like.options().requires_grad(false)).bernoulli_(keep).div_(keep);
+}
+
+at::Tensor OperationModule::forward_along(at::ArrayRef<at::Tensor> inputs, const Along& along) {
+  at::Tensor y = forward(inputs, false);
+  if (along.affine) {
+    const auto& [scale, shift] = *along.affine;
+    y = at::addcmul(shift.view({-1, 1, 1}), y, scale.view({-1, 1, 1}));
+  }
+  return along.relu ? y.relu() : y;
 }
 
 const OperationModules& OperationModules::built_in() {

@@ -48,13 +48,13 @@ Network::Network(const Architecture& architecture, Rng rng, const OperationModul
     ++id;
   }
   if (inputs == 0) throw InvalidInput("the graph has no input node; a network needs one");
-  plan_ = make_plan(architecture_, modules_, is_training());
+  plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
 }
 
 void Network::train(bool on) {
   const bool changed = on != is_training();
   torch::nn::Module::train(on);
-  if (changed) plan_ = make_plan(architecture_, modules_, on);
+  if (changed) plan_ = make_plan(architecture_, modules_, {.with_auxiliary = on});
 }
 
 void Network::set_progress(double progress) {
@@ -69,7 +69,7 @@ void Network::condense() {
     const std::shared_ptr<OperationModule> condensed = modules_[id] ? modules_[id]->condensed() : nullptr;
     if (condensed) modules_[id] = replace_module(architecture_.nodes()[id].name, condensed);
   }
-  plan_ = make_plan(architecture_, modules_, is_training());
+  plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
 }
 
 void Network::carry_state(bool on) {
@@ -87,7 +87,7 @@ void Network::set_drop_path(double probability) {
   }
   const bool changed = (probability > 0.0) != (drop_path_ > 0.0);
   drop_path_ = probability;
-  if (changed) plan_ = make_plan(architecture_, modules_, is_training());
+  if (changed) plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
 }
 
 at::Tensor Network::run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs) {
@@ -104,10 +104,13 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
     throw InvalidInput("the network takes batches of " + shape.to_string() + "; it was given a tensor of extents " +
                        Json(images.sizes().vec()).dump());
   }
-  std::vector<at::Tensor> slots(plan_.slots);
-  slots[plan_.input] = shape.is_image() ? images.contiguous(at::MemoryFormat::ChannelsLast) : images;
+  std::optional<Plan> observed;
+  if (observer) observed = make_plan(architecture_, modules_, {.with_auxiliary = is_training(), .along = false});
+  const Plan& plan = observed ? *observed : plan_;
+  std::vector<at::Tensor> slots(plan.slots);
+  slots[plan.input] = shape.is_image() ? images.contiguous(at::MemoryFormat::ChannelsLast) : images;
   c10::SmallVector<at::Tensor, 8> inputs;
-  for (const Plan::Instruction& instruction : plan_.instructions) {
+  for (const Plan::Instruction& instruction : plan.instructions) {
     for (const auto& [slot, last_use] : instruction.inputs) {
       if (last_use) {
         inputs.push_back(std::move(slots[slot]));
@@ -121,8 +124,8 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
     slots[instruction.output] = std::move(output);
   }
   Output output;
-  if (plan_.auxiliary) output.auxiliary = slots[*plan_.auxiliary];
-  output.logits = slots[plan_.output];
+  if (plan.auxiliary) output.auxiliary = slots[*plan.auxiliary];
+  output.logits = slots[plan.output];
   return output;
 }
 

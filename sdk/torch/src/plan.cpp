@@ -55,7 +55,7 @@ Values simplify(std::span<const Node> nodes, std::span<const OperationModule::Tr
 }  // namespace
 
 Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr<OperationModule>> modules,
-               bool with_auxiliary) {
+               const PlanOptions& options) {
   const auto nodes = architecture.nodes();
   const auto at = [](NodeId id) { return static_cast<std::size_t>(id); };
   std::vector<OperationModule::Traits> traits(nodes.size());
@@ -71,7 +71,7 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     if (readers[at(id)]++ == 0) last_reader[at(id)] = reader;  // readers come in reverse order
   };
   read(value[at(architecture.output())], caller);
-  if (with_auxiliary && architecture.auxiliary()) read(value[at(*architecture.auxiliary())], caller);
+  if (options.with_auxiliary && architecture.auxiliary()) read(value[at(*architecture.auxiliary())], caller);
   for (std::size_t id = nodes.size(); id-- > 0;) {
     if (readers[id] == 0) continue;
     for (const NodeId input : operands[id]) read(input, id);
@@ -84,9 +84,9 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
   };
   std::vector<Chain> chains;
   for (NodeId id = 0; id < static_cast<NodeId>(nodes.size()); ++id) chains.push_back({id, id});
-  for (std::size_t id = 0; id < nodes.size(); ++id) {
+  for (std::size_t id = 0; id < nodes.size() && options.along; ++id) {
     Chain& chain = chains[id];
-    const auto take = [&](bool takes, bool OperationModule::Traits::* is_it) {
+    const auto take = [&](bool takes, bool OperationModule::Traits::*is_it) {
       const std::size_t last = at(chain.value), reader = last_reader[last];
       if (!takes || chain.part_of_another || readers[last] != 1 || reader == caller || !(traits[reader].*is_it)) return;
       chain.value = static_cast<NodeId>(reader);
@@ -95,6 +95,11 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     take(traits[id].takes_affine, &OperationModule::Traits::is_affine);
     chain.affine = chain.value;
     take(traits[id].takes_relu, &OperationModule::Traits::is_relu);
+  }
+
+  std::vector<NodeId> made_by(nodes.size());  // by value: the node whose instruction computes it
+  for (std::size_t id = 0; id < nodes.size(); ++id) {
+    if (!chains[id].part_of_another) made_by[at(chains[id].value)] = static_cast<NodeId>(id);
   }
 
   Plan plan;
@@ -109,7 +114,10 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     if (!modules[id]) plan.input = slot[id] = take_slot();
     if (!modules[id] || readers[id] == 0 || chains[id].part_of_another) continue;
     std::vector<NodeId> inputs = operands[id];
-    const auto reusable = [&](NodeId input) { return readers[at(input)] == 1 && traits[at(input)].output_reusable; };
+    const auto reusable = [&](NodeId input) {
+      return readers[at(input)] == 1 && traits[at(input)].output_reusable &&
+             traits[at(made_by[at(input)])].output_reusable;
+    };
     Plan::Instruction instruction{.node = static_cast<NodeId>(id),
                                   .inputs = {},
                                   .output = 0,
@@ -135,7 +143,8 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
     plan.instructions.push_back(std::move(instruction));
   }
   plan.output = slot[at(value[at(architecture.output())])];
-  if (with_auxiliary && architecture.auxiliary()) plan.auxiliary = slot[at(value[at(*architecture.auxiliary())])];
+  if (options.with_auxiliary && architecture.auxiliary())
+    plan.auxiliary = slot[at(value[at(*architecture.auxiliary())])];
   return plan;
 }
 

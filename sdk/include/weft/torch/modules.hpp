@@ -46,12 +46,12 @@ class OperationModule : public torch::nn::Module {
   };
   virtual Affine affine() const { return {}; }
 
-  // forward(), and then the affine map and the ReLU, as far as there are any and the traits say that it takes them.
+  // forward(), then the affine map and the ReLU, as far as there are any: for less than each by itself costs.
   struct Along {
     std::optional<Affine> affine;
     bool relu = false;
   };
-  virtual at::Tensor forward_along(at::ArrayRef<at::Tensor> inputs, const Along&) { return forward(inputs, false); }
+  virtual at::Tensor forward_along(at::ArrayRef<at::Tensor> inputs, const Along& along);
 
   // The recipe's present drop-path probability, in [0, 1).
   virtual void set_drop_path(double) {}

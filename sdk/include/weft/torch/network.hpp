@@ -35,8 +35,9 @@ class Network final : public torch::nn::Module {
   // the graph's. Throws InvalidInput if the extents are not the graph's.
   Output forward(const at::Tensor& images) { return run(images, nullptr); }
 
-  // The same, showing each node's output as it is computed. Nodes that cost nothing are not shown, and the tensor may
-  // be overwritten later: read it, or copy it.
+  // The same, showing each node's output as it is computed; none is computed along with another, which rounds
+  // differently and takes longer. Nodes that cost nothing are not shown, and the tensor may be overwritten later: read
+  // it, or copy it.
   using Observer = std::function<void(const Node& node, const at::Tensor& output)>;
   Output forward_observed(const at::Tensor& images, const Observer& observer) { return run(images, &observer); }
 
@@ -57,6 +58,7 @@ class Network final : public torch::nn::Module {
   // cost says. state() is another then: load_weights takes it into a condensed network alone.
   void condense();
 
+  // The mode is the network's: that of single modules is not to be changed, since a plan relies on it.
   void train(bool on = true) override;
 
   // These are the network's: a temporary one is to be given a name first.

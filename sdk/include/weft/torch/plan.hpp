@@ -3,8 +3,9 @@
 // A plan runs no more than it must: identities, sums of one term, dropout in evaluation and the like are no
 // instructions; zeros vanish from sums, with what only they read; pure operations that several nodes repeat on one
 // tensor (the ReLU at the head of every branch of a cell) run once; a ReLU that alone reads what can compute it along
-// is no instruction of its own, and in evaluation neither is a batch norm behind a convolution. It keeps no more than it must: a slot is emptied at its last use and taken again, and
-// an operation writes over its input where neither another reader nor autograd needs it.
+// is no instruction of its own, and in evaluation neither is a batch norm behind a convolution. It keeps no more than
+// it must: a slot is emptied at its last use and taken again, and an operation writes over its input where neither
+// another reader nor autograd needs it.
 #pragma once
 
 #include <cstdint>
@@ -41,9 +42,13 @@ struct Plan {
   std::optional<Slot> auxiliary;
 };
 
-// `modules` has one entry per node, null for the input node, and is in the mode to be planned for. The auxiliary
-// classifier is left out unless `with_auxiliary`.
+struct PlanOptions {
+  bool with_auxiliary = false;  // else the auxiliary classifier is left out
+  bool along = true;            // nodes may be computed along with others, whose own outputs are then never there
+};
+
+// `modules` has one entry per node, null for the input node, and is in the mode to be planned for.
 Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr<OperationModule>> modules,
-               bool with_auxiliary);
+               const PlanOptions& options);
 
 }  // namespace weft
