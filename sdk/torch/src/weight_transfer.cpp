@@ -1,0 +1,196 @@
+#include "weft/torch/weight_transfer.hpp"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace weft {
+namespace {
+
+using Extents = WeightTransfer::Extents;
+
+std::string to_text(at::IntArrayRef extents) { return Json(extents.vec()).dump(); }
+
+// One step: from the tensors before it to one of those after it.
+class Execution {
+ public:
+  // `rng` is null for moments.
+  Execution(const NamedTensors& before, std::string place, Rng* rng)
+      : before_(before), place_(std::move(place)), rng_(rng) {}
+
+  at::Tensor operator()(const WeightTransfer::Gather& rule) const {
+    at::Tensor tensor = source(rule.from);
+    for (const WeightTransfer::Map& map : rule.maps) tensor = gather(tensor, map, rule);
+    return tensor;
+  }
+
+  at::Tensor operator()(const WeightTransfer::Pad& rule) const {
+    const at::Tensor& tensor = source(rule.from);
+    if (tensor.dim() != 4) fail("pads a kernel, but " + rule.from + " is " + to_text(tensor.sizes()));
+    const std::int64_t down = rule.kernel[0] - tensor.size(2), across = rule.kernel[1] - tensor.size(3);
+    if (down < 0 || across < 0 || down % 2 != 0 || across % 2 != 0) {
+      fail("cannot pad " + rule.from + ", " + to_text(tensor.sizes()) + ", at its centre to a kernel of " +
+           to_text(rule.kernel));
+    }
+    return at::constant_pad_nd(tensor, {across / 2, across / 2, down / 2, down / 2});
+  }
+
+  // Output i is the input that its group has in that place.
+  at::Tensor operator()(const WeightTransfer::Identity& rule) const {
+    at::Tensor tensor = at::zeros(rule.extents);
+    if (rng_ == nullptr) return tensor;
+    const at::Tensor out = at::arange(rule.extents[0]), in = out.remainder(rule.extents[1]);
+    if (rule.extents.size() == 2) {
+      tensor.index_put_({out, in}, at::ones({}));
+    } else {
+      tensor.select(3, rule.extents[3] / 2).select(2, rule.extents[2] / 2).index_put_({out, in}, at::ones({}));
+    }
+    if (rule.noise > 0.0) tensor.add_(normal(tensor.sizes(), rule.noise * deviation(tensor)));
+    return tensor;
+  }
+
+  at::Tensor operator()(const WeightTransfer::Constant& rule) const {
+    return at::full(rule.extents, rng_ == nullptr ? 0.0 : rule.value, at::kFloat);
+  }
+  at::Tensor operator()(const WeightTransfer::Fresh&) const { return {}; }
+  at::Tensor operator()(const WeightTransfer::Calibrated&) const { return {}; }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const { throw InvalidInput("transfer" + place_ + " " + what); }
+
+  const at::Tensor& source(const std::string& name) const {
+    const auto found = before_.find(name);
+    if (found == before_.end()) fail("follows from " + name + ", which its parent does not have there");
+    return found->second;
+  }
+
+  at::Tensor gather(const at::Tensor& tensor, const WeightTransfer::Map& map,
+                    const WeightTransfer::Gather& rule) const {
+    if (map.dimension >= tensor.dim())
+      fail("gathers along dimension " + std::to_string(map.dimension) + " of " + rule.from + ", which is " +
+           to_text(tensor.sizes()));
+    const Extents indices = map.largest ? largest(*map.largest, tensor.size(map.dimension)) : map.indices;
+    Extents from, repeats;
+    std::set<std::int64_t> known;
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      if (indices[k] >= tensor.size(map.dimension)) {
+        fail("has index " + std::to_string(indices[k]) + ", but " + rule.from + " is " + to_text(tensor.sizes()) +
+             ", with " + std::to_string(tensor.size(map.dimension)) + " slices along dimension " +
+             std::to_string(map.dimension));
+      }
+      from.push_back(std::max<std::int64_t>(indices[k], 0));
+      if (indices[k] >= 0 && !known.insert(indices[k]).second) repeats.push_back(static_cast<std::int64_t>(k));
+    }
+    at::Tensor result = tensor.index_select(map.dimension, at::tensor(from, at::kLong));
+    const auto slice = [&](std::int64_t k) { return result.select(map.dimension, k); };
+    for (std::size_t k = 0; k < indices.size(); ++k) {
+      const auto at = static_cast<std::int64_t>(k);
+      if (indices[k] < 0) slice(at).zero_();
+      if (!map.scale.empty() && map.scale[k] != 1.0) slice(at).mul_(map.scale[k]);
+    }
+    if (rule.noise > 0.0 && rng_ != nullptr) {
+      const double spread = rule.noise * deviation(tensor);
+      for (const std::int64_t k : repeats) slice(k).add_(normal(slice(k).sizes(), spread));
+    }
+    return result;
+  }
+
+  Extents largest(const WeightTransfer::Largest& largest, std::int64_t slices) const {
+    const at::Tensor& measured = source(largest.norm_of);
+    if (measured.dim() == 0 || measured.size(0) != slices || largest.count > slices) {
+      fail("keeps " + std::to_string(largest.count) + " of " + std::to_string(slices) + " slices by the norms of " +
+           largest.norm_of + ", which is " + to_text(measured.sizes()));
+    }
+    const at::Tensor norms = measured.abs().flatten(1).sum(1).to(at::kDouble).contiguous();
+    Extents order(static_cast<std::size_t>(slices));
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+    const double* const norm = norms.data_ptr<double>();
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return norm[a] > norm[b]; });
+    order.resize(static_cast<std::size_t>(largest.count));
+    std::sort(order.begin(), order.end());
+    return order;
+  }
+
+  static double deviation(const at::Tensor& tensor) {
+    return tensor.numel() < 2 ? 0.0 : at::std(tensor.to(at::kDouble), /*unbiased=*/false).item<double>();
+  }
+  at::Tensor normal(at::IntArrayRef extents, double deviation) const {
+    return at::randn(extents, at::detail::createCPUGenerator((*rng_)()), at::TensorOptions(at::kFloat)).mul_(deviation);
+  }
+
+  const NamedTensors& before_;
+  std::string place_;
+  Rng* rng_;
+};
+
+Inherited execute(const NamedTensors& parent, const WeightTransfer& transfer, Rng* rng) {
+  const at::NoGradGuard no_grad;
+  Inherited all{parent, {}, {}};
+  std::set<std::string> fresh, calibrated;
+  for (std::size_t i = 0; i < transfer.steps.size(); ++i) {
+    const WeightTransfer::Step& step = transfer.steps[i];
+    const std::string place = "/steps/" + std::to_string(i);
+    NamedTensors made;
+    for (const auto& [name, rule] : step.tensors) {
+      made[name] = std::visit(Execution(all.tensors, place + "/tensors/" + name, rng), rule);
+    }
+    for (const std::string& name : step.removed) {
+      const bool begins_itself = fresh.erase(name) + calibrated.erase(name) > 0;
+      if (all.tensors.erase(name) == 0 && !begins_itself)
+        throw InvalidInput("transfer" + place + "/removed names " + name + ", which its parent does not have there");
+    }
+    for (auto& [name, tensor] : made) {
+      fresh.erase(name);
+      calibrated.erase(name);
+      if (tensor.defined()) {
+        all.tensors[name] = std::move(tensor);
+        continue;
+      }
+      all.tensors.erase(name);
+      const bool is_fresh = std::holds_alternative<WeightTransfer::Fresh>(step.tensors.at(name));
+      (is_fresh ? fresh : calibrated).insert(name);
+    }
+  }
+  all.fresh.assign(fresh.begin(), fresh.end());
+  all.calibrated.assign(calibrated.begin(), calibrated.end());
+  return all;
+}
+
+}  // namespace
+
+Inherited inherit(const NamedTensors& parent, const WeightTransfer& transfer, Rng rng) {
+  return execute(parent, transfer, &rng);
+}
+
+NamedTensors inherit_moments(const NamedTensors& parent, const WeightTransfer& transfer) {
+  return execute(parent, transfer, nullptr).tensors;
+}
+
+void take_over(Network& child, const Inherited& inherited) {
+  const NamedTensors wanted = child.state();
+  std::set<std::string> begins_itself(inherited.fresh.begin(), inherited.fresh.end());
+  begins_itself.insert(inherited.calibrated.begin(), inherited.calibrated.end());
+  std::string wrong;
+  for (const auto& [name, tensor] : wanted) {
+    const auto found = inherited.tensors.find(name);
+    if (found == inherited.tensors.end() && !begins_itself.contains(name)) {
+      wrong += "; it says nothing of " + name;
+    } else if (found != inherited.tensors.end() && found->second.sizes() != tensor.sizes()) {
+      wrong += "; it makes " + name + " " + to_text(found->second.sizes()) + ", not " + to_text(tensor.sizes());
+    }
+  }
+  for (const auto& [name, tensor] : inherited.tensors) {
+    if (!wanted.contains(name)) wrong += "; the child has no " + name;
+  }
+  for (const std::string& name : begins_itself) {
+    if (!wanted.contains(name)) wrong += "; the child has no " + name;
+  }
+  if (!wrong.empty()) throw InvalidInput("the transfer leads to another network than the child's" + wrong);
+  const at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : inherited.tensors) wanted.at(name).copy_(tensor);
+}
+
+}  // namespace weft
