@@ -40,21 +40,34 @@ TEST_CASE("a transfer is read where its schema says so, and there alone") {
        {Json({{"transfer", 1}, {"steps", Json::array()}}), with_rule({{"from", "x"}}),
         with_rule({{"from", "x"}, {"pad", {3, 5}}}), with_rule({{"identity", {4, 1, 3, 3}}, {"noise", 0.001}}),
         with_rule({{"constant", 0.5}, {"extents", {4}}}), with_rule({{"fresh", true}}),
-        with_rule({{"calibrated", true}}), map(R"({"dimension": 1, "indices": [0, -1], "scale": [0.5, 1]})"),
+        with_rule({{"calibrated", true}}),
+        map(R"({"dimension": 1, "indices": [0, -1], "scale": [0.5, 1], "fill": 1.5, "noise": 0.5})"),
         map(R"({"dimension": 0, "largest": 4, "norm_of": "w"})"),
         Json::parse(R"({"transfer": 1, "steps": [{"removed": ["a", "b"]}, {}]})")}) {
     INFO(good);
     CHECK(passes_schema(good));
     CHECK(is_read(good));
   }
-  for (const Json& bad :
-       {Json(3), Json({{"kind", "copy"}}), Json({{"transfer", 2}, {"steps", Json::array()}}), with_rule("copy"),
-        with_rule({{"from", ""}}), with_rule({{"from", "x"}, {"to", "y"}}), with_rule({{"from", "x"}, {"pad", {3}}}),
-        with_rule({{"from", "x"}, {"noise", -1}}), with_rule({{"identity", {0, 1}}}), with_rule({{"constant", 1}}),
-        with_rule({{"constant", 1}, {"extents", {-1}}}), with_rule({{"fresh", false}}), with_rule(Json::object()),
-        map(R"({"dimension": -1, "indices": [0]})"), map(R"({"dimension": 0, "indices": [-2]})"),
-        map(R"({"dimension": 0, "indices": []})"), map(R"({"dimension": 0, "largest": 0, "norm_of": "w"})"),
-        map(R"({"dimension": 0, "largest": 1})"), Json::parse(R"({"transfer": 1, "steps": [{"removed": [""]}]})")}) {
+  for (const Json& bad : {Json(3),
+                          Json({{"kind", "copy"}}),
+                          Json({{"transfer", 2}, {"steps", Json::array()}}),
+                          with_rule("copy"),
+                          with_rule({{"from", ""}}),
+                          with_rule({{"from", "x"}, {"to", "y"}}),
+                          with_rule({{"from", "x"}, {"pad", {3}}}),
+                          with_rule({{"from", "x"}, {"noise", 1}}),
+                          with_rule({{"identity", {0, 1}}}),
+                          with_rule({{"constant", 1}}),
+                          with_rule({{"constant", 1}, {"extents", {-1}}}),
+                          with_rule({{"fresh", false}}),
+                          with_rule(Json::object()),
+                          map(R"({"dimension": -1, "indices": [0]})"),
+                          map(R"({"dimension": 0, "indices": [-2]})"),
+                          map(R"({"dimension": 0, "indices": []})"),
+                          map(R"({"dimension": 0, "indices": [1], "noise": -1})"),
+                          map(R"({"dimension": 0, "largest": 0, "norm_of": "w"})"),
+                          map(R"({"dimension": 0, "largest": 1})"),
+                          Json::parse(R"({"transfer": 1, "steps": [{"removed": [""]}]})")}) {
     INFO(bad);
     CHECK_FALSE(passes_schema(bad));
     CHECK_FALSE(is_read(bad));

@@ -67,7 +67,8 @@ TEST_CASE("transfer: what each rule makes of its source") {
       parent,
       {{"copy", {{"from", "x"}}},
        {"wide",
-        {{"from", "x"}, {"gather", {{{"dimension", 0}, {"indices", {2, 0, 2, -1}}, {"scale", {1, 1, 0.5, 1}}}}}}},
+        {{"from", "x"},
+         {"gather", {{{"dimension", 0}, {"indices", {2, 0, 2, -1}}, {"scale", {1, 1, 0.5, 1}}, {"fill", 7}}}}}},
        {"both",
         {{"from", "x"}, {"gather", {{{"dimension", 0}, {"indices", {1}}}, {{"dimension", 1}, {"indices", {1, 0}}}}}}},
        {"kept", {{"from", "x"}, {"gather", {{{"dimension", 0}, {"largest", 2}, {"norm_of", "x"}}}}}},
@@ -79,7 +80,7 @@ TEST_CASE("transfer: what each rule makes of its source") {
   CHECK(found.at("x").is_same(x));  // what is not mentioned stays
   CHECK_FALSE(found.contains("gone"));
   CHECK(at::equal(found.at("copy"), x));
-  CHECK(at::equal(found.at("wide"), at::tensor({4.F, 5.F, 0.F, 1.F, 2.F, 2.5F, 0.F, 0.F}).view({4, 2})));
+  CHECK(at::equal(found.at("wide"), at::tensor({4.F, 5.F, 0.F, 1.F, 2.F, 2.5F, 7.F, 7.F}).view({4, 2})));
   CHECK(at::equal(found.at("both"), at::tensor({3.F, 2.F}).view({1, 2})));
   CHECK(at::equal(found.at("kept"), x.slice(0, 1)));
   CHECK(found.at("padded").sizes() == at::IntArrayRef({2, 1, 3, 5}));
@@ -106,7 +107,7 @@ TEST_CASE("transfer: steps go on from each other, and a rule reads what was befo
 TEST_CASE("transfer: noise is on what repeats alone, follows the seed, and does not touch moments") {
   const NamedTensors parent = {{"x", at::arange(8, at::kFloat).view({2, 4})}};
   const WeightTransfer transfer = WeightTransfer::from_json(
-      rules({{"x", {{"from", "x"}, {"noise", 0.01}, {"gather", {{{"dimension", 0}, {"indices", {0, 1, 1}}}}}}},
+      rules({{"x", {{"from", "x"}, {"gather", {{{"dimension", 0}, {"indices", {0, 1, 1}}, {"noise", 0.01}}}}}},
              {"eye", {{"identity", {3, 3}}, {"noise", 0.01}}},
              {"one", {{"constant", 1}, {"extents", {2}}}}}));
   const at::Tensor noisy = inherit(parent, transfer, Rng(1)).tensors.at("x");
@@ -195,7 +196,7 @@ TEST_CASE("transfer: text that is none is refused with rule, value and place") {
   CHECK_THROWS_WITH(rule({{"fresh", false}}), ContainsSubstring("/fresh must be true"));
   CHECK_THROWS_WITH(rule({{"guess", true}}),
                     ContainsSubstring("must have calibrated") || ContainsSubstring("is nothing"));
-  CHECK_THROWS_WITH(rule({{"from", "x"}, {"noise", -1}}), ContainsSubstring("/noise must not be negative"));
+  CHECK_THROWS_WITH(rule({{"identity", {2, 2}}, {"noise", -1}}), ContainsSubstring("/noise must not be negative"));
   const auto map = [&](const Json& one) { rule({{"from", "x"}, {"gather", {one}}}); };
   CHECK_THROWS_WITH(map({{"dimension", 0}, {"indices", {-2}}}), ContainsSubstring("at least -1, not -2"));
   CHECK_THROWS_WITH(map({{"dimension", 0}, {"indices", Json::array()}}), ContainsSubstring("at least one slice"));

@@ -10,17 +10,18 @@
 //   {"from": NAME}                                     as it was under that name before the step
 //   {"from": NAME, "gather": [MAP ..]}                 its slices along some dimensions, each scaled
 //   {"from": NAME, "pad": [HEIGHT, WIDTH]}             a kernel within zeros, at the centre
-//   {"identity": EXTENTS}                              a convolution or linear layer whose output is its input
-//                                                      both of them with "noise": R, a normal deviation of R times that
-//                                                      of the tensor's values: on slices that repeat an earlier one, or
-//                                                      on all of an identity (Chen et al. 2016, against symmetry)
+//   {"identity": EXTENTS, "noise": R}                  a convolution or linear layer whose output is its input
 //   {"constant": NUMBER, "extents": EXTENTS}
 //   {"fresh": true}                                    as the child's network begins
 //   {"calibrated": true}                               a statistic that is to be measured on a batch
-// and a map
-//   {"dimension": D, "indices": [I ..], "scale": [S ..]}   slice k is slice I[k] times S[k]; zeros where I[k] is -1
-//   {"dimension": D, "largest": N, "norm_of": NAME}    the N slices in whose place NAME, along its dimension 0, has the
-//                                                      largest sum of absolute values; in their order
+// and a map one of
+//   {"dimension": D, "indices": [I ..], "scale": [S ..], "fill": F, "noise": R}
+//                        slice k is slice I[k] times S[k]; where I[k] is -1 it holds F alone, or zeros
+//   {"dimension": D, "largest": N, "norm_of": NAME}
+//                        the N slices in whose place NAME, along its dimension 0, has the largest sum of absolute
+//                        values; in their order
+// Noise is normal, of R times the deviation of the source's values: on slices that are filled or repeat another, or on
+// all of an identity (Chen et al. 2016, against symmetry).
 #pragma once
 
 #include <algorithm>
@@ -47,13 +48,14 @@ struct WeightTransfer {
   struct Map {
     std::int64_t dimension = 0;
     std::vector<std::int64_t> indices = {};
-    std::vector<double> scale = {};       // empty: ones
+    std::vector<double> scale = {};  // empty: ones
+    double fill = 0.0;
+    double noise = 0.0;
     std::optional<Largest> largest = {};  // then there are no indices
   };
   struct Gather {
     std::string from;
     std::vector<Map> maps = {};  // none: a copy
-    double noise = 0.0;
   };
   struct Pad {
     std::string from;
@@ -159,9 +161,11 @@ class TransferReader {
       only(json, place, {"dimension", "largest", "norm_of"});
       map.largest = {integer(json.at("largest"), place + "/largest", 1), text(json.at("norm_of"), place + "/norm_of")};
     } else {
-      only(json, place, {"dimension", "indices"}, {"scale"});
+      only(json, place, {"dimension", "indices"}, {"scale", "fill", "noise"});
       map.indices = integers(json.at("indices"), place + "/indices", -1);
       if (map.indices.empty()) fail(place + "/indices", json.at("indices"), "must name at least one slice");
+      map.noise = noise(json, place);
+      map.fill = number(json.value("fill", Json(0.0)), place + "/fill");
       const Json scale = json.value("scale", Json::array());
       for (const Json& one : array(scale, place + "/scale")) map.scale.push_back(number(one, place + "/scale"));
       if (json.contains("scale") && map.scale.size() != map.indices.size())
@@ -181,12 +185,11 @@ class TransferReader {
       return WeightTransfer::Pad{text(json.at("from"), place + "/from"), kernel};
     }
     if (json.contains("from")) {
-      only(json, place, {"from"}, {"gather", "noise"});
+      only(json, place, {"from"}, {"gather"});
       WeightTransfer::Gather gather{text(json.at("from"), place + "/from")};
       const Json maps = json.value("gather", Json::array());
       for (std::size_t i = 0; i < array(maps, place + "/gather").size(); ++i)
         gather.maps.push_back(read_map(maps[i], place + "/gather/" + std::to_string(i)));
-      gather.noise = noise(json, place);
       return gather;
     }
     if (json.contains("identity")) {
@@ -225,6 +228,8 @@ inline Json to_json(const WeightTransfer::Map& map) {
   }
   json["indices"] = map.indices;
   if (!map.scale.empty()) json["scale"] = map.scale;
+  if (map.fill != 0.0) json["fill"] = map.fill;
+  if (map.noise > 0.0) json["noise"] = map.noise;
   return json;
 }
 
@@ -232,7 +237,6 @@ struct RuleToJson {
   Json operator()(const WeightTransfer::Gather& rule) const {
     Json json = {{"from", rule.from}};
     for (const WeightTransfer::Map& map : rule.maps) json["gather"].push_back(to_json(map));
-    if (rule.noise > 0.0) json["noise"] = rule.noise;
     return json;
   }
   Json operator()(const WeightTransfer::Pad& rule) const { return {{"from", rule.from}, {"pad", rule.kernel}}; }

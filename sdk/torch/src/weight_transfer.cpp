@@ -23,7 +23,7 @@ class Execution {
 
   at::Tensor operator()(const WeightTransfer::Gather& rule) const {
     at::Tensor tensor = source(rule.from);
-    for (const WeightTransfer::Map& map : rule.maps) tensor = gather(tensor, map, rule);
+    for (const WeightTransfer::Map& map : rule.maps) tensor = gather(tensor, map, rule.from);
     return tensor;
   }
 
@@ -53,7 +53,7 @@ class Execution {
   }
 
   at::Tensor operator()(const WeightTransfer::Constant& rule) const {
-    return at::full(rule.extents, rng_ == nullptr ? 0.0 : rule.value, at::kFloat);
+    return at::full(rule.extents, rng_ == nullptr ? 0.0 : rule.value, at::kDouble);
   }
   at::Tensor operator()(const WeightTransfer::Fresh&) const { return {}; }
   at::Tensor operator()(const WeightTransfer::Calibrated&) const { return {}; }
@@ -67,33 +67,32 @@ class Execution {
     return found->second;
   }
 
-  at::Tensor gather(const at::Tensor& tensor, const WeightTransfer::Map& map,
-                    const WeightTransfer::Gather& rule) const {
+  at::Tensor gather(const at::Tensor& tensor, const WeightTransfer::Map& map, const std::string& source) const {
     if (map.dimension >= tensor.dim())
-      fail("gathers along dimension " + std::to_string(map.dimension) + " of " + rule.from + ", which is " +
+      fail("gathers along dimension " + std::to_string(map.dimension) + " of " + source + ", which is " +
            to_text(tensor.sizes()));
     const Extents indices = map.largest ? largest(*map.largest, tensor.size(map.dimension)) : map.indices;
-    Extents from, repeats;
+    Extents from, changed;  // the latter by noise, if there is any
     std::set<std::int64_t> known;
     for (std::size_t k = 0; k < indices.size(); ++k) {
       if (indices[k] >= tensor.size(map.dimension)) {
-        fail("has index " + std::to_string(indices[k]) + ", but " + rule.from + " is " + to_text(tensor.sizes()) +
+        fail("has index " + std::to_string(indices[k]) + ", but " + source + " is " + to_text(tensor.sizes()) +
              ", with " + std::to_string(tensor.size(map.dimension)) + " slices along dimension " +
              std::to_string(map.dimension));
       }
       from.push_back(std::max<std::int64_t>(indices[k], 0));
-      if (indices[k] >= 0 && !known.insert(indices[k]).second) repeats.push_back(static_cast<std::int64_t>(k));
+      if (indices[k] < 0 || !known.insert(indices[k]).second) changed.push_back(static_cast<std::int64_t>(k));
     }
     at::Tensor result = tensor.index_select(map.dimension, at::tensor(from, at::kLong));
     const auto slice = [&](std::int64_t k) { return result.select(map.dimension, k); };
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const auto at = static_cast<std::int64_t>(k);
-      if (indices[k] < 0) slice(at).zero_();
+      if (indices[k] < 0) slice(at).fill_(rng_ == nullptr ? 0.0 : map.fill);
       if (!map.scale.empty() && map.scale[k] != 1.0) slice(at).mul_(map.scale[k]);
     }
-    if (rule.noise > 0.0 && rng_ != nullptr) {
-      const double spread = rule.noise * deviation(tensor);
-      for (const std::int64_t k : repeats) slice(k).add_(normal(slice(k).sizes(), spread));
+    if (map.noise > 0.0 && rng_ != nullptr) {
+      const double spread = map.noise * deviation(tensor);
+      for (const std::int64_t k : changed) slice(k).add_(normal(slice(k).sizes(), spread));
     }
     return result;
   }
