@@ -62,6 +62,7 @@ struct Study {
   std::vector<Json> reports;
   std::int32_t verdict = 0, verdict_epoch = 0;
   std::optional<fs::path> parent = {};
+  Json transfer = {};
 
   explicit Study(const Json& args = Json::object(), const char* phase = "search", bool learned = false)
       : study{{"phase", phase}, {"task", {{"input", {1, 8, 8}}, {"classes", 4}}}},
@@ -95,6 +96,7 @@ struct Study {
     request.fidelity = fidelity;
     if (with_folder) request.folder = folder;
     request.parent_folder = parent;
+    request.transfer = transfer;
     request.rng = weft::Rng(5);
     return weft::EvaluatorRef(evaluator.handle()).evaluate(request, reporter);
   }
@@ -132,6 +134,29 @@ TEST_CASE("train: metrics, reports and files of a search trial") {
   CHECK(score.loss == Approx(evaluation.metrics.at("validation_loss").get<double>()));
 
   CHECK(study.evaluate(1, {}, false).metrics == evaluation.metrics);
+}
+
+TEST_CASE("train: weights are inherited as the transfer says, or the trial fails by name") {
+  const Json barely = {{"epochs", 1}, {"lr", 1e-6}, {"schedule", "constant"}};
+  Study parent({{"epochs", 8}, {"lr", 0.1}}), child(barely), fresh(barely);
+  const weft::Evaluation trained = parent.evaluate(1);
+  fresh.evaluate(1);
+  child.parent = parent.folder;
+  child.transfer = {{"transfer", 1}, {"steps", Json::array()}};
+  child.evaluate(1);
+  const double last = parent.reports.back().at("train_loss"), first = fresh.reports.front().at("train_loss");
+  REQUIRE(last < 0.8 * first);
+  CHECK(child.reports.front().at("train_loss").get<double>() == Approx(last).margin(0.2 * (first - last)));
+
+  const auto refused = [&](std::int32_t width, const Json& transfer, const fs::path& folder, const std::string& why) {
+    Study study(barely);
+    study.parent = folder;
+    study.transfer = transfer;
+    CHECK_THROWS_WITH(study.evaluate(width), ContainsSubstring(why));
+  };
+  refused(0, child.transfer, parent.folder, "another network than the child's; it makes ");
+  refused(1, {{"kind", "copy"}}, parent.folder, "must have transfer");
+  refused(1, child.transfer, "/nowhere", "/nowhere/weights.pt does not exist; put it back");
 }
 
 TEST_CASE("train: the accuracy is the best of the last epochs, as many as are asked for") {

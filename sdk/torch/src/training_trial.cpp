@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "weft/slot.hpp"
+#include "weft/torch/weight_transfer.hpp"
 
 namespace weft {
 
@@ -73,6 +74,29 @@ void adopt_checkpoint(const EvaluationRequest& request) {
   part += ".part";
   fs::copy_file(checkpoint_file(*request.parent_folder), part, fs::copy_options::overwrite_existing);
   fs::rename(part, own);
+}
+
+// What the transfer makes of the weights that the parent's trial left.
+void inherit_weights(const EvaluationRequest& request, Network& network, Rng rng) {
+  if (request.transfer.is_null()) return;
+  const std::string trial = "trial " + std::to_string(request.trial);
+  const WeightTransfer transfer = WeightTransfer::from_json(request.transfer);
+  if (!request.parent_folder) throw Error(trial + " inherits weights, but its parent has no folder that holds any");
+  const fs::path file = *request.parent_folder / "weights.pt";
+  if (!fs::exists(file)) {
+    throw Error(trial + " inherits weights, but its parent's are gone: " + file.string() +
+                " does not exist; put it back: without it this trial alone fails");
+  }
+  const Inherited inherited = inherit(read_weights(file), transfer, rng);
+  if (!inherited.calibrated.empty()) {
+    throw InvalidInput(trial + "'s transfer wants " + inherited.calibrated.front() +
+                       " calibrated on a batch, which trainings do not do yet; give it a constant");
+  }
+  try {
+    take_over(network, inherited);
+  } catch (const InvalidInput& error) {
+    throw InvalidInput(trial + " cannot inherit the weights of " + file.string() + ": " + error.what());
+  }
 }
 
 // The last of a training's reports, with "epochs" and "parameters" and without what is the epoch's alone.
@@ -170,6 +194,7 @@ Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, 
     Recipe recipe = trial.recipe;
     recipe.lr *= std::pow(trial.restarts.lr_factor, restarts);
     Network network(candidate.architecture, rng.derive("weights"));
+    inherit_weights(request, network, rng.derive("inherited"));
     network.to(trial.device);
     TrainingOptions options{.folder = request.folder,
                             .report = [&](const Json& report) { return reporter.report(completed(trial, report)); },

@@ -19,7 +19,7 @@ void save_weights(const Network& network, const std::filesystem::path& path) {
   write_atomically(path, {bytes.data(), bytes.size()});
 }
 
-void load_weights(Network& network, const std::filesystem::path& path) {
+std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path.string() + ": the weights cannot be read: " + std::strerror(errno));
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
@@ -34,7 +34,11 @@ void load_weights(Network& network, const std::filesystem::path& path) {
     throw Error(path.string() + ": not a dictionary of tensors as torch.save writes it: " +
                 (torch_error ? torch_error->what_without_backtrace() : error.what()));
   }
+  return found;
+}
 
+void load_weights(Network& network, const std::filesystem::path& path) {
+  const auto found = read_weights(path);
   const auto wanted = network.state();
   std::string wrong;
   const auto extents = [](const at::Tensor& tensor) { return Json(tensor.sizes().vec()).dump(); };

@@ -86,6 +86,9 @@ class Network final : public torch::nn::Module {
 // all. Throws Error.
 void save_weights(const Network& network, const std::filesystem::path& path);
 
+// What such a file holds, on the CPU. Throws Error.
+std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path);
+
 // Throws Error naming missing, unexpected and mis-shaped entries; the network is unchanged then.
 void load_weights(Network& network, const std::filesystem::path& path);
 

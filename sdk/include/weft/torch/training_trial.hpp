@@ -52,7 +52,7 @@ struct TrainingTrial {
 };
 
 // Trains the candidate's network, beginning with the checkpoint in the trial's folder or in that of the trial it goes
-// on from, and tests it. A training that gives up leaves no checkpoint and no report; what is interrupted then takes
+// on from, or with what the request's transfer makes of its parent's weights, and tests it. A training that gives up leaves no checkpoint and no report; what is interrupted then takes
 // the same way again.
 Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, const Candidate& candidate,
                     const TrainingTrial& trial);
