@@ -14,7 +14,7 @@
 namespace weft::host {
 namespace {
 
-void try_to_build(SpaceRef space, const Genotype& genotype, Shortfall& unbuilt) {
+void try_to_build(const SpaceRef& space, const Genotype& genotype, Shortfall& unbuilt) {
   try {
     space.decode_text(genotype);
   } catch (const Error& error) {
