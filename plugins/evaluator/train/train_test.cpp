@@ -138,7 +138,7 @@ TEST_CASE("train: metrics, reports and files of a search trial") {
 
 TEST_CASE("train: weights are inherited as the transfer says, or the trial fails by name") {
   const Json barely = {{"epochs", 1}, {"lr", 1e-6}, {"schedule", "constant"}};
-  Study parent({{"epochs", 8}, {"lr", 0.1}}), child(barely), fresh(barely);
+  Study parent({{"epochs", 40}, {"lr", 0.2}}), child(barely), fresh(barely);
   const weft::Evaluation trained = parent.evaluate(1);
   fresh.evaluate(1);
   child.parent = parent.folder;
