@@ -11,8 +11,8 @@
 
 #include "weft/blocks.hpp"
 #include "weft/morphs.hpp"
-#include "weft/testing/dataset_contract.hpp"
 #include "weft/testing/library.hpp"
+#include "weft/torch/dataset.hpp"
 #include "weft/torch/training.hpp"
 #include "weft/torch/weight_transfer.hpp"
 
@@ -36,7 +36,7 @@ weft::Recipe recipe() {
                                   {"eps", 1e-8},
                                   {"weight_decay", 1e-4},
                                   {"gradient_clip", 0},
-                                  {"schedule", "constant"},
+                                  {"schedule", "cosine"},
                                   {"lr_min", 0},
                                   {"milestones", Json::array()},
                                   {"gamma", 1},
@@ -114,7 +114,9 @@ int main(int, char** arguments) {
   mallopt(M_TRIM_THRESHOLD, -1);
   const auto plugin = weft::testing::Plugin::open(std::filesystem::path(arguments[1]));
   const weft::testing::Instance instance(plugin, {{"validation", 2000}});
-  const weft::Dataset& data = weft::testing::dataset_contract::dataset_of(instance);
+  const auto* table =
+      static_cast<const weft::DatasetTable*>(instance.handle().component->find_interface(WEFT_DATASET_1));
+  const weft::Dataset& data = *table->get(instance.handle().instance);
   const auto first = [](const weft::Split& split, std::int64_t count) {
     return weft::Split{split.images.slice(0, 0, count), split.labels.slice(0, 0, count)};
   };
