@@ -77,6 +77,7 @@ void check_language(const NewPlugin& plugin, const fs::path& templates, const st
   const auto known = kinds_of.find(plugin.language);
   if (known == kinds_of.end()) {
     std::vector<std::string> languages;
+    languages.reserve(kinds_of.size());
     for (const auto& [language, unused] : kinds_of) languages.push_back(language);
     throw InvalidInput(fmt::format("weft plugin new: --language is \"{}\"; must be one of {}{}", plugin.language,
                                    fmt::join(languages, ", "), did_you_mean(plugin.language, languages)));

@@ -92,7 +92,7 @@ std::string type_of(const Json& schema) {
   if (type.is_array())
     return fmt::format("a value of type {}", fmt::join(type.get<std::vector<std::string>>(), " or "));
   if (!type.is_string()) return "";
-  const std::string name = type;
+  std::string name = type;
   if (name == "null") return name;
   return (name == "integer" || name == "array" || name == "object" ? "an " : "a ") + name;
 }

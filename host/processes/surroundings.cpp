@@ -18,7 +18,7 @@ bool limit_raised = false;
 
 bool exists(const char* locale) {
   try {
-    std::locale{locale};
+    const std::locale made(locale);
     return true;
   } catch (const std::runtime_error&) {
     return false;
