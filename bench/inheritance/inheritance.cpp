@@ -1,6 +1,7 @@
 // What weights that are inherited save: random networks are trained for an epoch on a part of Fashion-MNIST, changed by
 // two random morphs, and the child is trained for another epoch, with what it inherits and from scratch.
 #include <ATen/ATen.h>
+#include <ATen/core/ivalue.h>
 #include <malloc.h>
 
 #include <chrono>

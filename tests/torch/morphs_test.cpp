@@ -3,6 +3,7 @@
 #include "weft/morphs.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/core/ivalue.h>
 
 #include <functional>
 

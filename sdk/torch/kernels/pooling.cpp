@@ -93,9 +93,9 @@ void maximum(const Pooling& shape, const T* x, T* y, T* winner, const Parallel& 
     for (std::int64_t number = first; number < last; ++number) {
       const std::int64_t out_row = number % shape.out_height;
       const T* const image = x + number / shape.out_height * shape.height * line;
-      const auto [top, bottom] = down_windows[index(out_row)];
+      const std::int64_t top = down_windows[index(out_row)].begin, bottom = down_windows[index(out_row)].end;
       for (std::int64_t out = 0; out < shape.out_width; ++out) {
-        const auto [left, right] = across_windows[index(out)];
+        const std::int64_t left = across_windows[index(out)].begin, right = across_windows[index(out)].end;
         const std::int64_t to = (number * shape.out_width + out) * channels;
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
           auto most = hn::Set(d, -std::numeric_limits<T>::infinity());
@@ -143,9 +143,9 @@ void scatter(const Pooling& shape, const T* winner, const T* dy, T* dx, const Pa
     for (std::int64_t number = first * shape.out_height; number < last * shape.out_height; ++number) {
       const std::int64_t out_row = number % shape.out_height;
       T* const image = dx + number / shape.out_height * shape.height * line;
-      const auto [top, bottom] = down_windows[index(out_row)];
+      const std::int64_t top = down_windows[index(out_row)].begin, bottom = down_windows[index(out_row)].end;
       for (std::int64_t out = 0; out < shape.out_width; ++out) {
-        const auto [left, right] = across_windows[index(out)];
+        const std::int64_t left = across_windows[index(out)].begin, right = across_windows[index(out)].end;
         const std::int64_t from = (number * shape.out_width + out) * channels;
         const auto first_tap = static_cast<T>(rows.tap(out_row, top) * shape.kernel_width + columns.tap(out, left));
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
@@ -176,11 +176,11 @@ void maximum_backward(const Pooling& shape, const T* winner, const T* dy, T* dx,
   parallel(shape.examples * shape.height, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t number = first; number < last; ++number) {
       const std::int64_t row = number % shape.height;
-      const auto [top, bottom] = down_covers[index(row)];
+      const std::int64_t top = down_covers[index(row)].begin, bottom = down_covers[index(row)].end;
       const std::int64_t image = (number / shape.height * shape.out_height + top) * out_line;
       const std::int64_t row_tap = rows.tap(top, row) * shape.kernel_width;
       for (std::int64_t column = 0; column < shape.width; ++column) {
-        const auto [left, right] = across_covers[index(column)];
+        const std::int64_t left = across_covers[index(column)].begin, right = across_covers[index(column)].end;
         T* const to = dx + (number * shape.width + column) * channels;
         const T first_tap = static_cast<T>(row_tap + columns.tap(left, column));
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
@@ -240,7 +240,8 @@ void sum_up(std::int64_t examples, std::int64_t channels, const Sums<T>& rows, c
     Aligned<T> sums(index(line));  // of the rows of a range
     for (std::int64_t number = first; number < last; ++number) {
       const T* const image = from + number / rows.to() * rows.from() * line;
-      const auto [top, bottom] = rows.ranges[index(number % rows.to())];
+      const std::int64_t top = rows.ranges[index(number % rows.to())].begin,
+                         bottom = rows.ranges[index(number % rows.to())].end;
       for_each(full, 0, line, [&](auto d, std::int64_t at) {
         auto sum = hn::Zero(d);
         for (std::int64_t row = top; row < bottom; ++row)
@@ -249,7 +250,7 @@ void sum_up(std::int64_t examples, std::int64_t channels, const Sums<T>& rows, c
       });
       const T divisor = rows.after[index(number % rows.to())];
       for (std::int64_t out = 0; out < columns.to(); ++out) {
-        const auto [left, right] = columns.ranges[index(out)];
+        const std::int64_t left = columns.ranges[index(out)].begin, right = columns.ranges[index(out)].end;
         const T factor = T(1) / (divisor * columns.after[index(out)]);
         T* const result = to + (number * columns.to() + out) * channels;
         for_each(full, 0, channels, [&](auto d, std::int64_t c) {
