@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/recipe.hpp"
 #include "weft/blocks.hpp"
 #include "weft/morphs.hpp"
 #include "weft/testing/library.hpp"
@@ -27,28 +28,7 @@ constexpr int cases = 20, wanted = 18;
 constexpr std::int64_t examples = 5000;
 
 weft::Recipe recipe() {
-  return weft::Recipe::from_json({{"epochs", 1},
-                                  {"batch_size", 64},
-                                  {"update_rule", "sgd"},
-                                  {"lr", 0.02},
-                                  {"momentum", 0.9},
-                                  {"nesterov", true},
-                                  {"betas", {0.9, 0.999}},
-                                  {"eps", 1e-8},
-                                  {"weight_decay", 1e-4},
-                                  {"gradient_clip", 0},
-                                  {"schedule", "cosine"},
-                                  {"lr_min", 0},
-                                  {"milestones", Json::array()},
-                                  {"gamma", 1},
-                                  {"warmup_epochs", 0},
-                                  {"label_smoothing", 0},
-                                  {"drop_path", 0},
-                                  {"auxiliary_weight", 0},
-                                  {"crop_padding", 0},
-                                  {"flip", false},
-                                  {"cutout", 0},
-                                  {"mixed_precision", "off"}});
+  return weft::bench::recipe(64, {{"lr", 0.02}, {"nesterov", true}, {"weight_decay", 1e-4}, {"schedule", "cosine"}});
 }
 
 weft::Architecture random_network(Rng& rng) {

@@ -16,6 +16,7 @@
 #include <iostream>
 #include <string>
 
+#include "bench/recipe.hpp"
 #include "bench/training/networks.hpp"
 #include "weft/torch/training.hpp"
 #include "weft/torch/training_trial.hpp"
@@ -29,32 +30,6 @@ void write(const std::string& folder) {
     std::ofstream(folder + "/" + name + ".json") << architecture.to_json();
     std::cout << name << "\n";
   }
-}
-
-// SGD with momentum, no augmentation: what the Python side does.
-weft::Recipe recipe(std::int64_t batch_size) {
-  return weft::Recipe::from_json({{"epochs", 1'000'000},
-                                  {"batch_size", batch_size},
-                                  {"update_rule", "sgd"},
-                                  {"lr", 0.01},
-                                  {"momentum", 0.9},
-                                  {"nesterov", false},
-                                  {"betas", {0.9, 0.999}},
-                                  {"eps", 1e-8},
-                                  {"weight_decay", 5e-4},
-                                  {"gradient_clip", 0},
-                                  {"schedule", "constant"},
-                                  {"lr_min", 0},
-                                  {"milestones", Json::array()},
-                                  {"gamma", 1},
-                                  {"warmup_epochs", 0},
-                                  {"label_smoothing", 0},
-                                  {"drop_path", 0},
-                                  {"auxiliary_weight", 0},
-                                  {"crop_padding", 0},
-                                  {"flip", false},
-                                  {"cutout", 0},
-                                  {"mixed_precision", "off"}});
 }
 
 void train(const std::string& file, std::int64_t batch_size, std::int64_t examples, double seconds) {
@@ -78,8 +53,8 @@ void train(const std::string& file, std::int64_t batch_size, std::int64_t exampl
     }
     return elapsed < seconds ? weft::Verdict::go_on : weft::Verdict::stop;
   };
-  weft::train(network, {split, {}, {ones, ones}}, recipe(batch_size), weft::Rng(1),
-              {.report = report, .device = device});
+  weft::train(network, {split, {}, {ones, ones}}, weft::bench::recipe(batch_size, {{"epochs", 1'000'000}}),
+              weft::Rng(1), {.report = report, .device = device});
   std::cout << Json{{"parameters", architecture.cost().parameters},
                     {"images_per_second", static_cast<double>(epochs * examples) / elapsed}}
             << "\n";

@@ -60,6 +60,12 @@ inline bool is_depthwise(const Architecture& graph, const Node& node) {
          graph.shape(node.inputs[0]).channels == node.shape.channels;
 }
 
+// The channels of its output are those of each of its inputs.
+inline bool passes_channels(const Architecture& graph, const Node& node) {
+  return keeps_channels(node) || is_one_of(node.operation, {"batch_norm", "add", "multiply"}) ||
+         is_depthwise(graph, node);
+}
+
 // What the network holds of a node. Throws where that is not known.
 inline std::vector<std::string> tensors_of(const Node& node) {
   const auto named = [&](std::initializer_list<const char*> tensors) {
@@ -88,11 +94,7 @@ class Draft {
     for (const Node& node : parent.nodes()) names_.insert(node.name);
   }
 
-  Json& node(const std::string& name) {
-    const auto found = std::find_if(json_["nodes"].begin(), json_["nodes"].end(),
-                                    [&](const Json& node) { return node.at("name") == name; });
-    return *found;
-  }
+  Json& node(const std::string& name) { return *find(name); }
   Json& attribute(const std::string& name, const char* attribute) { return node(name)["attributes"][attribute]; }
 
   // Behind that node. Returns the new one's name.
@@ -100,13 +102,11 @@ class Draft {
                      std::vector<std::string> inputs) {
     std::string name = operation + " 1";
     for (int count = 2; !names_.insert(name).second; ++count) name = operation + " " + std::to_string(count);
-    Json& nodes = json_["nodes"];
-    const auto at =
-        std::find_if(nodes.begin(), nodes.end(), [&](const Json& node) { return node.at("name") == behind; });
+    const auto at = find(behind);
     Json added = {
         {"name", name}, {"operation", operation}, {"inputs", std::move(inputs)}, {"attributes", std::move(attributes)}};
     if (at->contains("group")) added["group"] = at->at("group");
-    nodes.insert(at + 1, std::move(added));
+    json_["nodes"].insert(at + 1, std::move(added));
     return name;
   }
 
@@ -139,6 +139,11 @@ class Draft {
   }
 
  private:
+  Json::iterator find(const std::string& name) {
+    Json& nodes = json_["nodes"];
+    return std::find_if(nodes.begin(), nodes.end(), [&](const Json& node) { return node.at("name") == name; });
+  }
+
   const Architecture& parent_;
   const Operations& operations_;
   Json json_;
@@ -216,7 +221,7 @@ class Channels {
     const auto [known, is_first] = values_.try_emplace(id, std::move(indices));
     if (is_first) {
       waiting_.push_back(id);
-    } else if (known->second != indices && !indices.empty()) {
+    } else if (known->second != indices) {  // which it still holds
       refuse(id, "two of its neighbours change theirs in different ways");
     }
   }
@@ -225,8 +230,7 @@ class Channels {
     const Node& node = graph_.node(id);
     const Indices& indices = values_.at(id);
     if (is_dense(node)) return;  // its rows
-    if (keeps_channels(node) || node.operation == "batch_norm" || node.operation == "add" ||
-        node.operation == "multiply" || is_depthwise(graph_, node)) {
+    if (passes_channels(graph_, node)) {
       for (const NodeId input : node.inputs) give(input, indices);
     } else if (node.operation == "flatten") {
       const auto found = values_.find(node.inputs[0]);
@@ -247,9 +251,8 @@ class Channels {
     } else if (node.operation == "flatten") {
       give(id, spread(node, indices));
     } else if (is_dense(node)) {
-      if (node.inputs.size() == 1) columns_[id] = indices;
-    } else if (keeps_channels(node) || node.operation == "batch_norm" || node.operation == "add" ||
-               node.operation == "multiply" || is_depthwise(graph_, node)) {
+      columns_[id] = indices;
+    } else if (passes_channels(graph_, node)) {
       give(id, indices);
     } else {
       refuse(value, "node " + node.name + " (" + node.operation + ") reads it");
