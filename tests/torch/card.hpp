@@ -1,4 +1,4 @@
-// For tests that also run on a CUDA card where there is one.
+// For tests that also run on a CUDA card where there is one. They have the tag [card].
 #pragma once
 
 #include <ATen/Context.h>

@@ -85,7 +85,7 @@ void check_card(const Architecture& graph, const at::Tensor& x) {
 
 }  // namespace
 
-TEST_CASE("Every operation computes the shape, the parameters and the multiply-adds that the graph says") {
+TEST_CASE("Every operation computes the shape, the parameters and the multiply-adds that the graph says", "[card]") {
   const Shape image = Shape::image(6, 9, 7), features = Shape::features(10), sequence = Shape::sequence(5, 8);
   struct Case {
     const char* operation;

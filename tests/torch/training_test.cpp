@@ -157,7 +157,7 @@ std::string message_of(Body&& body) {
 
 }  // namespace
 
-TEST_CASE("a small network learns what a linear classifier cannot") {
+TEST_CASE("a small network learns what a linear classifier cannot", "[card]") {
   at::set_num_threads(1);
   const auto device = cpu_or_card();
   if (!device) return;
@@ -363,7 +363,7 @@ TEST_CASE("texts are measured as one stream with a carried state, or side by sid
   CHECK(std::abs(batched - by_hand(1)) > 1e-5);
 }
 
-TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not") {
+TEST_CASE("an interrupted and resumed training ends bit for bit as one that was not", "[card]") {
   at::set_num_threads(1);
   at::globalContext().setDeterministicCuDNN(true);
   const auto device = cpu_or_card();
@@ -417,7 +417,7 @@ TEST_CASE("an interrupted and resumed training ends bit for bit as one that was 
 }
 
 // Paused before, between and after the steps in which the groups condense.
-TEST_CASE("learned groups, an auxiliary classifier and bf16 go on from a checkpoint as if it had not been") {
+TEST_CASE("learned groups, an auxiliary classifier and bf16 go on from a checkpoint as if it had not been", "[card]") {
   at::set_num_threads(1);
   at::globalContext().setDeterministicCuDNN(true);
   const auto device = cpu_or_card();
@@ -521,7 +521,7 @@ TEST_CASE("a checkpoint that does not fit is refused, and a damaged one is as if
   }
 }
 
-TEST_CASE("a training ends when it is told to, and says why it cannot go on") {
+TEST_CASE("a training ends when it is told to, and says why it cannot go on", "[card]") {
   const weft::TrainingData data = waves({{"train", 200}, {"validation", 40}});
   weft::Network network(small_network(false), weft::Rng(1));
   SECTION("stopped") {

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include "tests/catch.hpp"
+#include "tests/torch/card.hpp"
 
 using namespace weft;
 
@@ -53,7 +54,7 @@ Network made(const Chain& chain, std::uint64_t seed) {
 double difference(Network& parent, Network& child) {
   const at::NoGradGuard no_grad;
   at::manual_seed(3);
-  const at::Tensor images = at::randn({5, 3, 8, 8});
+  const at::Tensor images = at::randn({5, 3, 8, 8}).to(parent.parameters().front().device());
   const at::Tensor expected = parent.forward(images).logits;
   return ((child.forward(images).logits - expected).abs().max() / expected.abs().max()).item<double>();
 }
@@ -123,8 +124,40 @@ TEST_CASE("transfer: noise is on what repeats alone, follows the seed, and does 
   CHECK(moments.at("one").abs().sum().item<float>() == 0.0F);
 }
 
-TEST_CASE("transfer: a wider, a deeper network and one of larger kernels compute what their parent does") {
+TEST_CASE("transfer: a card's tensors become what the CPU's do", "[card]") {
+  if (!at::hasCUDA()) {
+    WARN("SKIPPED: LibTorch finds no CUDA card");
+    return;
+  }
+  const NamedTensors parent = {{"x", at::arange(8, at::kFloat).view({4, 2})}, {"kernel", at::ones({2, 1, 1, 3})}};
+  NamedTensors moved;
+  for (const auto& [name, tensor] : parent) moved[name] = tensor.cuda();
+  const WeightTransfer transfer = WeightTransfer::from_json(
+      rules({{"wide",
+              {{"from", "x"},
+               {"gather",
+                {{{"dimension", 0}, {"indices", {2, 2, -1}}, {"scale", {1, 0.5, 1}}, {"fill", 7}, {"noise", 0.01}}}}}},
+             {"kept", {{"from", "x"}, {"gather", {{{"dimension", 0}, {"largest", 2}, {"norm_of", "x"}}}}}},
+             {"padded", {{"from", "kernel"}, {"pad", {3, 5}}}},
+             {"eye", {{"identity", {2, 2}}, {"noise", 0.01}}},
+             {"half", {{"constant", 0.5}, {"extents", {2}}}}}));
+  const auto check = [](const NamedTensors& found, const NamedTensors& expected) {
+    REQUIRE(found.size() == expected.size());
+    for (const auto& [name, tensor] : expected) {
+      INFO(name);
+      CHECK(at::allclose(found.at(name).cpu(), tensor));
+    }
+  };
+  check(inherit(moved, transfer, Rng(1)).tensors, inherit(parent, transfer, Rng(1)).tensors);
+  check(inherit_moments(moved, transfer), inherit_moments(parent, transfer));
+}
+
+TEST_CASE("transfer: a wider, a deeper network and one of larger kernels compute what their parent does", "[card]") {
+  const auto device = cpu_or_card();
+  if (!device) return;
+  at::globalContext().setAllowTF32CuDNN(false);  // whose rounding hides what is looked for
   Network parent = made({}, 1);
+  parent.to(*device);
   // Net2Wider (Chen et al. 2016): channel 1 three times, channel 4 twice; whoever reads them divides.
   const std::vector<std::int64_t> of = {0, 1, 2, 3, 4, 5, 1, 4, 1};
   const std::vector<double> share = {1, 1.0 / 3, 1, 1, 0.5, 1, 1.0 / 3, 0.5, 1.0 / 3};
@@ -142,6 +175,7 @@ TEST_CASE("transfer: a wider, a deeper network and one of larger kernels compute
                          {"new norm.running_var", {{"constant", 1}, {"extents", {9}}}}}}};
   const Json larger = {{"tensors", {{"first.weight", {{"from", "first.weight"}, {"pad", {5, 5}}}}}}};
   Network child = made({.width = 9, .deeper = true, .kernel = 5}, 2);
+  child.to(*device);
   CHECK(difference(parent, child) > 0.1);
   const Json json = {{"transfer", 1}, {"steps", {wider, deeper, larger}}};
   const WeightTransfer transfer = WeightTransfer::from_json(Json::parse(json.dump()));

@@ -83,7 +83,7 @@ class Execution {
       from.push_back(std::max<std::int64_t>(indices[k], 0));
       if (indices[k] < 0 || !known.insert(indices[k]).second) changed.push_back(static_cast<std::int64_t>(k));
     }
-    at::Tensor result = tensor.index_select(map.dimension, at::tensor(from, at::kLong));
+    at::Tensor result = tensor.index_select(map.dimension, at::tensor(from, at::kLong).to(tensor.device()));
     const auto slice = [&](std::int64_t k) { return result.select(map.dimension, k); };
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const auto at = static_cast<std::int64_t>(k);
@@ -92,7 +92,7 @@ class Execution {
     }
     if (map.noise > 0.0 && rng_ != nullptr) {
       const double spread = map.noise * deviation(tensor);
-      for (const std::int64_t k : changed) slice(k).add_(normal(slice(k).sizes(), spread));
+      for (const std::int64_t k : changed) slice(k).add_(normal(slice(k).sizes(), spread).to(tensor.device()));
     }
     return result;
   }
@@ -103,7 +103,7 @@ class Execution {
       fail("keeps " + std::to_string(largest.count) + " of " + std::to_string(slices) + " slices by the norms of " +
            largest.norm_of + ", which is " + to_text(measured.sizes()));
     }
-    const at::Tensor norms = measured.abs().flatten(1).sum(1).to(at::kDouble).contiguous();
+    const at::Tensor norms = measured.abs().flatten(1).sum(1).to(at::kCPU, at::kDouble).contiguous();
     Extents order(static_cast<std::size_t>(slices));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
     const double* const norm = norms.data_ptr<double>();
