@@ -23,6 +23,8 @@ inline Recipe recipe(std::int64_t batch_size, const Json& changes) {
                {"lr_min", 0},
                {"milestones", Json::array()},
                {"gamma", 1},
+               {"restart_epochs", 1},
+               {"restart_factor", 1},
                {"warmup_epochs", 0},
                {"label_smoothing", 0},
                {"drop_path", 0},

@@ -3,6 +3,7 @@
 // Beside them what copying the input once takes: the forward pass alone reads it once and writes as much.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
 #include <hwy/targets.h>
 #include <malloc.h>

@@ -104,7 +104,13 @@ int trials_command(const fs::path& study, bool json) {
              "genotype, or why it ended");
   for_each_trial(folder, [](const Trial& trial) {
     std::string note = trial.proposal.genotype.key();
+    if (trial.inherits()) {
+      const std::vector<std::string> morphs = trial.morphs();
+      note = fmt::format("from {}: {}", *trial.proposal.parent,
+                         morphs.empty() ? "trained on" : fmt::format("{}", fmt::join(morphs, "; ")));
+    }
     if (trial.duplicate_of) note = fmt::format("as trial {}", *trial.duplicate_of);
+    if (trial.waits_for) note = fmt::format("waits for trial {}; {}", *trial.waits_for, note);
     if (!trial.reason.empty()) note = trial.reason;
     fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
                trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds,

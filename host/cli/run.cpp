@@ -43,7 +43,7 @@ class Conduct {
 
   // Creates data set, plugins and workers, so that whatever is wrong comes out before anything is written.
   // `libraries` are what the study is made of: a worker refuses others.
-  void prepare(const Json& libraries, const Json& known_task = {}) {
+  void prepare(const Catalogue& catalogue, const Json& libraries, const Json& known_task = {}) {
     libraries_ = libraries;
     task_ = known_task;
     check_slots();
@@ -70,6 +70,7 @@ class Conduct {
     } else {
       optimizer_ = std::make_unique<OptimizerRef>(assembly_->optimizer());
     }
+    check_inheritance(catalogue);
     if (pipeline_.is_inline) {
       fingerprint_ = assembly_->evaluator().fingerprint();
       executor_ = std::make_unique<InlineExecutor>(
@@ -77,6 +78,9 @@ class Conduct {
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
     }
   }
+
+  // After prepare(): whether candidates begin with the weights of earlier ones.
+  bool inherits() const { return optimizer_->retain().has_value(); }
 
   const Json& task() const { return task_; }
   // What prepare() found out of what the study is made of.
@@ -188,6 +192,16 @@ class Conduct {
     if (!task.is_null()) message["task"] = task;
     if (phase == Phase::final) message["test"] = test_split_;
     return message;
+  }
+
+  void check_inheritance(const Catalogue& catalogue) const {
+    constexpr const char* capability = "evaluator.inheritance";
+    if (!inherits() || pipeline_.evaluator.manifest->provides(capability)) return;
+    throw InvalidInput(
+        fmt::format("{}: {} lets candidates inherit weights, as its args say, but {} cannot do that: it does not provide "
+                    "{}. Installed plugins that do: {}",
+                    pipeline_.file(), pipeline_.optimizer.manifest->title(), pipeline_.evaluator.manifest->title(),
+                    capability, fmt::join(catalogue.providing(capability), ", ")));
   }
 
   // Without slots of its own: all cores for one candidate, one core each for several; a search's cards are used again.
@@ -375,7 +389,12 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
         "them out");
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
   if (options.study) StudyFolder::expect_free(*options.study);
-  conduct.prepare(libraries_of(pipeline));
+  conduct.prepare(catalogue, libraries_of(pipeline));
+  if (options.no_journal && conduct.inherits())
+    throw InvalidInput(
+        fmt::format("--no-journal keeps nothing, but {} lets candidates inherit weights, which must be kept; leave one "
+                    "of them out",
+                    pipeline.optimizer.manifest->title()));
   int code = done;
   if (options.no_journal) {
     conduct.begin({});
@@ -410,7 +429,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
   if (!was.told.is_null()) pipeline.told = was.told;
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
-  conduct.prepare(libraries_of(pipeline), pipeline.dataset ? was.task : Json());
+  conduct.prepare(catalogue, libraries_of(pipeline), pipeline.dataset ? was.task : Json());
 
   Provenance is = was;
   is.pipeline = json;
@@ -441,7 +460,7 @@ int check_command(const RunOptions& options, std::size_t samples, const PluginPa
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Pipeline pipeline = load(options, catalogue);
   Conduct conduct(pipeline, plugin_path, true);
-  conduct.prepare(libraries_of(pipeline));
+  conduct.prepare(catalogue, libraries_of(pipeline));
   const Sampled sampled = sample_space(pipeline, conduct.assembly(), conduct.final_assembly(), samples);
   return print_check(pipeline, conduct.task(), sampled, options.json);
 }

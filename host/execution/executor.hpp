@@ -21,7 +21,8 @@ struct Job {
   Genotype genotype;
   Fidelity fidelity;
   Json transfer;
-  std::optional<std::filesystem::path> folder, parent_folder;
+  // Its own; of the trial that it goes on from; of the one whose weights it inherits.
+  std::optional<std::filesystem::path> folder, resume_folder, inherit_folder;
   // What makes this job this one, kept with its files: study, seed, trial, phase,
   // genotype, and what it is made of. Null in a study of release 1.0.
   Json identity = {};

@@ -41,7 +41,8 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
                                     .fidelity = job.fidelity,
                                     .transfer = job.transfer,
                                     .folder = job.folder,
-                                    .parent_folder = job.parent_folder,
+                                    .resume_folder = job.resume_folder,
+                                    .inherit_folder = job.inherit_folder,
                                     .rng = Assembly::trial_stream(seed, job.trial)};
     Evaluation evaluation = evaluator.evaluate(request, reporter);
     if (reports.malformed) std::rethrow_exception(reports.malformed);

@@ -40,6 +40,12 @@ bool IsolatedOptimizer::finished() const {
   return call({{"job", "finished"}}, "finished", Json::value_t::boolean).at("finished");
 }
 
+std::optional<std::vector<TrialId>> IsolatedOptimizer::retain() const {
+  const Json answer = call({{"job", "retain"}}, "trials", Json::value_t::array);
+  if (!answer.value("inherits", false)) return {};
+  return answer.at("trials").get<std::vector<TrialId>>();
+}
+
 // The answer, which has this member, from as many processes as it takes.
 Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t type) const {
   for (;;) {

@@ -23,6 +23,7 @@ class IsolatedOptimizer final : public Optimizer {
   std::vector<Proposal> ask(std::size_t capacity) override;
   void tell(const TrialResult& result) override;
   bool finished() const override;
+  std::optional<std::vector<TrialId>> retain() const override;
 
  private:
   static constexpr int quarantine_after = 3;

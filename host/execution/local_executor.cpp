@@ -149,8 +149,10 @@ void LocalExecutor::start(const Job& job) {
                     {"genotype", job.genotype.to_json()},
                     {"fidelity", job.fidelity.to_json()}};
     if (!job.transfer.is_null()) message["transfer"] = job.transfer;
-    if (job.folder) message["folder"] = job.folder->string();
-    if (job.parent_folder) message["parent_folder"] = job.parent_folder->string();
+    for (const auto& [name, folder] : {std::pair("folder", &job.folder), std::pair("resume_folder", &job.resume_folder),
+                                       std::pair("inherit_folder", &job.inherit_folder)}) {
+      if (*folder) message[name] = (*folder)->string();
+    }
     if (!job.identity.is_null()) message["identity"] = job.identity;
     worker->process->send(message);  // if it is gone, wait() finds out
     return;

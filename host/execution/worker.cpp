@@ -113,6 +113,10 @@ class Worker {
         answer["proposals"].push_back(proposal.to_json());
     } else if (job == "tell") {
       optimizer.tell(TrialResult::from_json(message.at("result")));
+    } else if (job == "retain") {
+      const std::optional<std::vector<TrialId>> retained = optimizer.retain();
+      answer["inherits"] = retained.has_value();
+      answer["trials"] = retained.value_or(std::vector<TrialId>());
     } else {
       answer["finished"] = optimizer.finished();
     }
@@ -145,8 +149,10 @@ class Worker {
             .genotype = Genotype::from_json(message.at("genotype")),
             .fidelity = Fidelity::from_json(message.at("fidelity"))};
     job.transfer = message.value("transfer", Json());
-    if (message.contains("folder")) job.folder = message.at("folder").get<std::string>();
-    if (message.contains("parent_folder")) job.parent_folder = message.at("parent_folder").get<std::string>();
+    for (const auto& [name, folder] : {std::pair("folder", &job.folder), std::pair("resume_folder", &job.resume_folder),
+                                       std::pair("inherit_folder", &job.inherit_folder)}) {
+      if (message.contains(name)) *folder = message.at(name).get<std::string>();
+    }
     job.identity = message.value("identity", Json());
     EvaluatorRef evaluator = assembly().evaluator();
     check_data();

@@ -34,6 +34,7 @@ std::string key_of(const Proposal& proposal) {
   std::string key = proposal.genotype.key();
   if (proposal.fidelity != Fidelity{}) key += proposal.fidelity.to_json().dump();
   if (proposal.parent) key += fmt::format("<{}", *proposal.parent);
+  if (!proposal.transfer.is_null()) key += fmt::format("~{:016x}", hash_text(proposal.transfer.dump()));
   return key;
 }
 
@@ -77,6 +78,7 @@ Search::Search(Parts parts, Observer observer)
       std::any_of(pipeline_.objectives.begin(), pipeline_.objectives.end(),
                   [](const ObjectiveUse& objective) { return objective.manifest->provides("objective.before"); });
   decodes_ = read_before || !pipeline_.is_inline;
+  inherits_ = retained().has_value();
 }
 
 double Search::elapsed() const {
@@ -119,7 +121,7 @@ void Search::replay() {
     if (event.kind != "tell") return;
     const Trial& trial = trials_.at(event.trial);
     if (!trial.retried) told(trial);
-    for (const TrialId worse : rank(trial.id)) surplus_.push_back(worse);
+    rank(trial.id);
     if (trial.has_result() && !trial.duplicate_of) remember(trial);
   });
   if (!proposed.empty())
@@ -138,11 +140,13 @@ void Search::go_on() {
   }
   std::stable_partition(open.begin(), open.end(),
                         [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
+  for (const TrialId id : open) expect_heir(trials_.at(id));
   for (const TrialId id : open) admit(trials_.at(id));
   // A kill may have come between an event and the removal that follows from it; and the pipeline may keep fewer now.
   for (const Trial& trial : trials_.all()) {
-    if (trial.ended() && keeps_files(trial)) drop_files(trial.id, std::exchange(surplus_, {}));
+    if (trial.ended() && keeps_files(trial)) drop_checkpoint(trial);
   }
+  release_weights();
 }
 
 void Search::retry_failed() {
@@ -151,6 +155,7 @@ void Search::retry_failed() {
     if (folder_ != nullptr) remove_result(folder_->trial(trial.id));
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);
+    expect_heir(trial);
     admit(trials_.at(trial.id));
   }
   commit();
@@ -249,11 +254,12 @@ bool Search::ask(std::size_t capacity) {
   if (waiting_for_results_ || over()) return false;
   capacity = std::min(capacity, budget_left());
   std::vector<Proposal> proposals = asked(capacity);
+  for (std::size_t i = 0; i < proposals.size(); ++i) check_parent(proposals[i], static_cast<TrialId>(trials_.size() + i));
   record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
   const TrialId first = static_cast<TrialId>(trials_.size());
   for (Proposal& proposal : proposals) {
     record("proposal", static_cast<TrialId>(trials_.size()), [&] { return proposal.to_json(); });
-    trials_.propose(std::move(proposal));
+    expect_heir(trials_.propose(std::move(proposal)));
   }
   waiting_for_results_ = proposals.empty();
   for (TrialId id = first; id < static_cast<TrialId>(trials_.size()); ++id) admit(trials_.at(id));
@@ -280,6 +286,20 @@ void Search::told(const Trial& trial) {
   }
 }
 
+// Nothing of an optimizer that does not inherit weights.
+std::optional<std::vector<TrialId>> Search::retained() const {
+  try {
+    const std::optional<std::vector<TrialId>> retained = optimizer_.retain();
+    for (const TrialId id : retained.value_or(std::vector<TrialId>())) {
+      if (id < 0 || id >= static_cast<TrialId>(trials_.size()))
+        throw Error(fmt::format("it names trial {}, of {} that were asked for", id, trials_.size()));
+    }
+    return retained;
+  } catch (...) {
+    rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("retain, after {} trials", trials_.size()));
+  }
+}
+
 bool Search::optimizer_finished() const {
   try {
     return optimizer_.finished();
@@ -288,13 +308,41 @@ bool Search::optimizer_finished() const {
   }
 }
 
+void Search::refuse(TrialId trial, const std::string& found, const std::string& expected) const {
+  throw Refusal(
+      Code::bad_proposal,
+      fmt::format("{} ({})", pipeline_.optimizer.manifest->title(), pipeline_.optimizer.manifest->file.string()),
+      fmt::format("ask, trial {}: {}", trial, found), expected, "");
+}
+
+// Whose weights are inherited, still has them.
+void Search::check_parent(const Proposal& proposal, TrialId trial) {
+  if (proposal.transfer.is_null() || folder_ == nullptr || pipeline_.is_inline) return;
+  const Trial& parent = trials_.at(original(*proposal.parent));
+  if (!parent.ended() || parent.refused || parent.state == TrialState::fail) return;
+  if (!with_weights_.contains(parent.id))
+    refuse(trial, fmt::format("inherits the weights of trial {}, which it did not retain", *proposal.parent),
+           "a parent that retain() names from its own proposal on");
+}
+
+void Search::check_transfer(const Proposal& proposal, TrialId trial) const {
+  if (!proposal.parent) refuse(trial, "has a transfer of weights, but no parent", "both, or neither");
+  // Release 1.0 had transfers of any kind, between an optimizer and an evaluator that knew each other.
+  if (!proposal.transfer.is_object() || !proposal.transfer.contains("transfer")) return;
+  if (!pipeline_.evaluator.manifest->provides("evaluator.inheritance"))
+    refuse(trial, "inherits weights",
+           fmt::format("none: {} does not provide evaluator.inheritance", pipeline_.evaluator.manifest->title()));
+  try {
+    WeightTransfer::from_json(proposal.transfer);
+  } catch (const InvalidInput& error) {
+    refuse(trial, error.what(), "a transfer of weights as manifests/schemas/weight_transfer.json has it");
+  }
+}
+
 // A proposal is the space's own genotype, and refers to trials that exist.
 void Search::check(const Proposal& proposal, TrialId trial) const {
   const auto refuse = [&](const std::string& found, const std::string& expected) {
-    throw Refusal(
-        Code::bad_proposal,
-        fmt::format("{} ({})", pipeline_.optimizer.manifest->title(), pipeline_.optimizer.manifest->file.string()),
-        fmt::format("ask, trial {}: {}", trial, found), expected, "");
+    this->refuse(trial, found, expected);
   };
   for (const std::optional<TrialId>& other : {proposal.parent, proposal.fidelity.resume_from}) {
     if (other && (*other < 0 || *other >= static_cast<TrialId>(trials_.size())))
@@ -305,6 +353,7 @@ void Search::check(const Proposal& proposal, TrialId trial) const {
   if (resumed && parent && *resumed != *parent && !proposal.transfer.is_null())
     refuse(fmt::format("goes on from trial {} and inherits weights of trial {}", *resumed, *parent),
            "one of the two: resume_from, or a parent and a transfer");
+  if (!proposal.transfer.is_null()) check_transfer(proposal, trial);
   const std::vector<std::int32_t>& decisions = proposal.genotype.decisions;
   if (!space_.has_decisions()) {
     space_.notation(proposal.genotype);  // throws where it is not of this space
@@ -326,7 +375,7 @@ void Search::check(const Proposal& proposal, TrialId trial) const {
 
 void Search::admit(Trial& trial) {
   const TrialId id = trial.id;
-  if (take_known_result(trial)) return;
+  if (take_known_result(trial) || !has_origin(trial)) return;
   if (decodes_) {
     std::uint64_t hash = 0;
     try {
@@ -399,10 +448,7 @@ bool Search::take_known_result(Trial& trial) {
   if (!original || *original == trial.id) return false;
   const Trial& known = trials_.at(*original);
   if (!known.ended()) {
-    if (trial.waits_for != original) record("wait", trial.id, [&] { return Json{{"for", *original}}; });
-    trial.waits_for = original;
-    waiting_[*original].push_back(trial.id);
-    ++waiting_count_;
+    wait_for(trial, *original);
     return true;
   }
   tell(trial.id, {.state = known.state,
@@ -412,6 +458,32 @@ bool Search::take_known_result(Trial& trial) {
                   .reason = known.reason,
                   .duplicate_of = original,
                   .infeasible = known.infeasible});
+  return true;
+}
+
+void Search::wait_for(Trial& trial, TrialId other) {
+  if (trial.waits_for != other) record("wait", trial.id, [&] { return Json{{"for", other}}; });
+  trial.waits_for = other;
+  waiting_[other].push_back(trial.id);
+  ++waiting_count_;
+}
+
+// Whether what a trial begins with is there. If not, it waits for the other trial's end, or has failed with it.
+bool Search::has_origin(Trial& trial) {
+  for (const std::optional<TrialId>& other : {trial.proposal.parent, trial.proposal.fidelity.resume_from}) {
+    if (!other) continue;
+    const Trial& origin = trials_.at(*other);
+    if (!origin.ended()) {
+      wait_for(trial, *other);
+      return false;
+    }
+    if (!trial.inherits() || other != trial.proposal.parent) continue;
+    if (origin.state != TrialState::fail && !origin.refused) continue;
+    tell(trial.id, {.state = TrialState::fail,
+                    .reason = fmt::format("trial {}, whose weights it inherits, left none: {}", *other,
+                                          origin.reason.empty() ? "it failed" : origin.reason)});
+    return false;
+  }
   return true;
 }
 
@@ -447,11 +519,9 @@ void Search::start(Executor& executor, TrialId id) {
           .transfer = trial.proposal.transfer};
   if (folder_ != nullptr && !pipeline_.is_inline) {
     job.folder = folder_->trial(id);
-    const std::optional<TrialId>& resumed = trial.proposal.fidelity.resume_from;
-    if (const std::optional<TrialId>& other = resumed ? resumed : trial.proposal.parent) {
-      // A duplicate has the files of its original.
-      job.parent_folder = folder_->trial(trials_.at(*other).duplicate_of.value_or(*other));
-    }
+    if (const std::optional<TrialId>& other = trial.proposal.fidelity.resume_from)
+      job.resume_folder = folder_->trial(original(*other));
+    if (trial.proposal.parent) job.inherit_folder = folder_->trial(original(*trial.proposal.parent));
     job.identity = identity(id, Phase::search);
     commit();
     if (const std::optional<JobResult> stored = enter_job_folder(job)) {
@@ -540,28 +610,30 @@ void Search::tell(TrialId id, const Ending& ending) {
   trials_.end(id, ending);
   known_.erase(id);
   underway_.erase(id);
-  const std::vector<TrialId> surplus = rank(id);
-  if (keeps_files(trials_.at(id))) {
-    commit();
-    drop_files(id, surplus);
-  }
+  rank(id);
   const Trial& trial = trials_.at(id);
+  if (trial.inherits()) heirs_.erase(heirs_.find(*trial.proposal.parent));
   if (!trial.has_result()) forget(trial);
+  if (keeps_files(trial)) commit();  // before anything that follows from it is removed
   if (!trial.retried) told(trial);
+  if (keeps_files(trial)) {
+    drop_checkpoint(trial);
+    release_weights();
+  }
   waiting_for_results_ = false;
   if (observer_.ended) observer_.ended(trial);
-  serve_duplicates(id);
+  serve_waiting(id);
   if (!trial.duplicate_of && !trial.refused) count_failures(trial);
 }
 
-// Those that wait for a trial take its result, or the first of them is evaluated if it has none.
-void Search::serve_duplicates(TrialId id) {
-  const auto duplicates = waiting_.extract(id);
-  if (!duplicates) return;
-  waiting_count_ -= duplicates.mapped().size();
-  for (const TrialId duplicate : duplicates.mapped()) {
-    trials_.at(duplicate).waits_for.reset();
-    admit(trials_.at(duplicate));
+// Its twins take its result, or the first of them is evaluated if it has none; its heirs begin.
+void Search::serve_waiting(TrialId id) {
+  const auto waiting = waiting_.extract(id);
+  if (!waiting) return;
+  waiting_count_ -= waiting.mapped().size();
+  for (const TrialId other : waiting.mapped()) {
+    trials_.at(other).waits_for.reset();
+    admit(trials_.at(other));
   }
 }
 
@@ -580,27 +652,41 @@ void Search::count_failures(const Trial& trial) {
                   failures_in_a_row_, trial.id, trial.reason));
 }
 
-// Puts an ended trial in its place among those whose weights are kept; gives those for whose there is no more room.
-std::vector<TrialId> Search::rank(TrialId id) {
+// ---- files that are kept ----------------------------------------------------------------------------------------
+
+// Puts an ended trial in its place among the best, whose weights are kept.
+void Search::rank(TrialId id) {
   const Trial& ended = trials_.at(id);
-  if (ended.state != TrialState::complete || ended.duplicate_of) return {};
+  if (!keeps_files(ended)) return;
+  if (ended.state != TrialState::fail) with_weights_.insert(id);
+  if (ended.state != TrialState::complete) return;
   const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
-  with_weights_.insert(std::upper_bound(with_weights_.begin(), with_weights_.end(), id, better), id);
-  std::vector<TrialId> surplus;
-  while (with_weights_.size() > pipeline_.keep_weights()) {
-    surplus.push_back(with_weights_.back());
-    with_weights_.pop_back();
-  }
-  return surplus;
+  best_.insert(std::upper_bound(best_.begin(), best_.end(), id, better), id);
+  if (best_.size() > pipeline_.keep_weights()) best_.pop_back();
 }
 
-// Of an ended trial the weights are kept while it is among the best, and the checkpoint if a later trial may go on from
-// it.
-void Search::drop_files(TrialId id, const std::vector<TrialId>& surplus) const {
-  std::error_code ignored;  // they may be gone already
-  if (!trials_.all()[static_cast<std::size_t>(id)].proposal.fidelity.epochs)
-    fs::remove(folder_->trial(id) / "checkpoint.pt", ignored);
-  for (const TrialId worse : surplus) fs::remove(folder_->trial(worse) / "weights.pt", ignored);
+void Search::expect_heir(const Trial& trial) {
+  if (trial.inherits()) heirs_.insert(*trial.proposal.parent);
+}
+
+// Weights are kept of the best, of what the optimizer may still name as a parent, and of the parents of what is to come.
+void Search::release_weights() {
+  if (folder_ == nullptr || pipeline_.is_inline) return;
+  std::unordered_set<TrialId> wanted(best_.begin(), best_.end());
+  for (const TrialId parent : heirs_) wanted.insert(original(parent));
+  if (inherits_) {
+    for (const TrialId id : retained().value_or(std::vector<TrialId>())) wanted.insert(original(id));
+  }
+  std::erase_if(with_weights_, [&](TrialId id) {
+    std::error_code ignored;  // they may be gone already
+    return !wanted.contains(id) && (fs::remove(folder_->trial(id) / "weights.pt", ignored), true);
+  });
+}
+
+// A later trial may go on from the checkpoint of one that was not to be trained to its end.
+void Search::drop_checkpoint(const Trial& trial) const {
+  std::error_code ignored;  // it may be gone already
+  if (!trial.proposal.fidelity.epochs) fs::remove(folder_->trial(trial.id) / "checkpoint.pt", ignored);
 }
 
 }  // namespace weft::host

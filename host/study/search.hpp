@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "host/execution/assembly.hpp"
@@ -90,13 +91,19 @@ class Search {
   bool ask(std::size_t capacity);
   std::vector<Proposal> asked(std::size_t capacity);
   void told(const Trial& trial);
+  std::optional<std::vector<TrialId>> retained() const;
   bool optimizer_finished() const;
+  [[noreturn]] void refuse(TrialId trial, const std::string& found, const std::string& expected) const;
   void check(const Proposal& proposal, TrialId trial) const;
+  void check_transfer(const Proposal& proposal, TrialId trial) const;
+  void check_parent(const Proposal& proposal, TrialId trial);
   void admit(Trial& trial);
   std::uint64_t read_candidate(const Trial& trial);
   void remember(const Trial& trial);
   void forget(const Trial& trial);
   bool take_known_result(Trial& trial);
+  void wait_for(Trial& trial, TrialId other);
+  bool has_origin(Trial& trial);
   std::optional<std::string> over_limit(const Trial& trial) const;
   std::optional<std::string> over_limit(std::size_t objective, double value) const;
   void start(Executor& executor, TrialId id);
@@ -104,13 +111,17 @@ class Search {
   void finish(const JobResult& result);
   Ending judge(const Trial& trial, const JobResult& result) const;
   void tell(TrialId id, const Ending& ending);
-  void serve_duplicates(TrialId id);
+  void serve_waiting(TrialId id);
   void count_failures(const Trial& trial);
-  std::vector<TrialId> rank(TrialId id);
+  void rank(TrialId id);
+  void expect_heir(const Trial& trial);
+  void release_weights();
+  void drop_checkpoint(const Trial& trial) const;
+  // Whose files stand for this one's.
+  TrialId original(TrialId id) { return trials_.at(id).duplicate_of.value_or(id); }
   bool keeps_files(const Trial& trial) const {
     return folder_ != nullptr && !pipeline_.is_inline && !trial.duplicate_of && !trial.refused;
   }
-  void drop_files(TrialId id, const std::vector<TrialId>& surplus) const;
 
   const Pipeline& pipeline_;
   Journal* journal_;
@@ -129,11 +140,13 @@ class Search {
       known_;  // objectives known before evaluation, of queued and running trials
   std::unordered_map<std::string, TrialId> by_genotype_;
   std::unordered_map<std::uint64_t, TrialId> by_hash_;
-  std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // duplicates of a queued or running trial
+  std::unordered_map<TrialId, std::vector<TrialId>> waiting_;  // for a queued or running trial: its twins and its heirs
   std::size_t waiting_count_ = 0;
   std::unordered_map<TrialId, Underway> underway_;  // of running trials
-  std::vector<TrialId> surplus_;                    // of a replay: whose weights are no longer kept
-  std::vector<TrialId> with_weights_;               // best first
+  bool inherits_;                                   // whether the optimizer's proposals inherit weights
+  std::vector<TrialId> best_;                       // as many as keep their weights for it, best first
+  std::unordered_set<TrialId> with_weights_;        // ended trials whose weights were not removed
+  std::unordered_multiset<TrialId> heirs_;          // the parents of trials that have not ended and inherit weights
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program
   std::size_t failures_in_a_row_ = 0;

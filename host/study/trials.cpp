@@ -33,6 +33,15 @@ TrialResult Trial::result() const {
   return result;
 }
 
+std::vector<std::string> Trial::morphs() const {
+  std::vector<std::string> morphs;
+  if (!proposal.transfer.is_object()) return morphs;
+  for (const Json& step : proposal.transfer.value("steps", Json::array())) {
+    if (step.contains("morph")) morphs.push_back(step.at("morph"));
+  }
+  return morphs;
+}
+
 Json Trial::to_json() const {
   Json json = {{"trial", id},
                {"state", weft::to_string(state)},
@@ -44,6 +53,7 @@ Json Trial::to_json() const {
     json["objectives"] = objectives;
   }
   if (proposal.parent) json["parent"] = *proposal.parent;
+  if (inherits()) json["morphs"] = morphs();
   if (proposal.fidelity != Fidelity{}) json["fidelity"] = proposal.fidelity.to_json();
   if (!proposal.notes.is_null()) json["notes"] = proposal.notes;
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;

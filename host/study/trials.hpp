@@ -20,7 +20,7 @@ struct Trial {
   TrialId id = 0;
   Proposal proposal;
   TrialState state = TrialState::waiting;
-  std::optional<TrialId> waits_for;     // the trial whose result this one will take
+  std::optional<TrialId> waits_for;     // that must end first: its twin, or the trial that it begins with
   std::optional<TrialId> duplicate_of;  // the trial whose result this one took
   std::optional<std::uint64_t> hash;    // of the candidate, where it was decoded
   int attempts = 0;
@@ -38,6 +38,10 @@ struct Trial {
   }
   // Whether the same candidate, evaluated again, would end the same: neither failed nor cut short.
   bool has_result() const { return state == TrialState::complete || infeasible; }
+
+  // Whether it begins with its parent's weights; and by which changes it comes of the parent, in words.
+  bool inherits() const { return proposal.parent && !proposal.transfer.is_null(); }
+  std::vector<std::string> morphs() const;
 
   // One event's part in this trial.
   void start(std::optional<std::uint64_t> hash);

@@ -230,4 +230,35 @@ inline Json command_pipeline(const fs::path& folder, const std::string& script, 
 }
 inline const std::string command_result = R"(echo '{"event": "result", "metrics": {"validation_accuracy": 50}}')";
 
+// Kills the study at `moments` random times, resuming it in between, then lets it finish.
+inline void run_with_kills(const fs::path& pipeline, const fs::path& study, const fs::path& folder, int moments,
+                    double longest_wait, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> wait(0.0, longest_wait);
+  for (int moment = 0; moment < moments; ++moment) {
+    const bool begun = fs::exists(study / "study.db");
+    auto child = begun ? start({"resume", study.string(), "--quiet"}, folder)
+                       : start({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+    std::this_thread::sleep_for(std::chrono::duration<double>(wait(random)));
+    const std::vector<int> workers = children_of(child.id());
+    kill(child.id(), SIGKILL);
+    child.wait();
+    for (int tries = 0; tries < 200; ++tries) {
+      if (std::none_of(workers.begin(), workers.end(), is_alive)) break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    for (const int worker : workers) {
+      INFO("worker " << worker << " after kill " << moment);
+      REQUIRE_FALSE(is_alive(worker));
+    }
+    // Killed between the folder and its journal: the user would begin anew.
+    if (fs::exists(study) && !fs::exists(study / "study.db")) fs::remove_all(study);
+  }
+  const bool begun = fs::exists(study / "study.db");
+  const Ran last = begun ? run({"resume", study.string(), "--quiet"}, folder)
+                         : run({"run", pipeline.string(), "--study", study.string(), "--quiet"}, folder);
+  INFO(last.err);
+  REQUIRE(last.code == 0);
+}
+
 }  // namespace weft::testing

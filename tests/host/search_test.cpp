@@ -202,14 +202,17 @@ class Scripted final : public weft::Optimizer {
 
   std::vector<weft::Proposal> ask(std::size_t capacity) override {
     std::vector<weft::Proposal> asked;
-    while (asked.size() < capacity && !finished())
+    while (asked.size() < std::min(capacity, most_at_once) && !finished())
       asked.push_back(proposals_[std::min(next_++, proposals_.size() - 1)]);
     return asked;
   }
   void tell(const weft::TrialResult& result) override { told.push_back(result); }
   bool finished() const override { return ends_ && next_ >= proposals_.size(); }
+  std::optional<std::vector<TrialId>> retain() const override { return retained; }
 
   std::vector<weft::TrialResult> told;
+  std::optional<std::vector<TrialId>> retained;
+  std::size_t most_at_once = SIZE_MAX;
 
  private:
   std::vector<weft::Proposal> proposals_;
@@ -224,7 +227,7 @@ class Held final : public Executor {
   std::size_t free_slots() const override { return slots_ - running_.size(); }
   void start(const Job& job) override {
     started.push_back(job.trial);
-    parent_folders[job.trial] = job.parent_folder;
+    folders[job.trial] = {job.resume_folder, job.inherit_folder};
     running_.push_back(job.trial);
   }
   std::optional<JobResult> wait(std::chrono::milliseconds) override {
@@ -248,7 +251,10 @@ class Held final : public Executor {
     return held.end(trial, TrialState::complete);
   };
   std::vector<TrialId> started;
-  std::map<TrialId, std::optional<fs::path>> parent_folders;
+  struct Folders {
+    std::optional<fs::path> resume, inherit;
+  };
+  std::map<TrialId, Folders> folders;
   std::map<TrialId, std::string> cancelled;
   int waits = 0;
 
@@ -307,7 +313,7 @@ TEST_CASE("duplicates that wait for a running twin take its room, and the worker
   CHECK(script.search.trials().ended() == 50);
 }
 
-TEST_CASE("a trial is given the folder of the one that it goes on from, or else of its parent") {
+TEST_CASE("a trial is given the folders of the one that it goes on from and of its parent") {
   const TemporaryFolder folder;
   Json description = table_pipeline(write_table(folder / "table.csv"), 5);
   description["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
@@ -320,12 +326,124 @@ TEST_CASE("a trial is given the folder of the one that it goes on from, or else 
   Search search(
       {.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
   search.run(script.executor, never);
-  const auto& found = script.executor.parent_folders;
+  const auto& found = script.executor.folders;
   REQUIRE(found.size() == 5);
-  CHECK_FALSE(found.at(0));
-  CHECK(found.at(2) == study.trial(1));
-  CHECK(found.at(3) == study.trial(0));
-  CHECK_FALSE(found.at(4));
+  CHECK_FALSE(found.at(0).resume);
+  CHECK_FALSE(found.at(0).inherit);
+  CHECK(found.at(2).inherit == study.trial(1));
+  CHECK_FALSE(found.at(2).resume);
+  CHECK(found.at(3).inherit == study.trial(1));
+  CHECK(found.at(3).resume == study.trial(0));
+  CHECK_FALSE(found.at(4).inherit);
+}
+
+namespace {
+
+// Children that inherit, of trials of a script; evaluated by hand, with files.
+struct Heredity {
+  explicit Heredity(std::vector<weft::Proposal> proposals, std::size_t slots, const Json& changes = Json::object())
+      : script(description(folder / "table.csv", proposals.size(), changes), proposals, slots),
+        study(StudyFolder::create(folder / "study", "{}")) {
+    script.optimizer.retained.emplace();
+    search.emplace(Search::Parts{.pipeline = script.pipeline,
+                                 .assembly = script.assembly,
+                                 .optimizer = script.optimizer,
+                                 .folder = &study});
+    script.executor.answer = [this](Held& held, TrialId trial) {
+      fs::create_directories(study.trial(trial));
+      std::ofstream(weights(trial)) << "weights";
+      return held.end(trial, failing.contains(trial) ? TrialState::fail : TrialState::complete, "as the test wants it");
+    };
+  }
+  void run() { REQUIRE(search->run(script.executor, never) == Search::Outcome::finished); }
+  fs::path weights(TrialId trial) const { return study.trial(trial) / "weights.pt"; }
+  const Trial& trial(TrialId id) { return search->trials().at(id); }
+
+  static Json description(const fs::path& table, std::size_t trials, const Json& changes) {
+    Json json = table_pipeline(write_table(table), static_cast<int>(trials));
+    json["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
+    json["evaluator"] = {{"name", "command"}, {"args", {{"command", {"true"}}}}};
+    json.merge_patch(changes);
+    return json;
+  }
+
+  const TemporaryFolder folder;
+  Script script;
+  StudyFolder study;
+  std::optional<Search> search;
+  std::set<TrialId> failing;
+};
+
+weft::Proposal child(std::int32_t first, TrialId parent) {
+  weft::Proposal proposal = cell(first);
+  proposal.parent = parent;
+  proposal.transfer = {{"transfer", 1}, {"steps", {{{"morph", "grown"}}}}};
+  return proposal;
+}
+
+}  // namespace
+
+TEST_CASE("a child waits for its parent, and begins when that has ended") {
+  Heredity heredity({cell(0), cell(1), child(2, 0), child(3, 2)}, 4);
+  const auto answer = heredity.script.executor.answer;
+  std::vector<std::optional<TrialId>> waited;
+  heredity.script.optimizer.most_at_once = 1;
+  heredity.script.executor.answer = [&](Held& held, TrialId oldest) -> std::optional<JobResult> {
+    if (held.waits < 10) return {};  // until all are proposed
+    if (waited.empty()) waited = {heredity.trial(2).waits_for, heredity.trial(3).waits_for};
+    return answer(held, oldest);
+  };
+  heredity.run();
+  CHECK(waited == std::vector<std::optional<TrialId>>{0, 2});
+  CHECK(heredity.script.executor.started == std::vector<TrialId>{0, 1, 2, 3});
+  CHECK(heredity.script.executor.folders.at(3).inherit == heredity.study.trial(2));
+  CHECK(heredity.trial(3).morphs() == std::vector<std::string>{"grown"});
+}
+
+TEST_CASE("a child of what failed fails with it, and of a duplicate it inherits from the original") {
+  Heredity heredity({cell(0), cell(1), child(2, 0), cell(1), child(3, 3)}, 1);
+  heredity.failing = {0};
+  heredity.run();
+  CHECK(heredity.trial(2).state == TrialState::fail);
+  CHECK(heredity.trial(2).reason.starts_with("trial 0, whose weights it inherits, left none: "));
+  CHECK(heredity.trial(3).duplicate_of == TrialId{1});
+  CHECK(heredity.trial(4).state == TrialState::complete);
+  CHECK(heredity.script.executor.folders.at(4).inherit == heredity.study.trial(1));
+}
+
+TEST_CASE("weights live as long as a child may come to want them") {
+  Heredity heredity({cell(0), cell(1), child(2, 1), child(3, 1)}, 2, {{"keep_weights", 1}});
+  const auto answer = heredity.script.executor.answer;
+  std::vector<bool> kept;
+  heredity.script.executor.answer = [&](Held& held, TrialId trial) {
+    kept.push_back(fs::exists(heredity.weights(1)));
+    if (trial == 0) heredity.script.optimizer.retained = {1};
+    if (trial == 2) heredity.script.optimizer.retained->clear();
+    return answer(held, trial);
+  };
+  heredity.run();
+  CHECK(kept == std::vector<bool>{false, false, true, true});  // not the best: for the optimizer, then for trial 3
+  CHECK(fs::exists(heredity.weights(0)));                      // the best, of equal ones the first
+  for (const TrialId other : {1, 2, 3}) CHECK_FALSE(fs::exists(heredity.weights(other)));
+
+  Heredity forgetful({cell(0), cell(1), child(2, 1)}, 1, {{"keep_weights", 1}});
+  CHECK_THROWS_WITH(forgetful.search->run(forgetful.script.executor, never),
+                    ContainsSubstring("trial 2: inherits the weights of trial 1, which it did not retain"));
+}
+
+TEST_CASE("a transfer is checked as it arrives") {
+  const auto refused = [](weft::Proposal proposal, const char* why, const Json& changes = Json::object()) {
+    Heredity heredity({cell(0), std::move(proposal)}, 1, changes);
+    CHECK_THROWS_WITH(heredity.search->run(heredity.script.executor, never), ContainsSubstring(why));
+  };
+  weft::Proposal orphan = child(1, 0);
+  orphan.parent.reset();
+  refused(orphan, "has a transfer of weights, but no parent");
+  weft::Proposal wrong = child(1, 0);
+  wrong.transfer = {{"transfer", 1}, {"steps", 3}};
+  refused(wrong, "transfer/steps must be a list, not 3");
+  refused(child(1, 0), "evaluator table does not provide evaluator.inheritance",
+          {{"evaluator", {{"name", "table"}, {"args", {{"command", nullptr}, {"file", "unused.csv"}, {"metrics", {{"validation_accuracy", "x"}}}}}}}});
 }
 
 TEST_CASE("a search of which nothing new comes ends with that word") {

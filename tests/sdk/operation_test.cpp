@@ -195,6 +195,8 @@ TEST_CASE("scale, pad and weighted_sum: shapes and costs") {
   CHECK(made("pad", {{"channels", 2}, {"padding", {1, 2, 3, 4}}}, {image}).shape == Shape::image(8, 13, 15));
   CHECK_THAT(refusal("pad", {{"padding", {1, 2}}}, {image}), ContainsSubstring("padding must be [top, bottom, left"));
   CHECK_THAT(refusal("pad", {{"channels", -1}}, {image}), ContainsSubstring("channels must be an integer >= 0"));
+  CHECK(made("resize", {{"channels", 2}, {"height", 5}, {"width", 20}}, {image}).shape == Shape::image(2, 5, 20));
+  CHECK_THAT(refusal("resize", {{"channels", 2}, {"height", 0}, {"width", 1}}, {image}), ContainsSubstring("height must be"));
   CHECK(made("weighted_sum", {}, {image, image, image}).cost.parameters == 3);
   CHECK_THAT(refusal("weighted_sum", {}, {image, Shape::features(6)}), ContainsSubstring("the same shape"));
 }

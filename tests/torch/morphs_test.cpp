@@ -105,6 +105,8 @@ const std::vector<Change> preserving = {
      }},
     {"deepen, separable", [](const Architecture& graph,
                              Rng& rng) { return morphs::deepen(graph, any_node(graph, rng), {.separable = true}); }},
+    {"deepen_linear",
+     [](const Architecture& graph, Rng& rng) { return morphs::deepen_linear(graph, any_node(graph, rng)); }},
     {"enlarge_kernel",
      [](const Architecture& graph, Rng& rng) { return morphs::enlarge_kernel(graph, any_node(graph, rng)); }},
     {"skip_by_addition",
@@ -152,8 +154,28 @@ std::optional<Morphed> morphed(const Change& change, const Architecture& graph, 
     return change.apply(graph, rng);
   } catch (const NotApplicable&) {
     return {};
-  } catch (const InvalidInput&) {
+  } catch (const InvalidInput& error) {
+    const std::string what = error.what();
+    INFO(change.name << ": " << what);  // an argument that is none begins with the morph's name
+    REQUIRE((what.starts_with("split: ") || what.starts_with("prune: ") || what.starts_with("prune_by_norm: ")));
     return {};
+  }
+}
+
+// The channels that a pruning leaves out, as zeros from their filters on.
+void mask_what_goes(Network& network, const WeightTransfer& transfer) {
+  const at::NoGradGuard no_grad;
+  const NamedTensors state = network.state();
+  for (const auto& [name, rule] : transfer.steps.at(0).tensors) {
+    const auto* gather = std::get_if<WeightTransfer::Gather>(&rule);
+    if (gather == nullptr || name.find(".running_") != std::string::npos) continue;
+    for (const WeightTransfer::Map& map : gather->maps) {
+      if (map.dimension != 0) continue;
+      const std::set<std::int64_t> kept(map.indices.begin(), map.indices.end());
+      for (std::int64_t c = 0; c < state.at(name).size(0); ++c) {
+        if (!kept.contains(c)) state.at(name).select(0, c).zero_();
+      }
+    }
   }
 }
 
@@ -199,6 +221,74 @@ TEST_CASE("morphs of random graphs preserve the function, in sequences, by the t
   UNSCOPED_INFO("largest change " << worst);
 }
 
+// In training, batch norms go by the batch. What repeats, is zero or comes beside changes nothing there; an inserted
+// batch norm does, unless it was calibrated, as far as its parent's statistics are the batch's.
+TEST_CASE("morphs of random graphs preserve the function in training, too") {
+  std::vector<Change> changes = preserving;
+  std::erase_if(changes, [](const Change& change) { return std::string_view(change.name).starts_with("deepen"); });
+  const auto calibrated = [](bool separable) {
+    return [separable](const Architecture& graph, Rng& rng) {
+      return morphs::deepen(graph, any_node(graph, rng), {.separable = separable, .calibrated = true});
+    };
+  };
+  changes.push_back({"deepen", calibrated(false)});
+  changes.push_back({"deepen, separable", calibrated(true)});
+  changes.push_back({"deepen_linear", [](const Architecture& graph, Rng& rng) {
+                       return morphs::deepen_linear(graph, any_node(graph, rng), 0.0, true);
+                     }});
+  std::map<std::string, int> applied;
+  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
+    Rng rng(seed);
+    const Architecture architecture = random_graph(rng);
+    Network network(architecture, Rng(seed));
+    at::manual_seed(seed);
+    const at::NoGradGuard no_grad;
+    const at::Tensor images = at::randn({64, 3, 6, 6});
+    network.train();
+    for (int step = 0; step < 80; ++step) network.forward(images);  // until the statistics are the batch's
+    const at::Tensor output = network.forward(images).logits;
+    for (const Change& change : changes) {
+      const std::optional<Morphed> next = morphed(change, architecture, rng);
+      if (!next) continue;
+      INFO("graph " << seed << ": " << change.name << "\n" << next->transfer.to_json().dump());
+      check_transfer(architecture, next->child, next->transfer);
+      Network child(next->child, Rng(seed + 1));
+      const Inherited inherited = inherit(network.state(), next->transfer, rng.derive("noise"));
+      take_over(child, inherited);
+      if (!inherited.calibrated.empty()) calibrate(child, inherited.calibrated, images);
+      child.train();
+      const at::Tensor found = child.forward(images).logits;
+      const bool inserts = std::string_view(change.name).starts_with("deepen");
+      REQUIRE(((found - output).abs().max() / output.abs().max()).item<double>() < (inserts ? 0.03 : 1e-3));
+      ++applied[change.name];
+    }
+  }
+  for (const Change& change : changes) {
+    INFO(change.name);
+    CHECK(applied[change.name] > 10);
+  }
+}
+
+TEST_CASE("only what a batch norm holds can be calibrated") {
+  ArchitectureBuilder graph;
+  const NodeId x = graph.input(Shape::image(3, 4, 4));
+  const NodeId normed = blocks::conv_bn(graph, x, blocks::Convolution::square(2, 1));
+  const NodeId last = blocks::classifier(graph, normed, 2);
+  Network network(std::move(graph).build(last), Rng(1));
+  CHECK_THROWS_WITH(calibrate(network, {"conv2d.weight"}, at::randn({4, 3, 4, 4})),
+                    ContainsSubstring("conv2d.weight is none"));
+}
+
+TEST_CASE("what a network holds is what its graph says") {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    Rng rng(seed);
+    const Architecture architecture = random_graph(rng);
+    TensorExtents held;
+    for (const auto& [name, tensor] : Network(architecture, Rng(1)).state()) held[name] = tensor.sizes().vec();
+    CHECK(tensor_extents(architecture) == held);
+  }
+}
+
 TEST_CASE("approximate morphs of random graphs lead to their child") {
   std::map<std::string, int> applied;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
@@ -211,8 +301,15 @@ TEST_CASE("approximate morphs of random graphs lead to their child") {
       if (!next) continue;
       INFO("graph " << seed << ", step " << step << ": " << change.name);
       Network child = evaluated(next->child, seed + 1, at::kFloat);
+      REQUIRE_NOTHROW(check_transfer(architecture, next->child, next->transfer));
+      if (std::string_view(change.name) == "prune") mask_what_goes(network, next->transfer);
       REQUIRE_NOTHROW(take_over(child, inherit(network.state(), next->transfer, Rng(1))));
       CHECK(next->child.cost().parameters <= architecture.cost().parameters);
+      if (std::string_view(change.name) == "prune") {
+        const at::NoGradGuard no_grad;
+        const at::Tensor images = at::randn({2, 3, 6, 6}), masked = network.forward(images).logits;
+        REQUIRE(at::allclose(child.forward(images).logits, masked, 1e-4, 1e-4 * masked.abs().max().item<double>()));
+      }
       ++applied[change.name];
       architecture = next->child;
       network = std::move(child);
@@ -222,6 +319,50 @@ TEST_CASE("approximate morphs of random graphs lead to their child") {
     INFO(change.name);
     CHECK(applied[change.name] > 10);
   }
+}
+
+// What momentum and Adam keep: the child's gradient is the parent's, as the moments are inherited.
+TEST_CASE("moments that are inherited are those of the child's gradients") {
+  std::map<std::string, int> applied;
+  for (std::uint64_t seed = 1; seed <= 120; ++seed) {
+    Rng rng(seed);
+    const Architecture architecture = random_graph(rng);
+    Network network = evaluated(architecture, seed, at::kDouble);
+    const at::Tensor images = at::randn({4, 3, 6, 6}, at::kDouble);
+    const auto gradients = [&](Network& of) {
+      of.forward(images).logits.pow(2).sum().backward();
+      NamedTensors found;
+      for (const auto& parameter : of.named_parameters()) {
+        const at::Tensor gradient = parameter.value().grad();
+        found[parameter.key()] = gradient.defined() ? gradient : at::zeros_like(parameter.value());
+      }
+      return found;
+    };
+    const NamedTensors before = gradients(network);
+    for (const Change& change : preserving) {
+      const std::string name = change.name;
+      if (name != "widen" && name != "replicate" && name != "split") continue;
+      const std::optional<Morphed> next = morphed(change, architecture, rng);
+      if (!next) continue;
+      INFO("graph " << seed << ": " << name << "\n" << next->transfer.to_json().dump());
+      Network child = evaluated(next->child, seed + 1, at::kDouble);
+      take_over(child, inherit(network.state(), next->transfer, Rng(1)));
+      NamedTensors all = network.state();  // what is no parameter has no moments
+      NamedTensors squares;
+      for (auto& [tensor, value] : all) {
+        value = before.contains(tensor) ? before.at(tensor) : at::zeros_like(value);
+        squares[tensor] = value * value;
+      }
+      const NamedTensors first = inherit_moments(all, next->transfer, 1), second = inherit_moments(squares, next->transfer, 2);
+      for (const auto& [tensor, gradient] : gradients(child)) {
+        INFO(tensor);
+        REQUIRE(at::allclose(first.at(tensor), gradient, 1e-6, 1e-9));
+        REQUIRE(at::allclose(second.at(tensor), gradient * gradient, 1e-6, 1e-9));
+      }
+      ++applied[name];
+    }
+  }
+  for (const char* name : {"widen", "replicate", "split"}) CHECK(applied[name] > 10);
 }
 
 TEST_CASE("a morph that cannot be done says why") {

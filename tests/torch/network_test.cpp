@@ -133,6 +133,8 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       {"shift", image, Attributes::object()},
       {"scale", image, Attributes::object()},
       {"pad", image, {{"channels", 3}, {"padding", {0, 1, 2, 3}}}},
+      {"resize", image, {{"channels", 2}, {"height", 3}, {"width", 9}}},
+      {"resize", image, {{"channels", 64}, {"height", 5}, {"width", 2}}},
       {"weighted_sum", image, Attributes::object(), 3},
       {"weighted_sum", features, Attributes::object(), 1},
       {"learned_group_conv", image, {{"channels", 8}, {"groups", 2}, {"condensation", 3}}},
@@ -228,6 +230,15 @@ TEST_CASE("Operations compute what they are named after") {
   CHECK(padded.sizes() == at::IntArrayRef({2, 3, 4, 5}));
   CHECK(at::equal(padded.index({Slice(), Slice(0, 2), Slice(1), Slice(0, 3)}), x));
   CHECK(padded.abs().sum().item<double>() == Approx(x.abs().sum().item<double>()));
+  const auto resized = [&](std::int64_t channels, std::int64_t height, std::int64_t width) {
+    return compute("resize", {{"channels", channels}, {"height", height}, {"width", width}});
+  };
+  CHECK(at::equal(resized(2, 3, 3), x));
+  CHECK(at::equal(resized(1, 3, 3), x.index({Slice(), Slice(0, 1)})));
+  CHECK(at::equal(resized(3, 3, 3).index({Slice(), Slice(0, 2)}), x));
+  CHECK(at::equal(resized(3, 3, 3).index({Slice(), 2}), at::zeros({2, 3, 3})));
+  CHECK(at::equal(resized(2, 6, 3).index({Slice(), Slice(), Slice(1, 6, 2)}), x));  // each row twice
+  CHECK(at::equal(resized(2, 1, 1)[0][1][0][0], x[0][1][0][0]));
 }
 
 TEST_CASE("A learned group convolution drops the inputs of the smallest weights, by group, in the first half") {
@@ -461,7 +472,7 @@ TEST_CASE("Initial weights follow from the Rng, and each node's from its name") 
   const Network network(graph, Rng(7)), same(graph, Rng(7)), other(graph, Rng(8));
   CHECK(equal(network, same));
   CHECK_FALSE(equal(network, other));
-  const at::Tensor weight = network.state().begin()->second;  // uniform within 1 / sqrt(576) = 1/24
+  const at::Tensor weight = network.state().at("conv2d.weight");  // uniform within 1 / sqrt(576) = 1/24
   CHECK(weight.numel() == 64 * 576);
   CHECK(weight.abs().max().item<float>() <= 1.0F / 24);
   CHECK(weight.std().item<float>() == Approx(1.0 / 24 / std::sqrt(3.0)).epsilon(0.02));

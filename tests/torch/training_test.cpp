@@ -186,6 +186,12 @@ TEST_CASE("learning rate schedules, worked out by hand") {
   CHECK(step.learning_rate(2.9) == Approx(0.1));
   CHECK(step.learning_rate(3.0) == Approx(0.01));
   CHECK(step.learning_rate(6.0) == Approx(0.001));
+  // 15 = 1 + 2 + 4 + 8 epochs (Wistuba 2018).
+  const Recipe restarts =
+      recipe({{"epochs", 15}, {"lr", 0.05}, {"schedule", "sgdr"}, {"restart_epochs", 1}, {"restart_factor", 2}});
+  for (const double begin : {0.0, 1.0, 3.0, 7.0}) CHECK(restarts.learning_rate(begin) == Approx(0.05));
+  for (const double middle : {0.5, 2.0, 5.0, 11.0}) CHECK(restarts.learning_rate(middle) == Approx(0.025));
+  CHECK(restarts.learning_rate(14.999999) < 1e-12);
   const Recipe dropping = recipe({{"epochs", 4}, {"drop_path", 0.2}});
   CHECK(dropping.drop_path_at(1) == 0.0);
   CHECK(dropping.drop_path_at(3) == Approx(0.1));

@@ -285,8 +285,11 @@ class Command final : public weft::Evaluator {
     json["device"] = slot_.device;
     json["threads"] = slot_.threads;
     if (!request.transfer.is_null()) json["transfer"] = request.transfer;
-    if (request.folder) json["folder"] = fs::absolute(*request.folder).string();
-    if (request.parent_folder) json["parent_folder"] = fs::absolute(*request.parent_folder).string();
+    for (const auto& [name, folder] :
+         {std::pair("folder", &request.folder), std::pair("parent_folder", &request.parent_folder),
+          std::pair("resume_folder", &request.resume_folder), std::pair("inherit_folder", &request.inherit_folder)}) {
+      if (*folder) json[name] = fs::absolute(**folder).string();
+    }
     return json;
   }
 

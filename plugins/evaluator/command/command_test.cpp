@@ -111,7 +111,8 @@ TEST_CASE("command: what the program is told") {
   EvaluationRequest request = bench.request();
   request.fidelity = {.epochs = 4, .resume_from = 2};
   request.transfer = {{"kind", "copy"}};
-  request.parent_folder = "relative/2";
+  request.resume_folder = "relative/2";
+  request.inherit_folder = "/absolute/3";
   Listener listener;
   const Evaluation evaluation = EvaluatorRef(instance.handle()).evaluate(request, listener.reporter());
   CHECK(evaluation.metrics == Json{{"validation_accuracy", 91.5}});
@@ -132,6 +133,8 @@ TEST_CASE("command: what the program is told") {
                      {"task", {{"input", {1, 8, 8}}, {"classes", 3}, {"splits", {{"train", 100}}}}},
                      {"folder", bench.folder().string()},
                      {"parent_folder", (std::filesystem::current_path() / "relative/2").string()},
+                     {"resume_folder", (std::filesystem::current_path() / "relative/2").string()},
+                     {"inherit_folder", "/absolute/3"},
                      {"device", "cuda:0"},
                      {"threads", 3}});
 }

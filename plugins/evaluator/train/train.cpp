@@ -63,6 +63,10 @@ class Train final : public weft::Evaluator {
                       const weft::TrainingOptions& options) {
       return weft::train(network, data, recipe, rng, options);
     };
+    trial.examples = [&](std::int64_t most) {
+      const weft::Split some = weft::first_examples(data.train, std::min(most, data.train.size()));
+      return weft::Batches(some, data.normalisation, device_).plain(0, some.size()).images;
+    };
     if (final_) {
       trial.test = [&](weft::Network& network) {
         return weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, trial.recipe.batch_size);

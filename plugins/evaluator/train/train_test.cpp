@@ -95,7 +95,7 @@ struct Study {
     request.genotype = weft::Genotype(std::vector<std::int32_t>{width});
     request.fidelity = fidelity;
     if (with_folder) request.folder = folder;
-    request.parent_folder = parent;
+    request.resume_folder = request.inherit_folder = parent;
     request.transfer = transfer;
     request.rng = weft::Rng(5);
     return weft::EvaluatorRef(evaluator.handle()).evaluate(request, reporter);

@@ -4,8 +4,8 @@
 // Wistuba, Rawat, Pedapati 2019, "A Survey on Neural Architecture Search", section 3.2 and Table 1. The rows of that
 // table as arguments, where they differ from the defaults (population sizes are the papers'):
 //
-//   Real et al. 2017      population_size 1000, initialisation trivial, tournament_size 2, survivors paired,
-//                         inherit_weights true
+//   Real et al. 2017      population_size 1000, initialisation given (a linear model), tournament_size 2, survivors
+//                         paired, inherit_weights true, on the space graph with the morphs of the paper's mutations
 //   Xie and Yuille 2017   schedule generations, population_size 20, parents all, crossover_probability 0.2,
 //                         step_crossover_probability 0.2, mutate_crossed false, mutation_probability 0.8,
 //                         gene_mutation_probability 0.05, survivors fitness_proportionate, fitness_offset minimum,
@@ -16,16 +16,18 @@
 //   Liu et al. 2018       population_size 200, initialisation given (a chain of identities), initial_mutations 1000,
 //                         tournament_share 0.05, survivors all
 //   Real et al. 2019      population_size 100, tournament_size 25, survivors youngest
-//   Elsken et al. 2018    schedule generations, population_size 1, offspring 7 (an eighth, the parent trained on, comes
-//   with
-//                         function-preserving search), parents all, mutations 5,
-//                         initialisation trivial, survivors elitist, inherit_weights true
-//   Wistuba 2018          population_size 1, initialisation trivial, survivors all, inherit_weights true
+//   Elsken et al. 2018    schedule generations, population_size 1, offspring 8, unchanged_offspring 1, parents all,
+//                         mutations 5, initialisation given (a small network), survivors elitist, parents_compete
+//                         false, inherit_weights true
+//   Wistuba 2018          population_size 1, initialisation given (a trivial cell), survivors all, inherit_weights true
 //
 // The plugin regularized_evolution is Real et al. 2019 draw by draw: its tournaments are drawn with replacement, those
 // here without. With several trials running at once a steady state breeds from whoever is evaluated; generations
 // give the same search whatever the number of trials at once, as children are ranked in the order of their proposals.
 // A candidate that fails or is pruned never enters the population.
+//
+// With inherit_weights a child is made by morphs of the space instead of mutations, and begins with the weights of its
+// parent as they say. Without it the same child begins with fresh ones, as a space's mutation draws what its morphs do.
 
 #include <cmath>
 #include <cstdint>
@@ -58,6 +60,7 @@ struct Options {
   std::string initialisation;
   std::vector<std::string> initial;
   int initial_mutations;
+  std::optional<int> initial_epochs;
   std::string parents;
   selection::Tournament tournament;
   std::optional<double> tournament_share;
@@ -71,6 +74,7 @@ struct Options {
   bool forced_active_mutation;
   double neutral_mutation_probability;
   std::size_t offspring;
+  std::size_t unchanged_offspring;
   std::string survivors;
   bool parents_compete;
   selection::Tournament survivor_tournament;
@@ -82,6 +86,7 @@ struct Options {
         initialisation(context.get<std::string>("initialisation")),
         initial(context.get<std::vector<std::string>>("initial")),
         initial_mutations(context.get<int>("initial_mutations")),
+        initial_epochs(optional<int>(context, "initial_epochs")),
         parents(context.get<std::string>("parents")),
         tournament{context.get<std::size_t>("tournament_size"), context.get<double>("tournament_probability")},
         tournament_share(optional<double>(context, "tournament_share")),
@@ -96,6 +101,7 @@ struct Options {
         forced_active_mutation(context.get<bool>("forced_active_mutation")),
         neutral_mutation_probability(context.get<double>("neutral_mutation_probability")),
         offspring(optional<std::size_t>(context, "offspring").value_or(population_size)),
+        unchanged_offspring(context.get<std::size_t>("unchanged_offspring")),
         survivors(context.get<std::string>("survivors")),
         parents_compete(context.get<bool>("parents_compete")),
         survivor_tournament{context.get<std::size_t>("survivor_tournament_size"),
@@ -144,6 +150,15 @@ struct Options {
     refuse_if(!generations && neutral_mutation_probability > 0.0, "/neutral_mutation_probability is positive" + needs);
     refuse_if(!generations && !parents_compete, "/parents_compete is false" + needs);
     refuse_if(!generations && !context.configuration().at("offspring").is_null(), "/offspring is given" + needs);
+    refuse_if(!generations && unchanged_offspring > 0, "/unchanged_offspring is positive" + needs);
+    refuse_if(unchanged_offspring > offspring, "/unchanged_offspring is " + std::to_string(unchanged_offspring) +
+                                                   "; must be at most offspring, " + std::to_string(offspring));
+    const std::string morphs = "; weights are inherited by the space's own morphs alone (/inherit_weights): ";
+    refuse_if(inherit_weights && crossover_probability > 0.0, "/crossover_probability is positive" + morphs + "set it to 0");
+    refuse_if(inherit_weights && gene_mutation_probability, "/gene_mutation_probability is given" + morphs + "leave it out");
+    refuse_if(inherit_weights && forced_active_mutation, "/forced_active_mutation is true" + morphs + "leave it out");
+    refuse_if(inherit_weights && neutral_mutation_probability > 0.0,
+              "/neutral_mutation_probability is positive" + morphs + "set it to 0");
     const bool fill = survivors == "elitist" || survivors == "youngest" || survivors == "tournament";
     refuse_if(!parents_compete && fill && offspring < population_size,
               "/offspring is " + std::to_string(offspring) + "; must be at least population_size, " +
@@ -166,6 +181,9 @@ struct Options {
   void check_space(const weft::SpaceRef& space) const {
     refuse_if(crossover_probability > 0.0 && !step_crossover_probability && !space.has_crossover(),
               "/crossover_probability is positive, but the space has no crossover (space.crossover); set it to 0");
+    refuse_if(inherit_weights && !space.has_morphisms(),
+              "/inherit_weights is true, but the space has no morphs (space.morphisms), which say how weights follow; take "
+              "one that has, or set it to false");
     if (space.has_decisions()) return;
     const std::string missing = ", but the space has no decisions (space.decisions); ";
     refuse_if(initialisation == "trivial", "/initialisation is \"trivial\"" + missing + "use \"given\"");
@@ -233,6 +251,7 @@ Algorithm put_together(const Options& options, const weft::SpaceRef& space) {
   return {.population_size = options.population_size,
           .generations = options.generations,
           .initialise = initialisation(options, space),
+          .initial_epochs = options.initial_epochs,
           .parents = parents(options),
           .crossover_probability = options.crossover_probability,
           .cross = options.step_crossover_probability
@@ -241,14 +260,15 @@ Algorithm put_together(const Options& options, const weft::SpaceRef& space) {
           .mutate_crossed = options.mutate_crossed,
           .mutation_probability = options.mutation_probability,
           .mutate = mutation(options, space),
+          .morph = options.inherit_weights ? evolution::morphs(space, options.mutations) : evolution::Morph(),
           .survivors = survivors(options),
           .paired = options.survivors == "paired",
           .offspring = options.offspring,
+          .unchanged = options.unchanged_offspring,
           .parents_compete = options.parents_compete,
           .drift = options.neutral_mutation_probability > 0.0
                        ? evolution::neutral_drift(space, options.neutral_mutation_probability)
-                       : evolution::Mutate(),
-          .inherit_weights = options.inherit_weights};
+                       : evolution::Mutate()};
 }
 
 // ---- the algorithm ------------------------------------------------------------------------------------------------
@@ -256,6 +276,7 @@ Algorithm put_together(const Options& options, const weft::SpaceRef& space) {
 struct Child {
   Genotype genotype;
   std::optional<weft::TrialId> parent = {};
+  weft::WeightTransfer transfer = {};
   bool crossed = false;
 };
 
@@ -271,7 +292,11 @@ class Evolution final : public weft::Optimizer {
       if (!child) break;
       weft::Proposal& proposal = proposals.emplace_back();
       proposal.genotype = std::move(child->genotype);
-      if (algorithm_.inherit_weights) proposal.parent = child->parent;
+      if (!child->parent) proposal.fidelity.epochs = algorithm_.initial_epochs;
+      if (algorithm_.morph && child->parent) {
+        proposal.parent = child->parent;
+        proposal.transfer = child->transfer.to_json();
+      }
       in_flight_.add(proposal, proposed_++);
     }
     return proposals;
@@ -289,6 +314,17 @@ class Evolution final : public weft::Optimizer {
       }
     }
     if (algorithm_.generations && in_flight_.empty() && queue_.empty()) end_generation();
+  }
+
+  std::optional<std::vector<weft::TrialId>> retain() const override {
+    if (!algorithm_.morph) return {};
+    std::vector<weft::TrialId> parents;
+    for (const Individual& individual : population_.individuals) parents.push_back(individual.trial);
+    for (const auto& [number, individual] : evaluated_) parents.push_back(individual.trial);
+    for (const Child& child : queue_) {
+      if (child.parent) parents.push_back(*child.parent);
+    }
+    return parents;
   }
 
  private:
@@ -312,6 +348,7 @@ class Evolution final : public weft::Optimizer {
   // In pairs, as a crossover of two makes two.
   void breed_generation() {
     turn_ = 0;
+    while (queue_.size() < algorithm_.unchanged) queue_.push_back(copy(population_.individuals[select_parent().accepted]));
     while (queue_.size() < algorithm_.offspring) {
       const Individual& first = population_.individuals[select_parent().accepted];
       const Individual& second = population_.individuals[select_parent().accepted];
@@ -375,18 +412,25 @@ class Evolution final : public weft::Optimizer {
 
   selection::Outcome select_parent() { return algorithm_.parents(population_.fitness, turn_++, rng_); }
 
-  static Child copy(const Individual& parent) { return {parent.genotype, parent.trial}; }
+  static Child copy(const Individual& parent) { return {parent.genotype, parent.trial, {}}; }
 
   // Both children come of the same draws, so that they swap what crossover takes from the other (Xie and Yuille 2017).
   std::pair<Child, Child> cross(const Individual& first, const Individual& second) {
     weft::Rng same_draws = rng_;
-    return {Child{algorithm_.cross(first.genotype, second.genotype, rng_), first.trial, true},
-            Child{algorithm_.cross(second.genotype, first.genotype, same_draws), second.trial, true}};
+    return {Child{algorithm_.cross(first.genotype, second.genotype, rng_), first.trial, {}, true},
+            Child{algorithm_.cross(second.genotype, first.genotype, same_draws), second.trial, {}, true}};
   }
 
   Child mutated(Child child) {
     if (child.crossed && !algorithm_.mutate_crossed) return child;
-    if (rng_.bernoulli(algorithm_.mutation_probability)) child.genotype = algorithm_.mutate(child.genotype, rng_);
+    if (!rng_.bernoulli(algorithm_.mutation_probability)) return child;
+    if (!algorithm_.morph) {
+      child.genotype = algorithm_.mutate(child.genotype, rng_);
+      return child;
+    }
+    weft::Morphisms::Child morphed = algorithm_.morph(child.genotype, rng_);
+    child.genotype = std::move(morphed.genotype);
+    child.transfer = std::move(morphed.transfer);
     return child;
   }
 

@@ -56,7 +56,7 @@ class Stages final : public DecisionSpace {
 };
 
 // Networks of any width, which mutation changes by one. Genotypes are opaque, and there is no crossover.
-class Open final : public Space, public Mutation {
+class Open : public Space, public Mutation {
  public:
   explicit Open(const Context&) {}
   Genotype sample(Rng& rng) const override { return of(10 + static_cast<int>(rng.below(10))); }
@@ -69,11 +69,27 @@ class Open final : public Space, public Mutation {
 
   static int width(const Genotype& genotype) { return genotype.opaque.at("width"); }
 
- private:
+ protected:
   static Genotype of(int width) {
     Genotype genotype;
     genotype.opaque = {{"width", width}};
     return genotype;
+  }
+};
+
+// The same, whose mutation says how weights follow.
+class Growing final : public Open, public Morphisms {
+ public:
+  using Open::Open;
+  Genotype mutate(const Genotype& parent, Rng& rng) const override {
+    return morph(parent, *draw_morph(parent, rng), rng).genotype;
+  }
+  std::vector<Json> morphs(const Genotype&) const override {
+    return {{{"morph", "grow"}, {"by", 1}}, {{"morph", "grow"}, {"by", 2}}, {{"morph", "shrink"}, {"by", -1}}};
+  }
+  Child morph(const Genotype& parent, const Json& morph, Rng&) const override {
+    const int by = morph.at("by");
+    return {of(width(parent) + by), WeightTransfer{{{.morph = "by " + std::to_string(by)}}}};
   }
 };
 
@@ -406,7 +422,8 @@ TEST_CASE("evolution lets the oldest die, however good") {
 
 // Real et al. 2017: of a pair the better one is copied and the worse one dies; where a child failed nobody dies.
 TEST_CASE("evolution kills the worse of a pair as the better one breeds") {
-  Bench bench({{"population_size", 2}, {"tournament_size", 2}, {"survivors", "paired"}, {"inherit_weights", true}});
+  Bench bench({{"population_size", 2}, {"tournament_size", 2}, {"survivors", "paired"}, {"inherit_weights", true}},
+              space_of<Growing>());
   const std::vector<Proposal> pair = bench.optimizer.ask(2);
   bench.tell(0, pair[0], 0.0);
   bench.tell(1, pair[1], 1.0);
@@ -428,6 +445,70 @@ TEST_CASE("evolution names parents only where weights are to be inherited") {
   Bench bench({{"population_size", 1}, {"tournament_size", 1}});
   bench.tell(bench.ask(), 1.0);
   CHECK_FALSE(bench.ask().parent.has_value());
+  CHECK_FALSE(bench.optimizer.retain().has_value());
+}
+
+TEST_CASE("evolution lets children inherit by the morphs that made them, and makes the same children without") {
+  const Json args = {{"population_size", 2}, {"tournament_size", 1}, {"mutations", 3}};
+  Json inheriting = args;
+  inheriting["inherit_weights"] = true;
+  Bench with(inheriting, space_of<Growing>());
+  Bench without(args, space_of<Growing>());
+  for (TrialId trial = 0; trial < 30; ++trial) {
+    const Proposal child = with.ask(), alone = without.ask();
+    CHECK(alone.genotype == child.genotype);
+    CHECK(alone.transfer.is_null());
+    CHECK(child.parent.has_value() == (trial >= 2));
+    if (child.parent) {
+      const WeightTransfer transfer = WeightTransfer::from_json(child.transfer);
+      REQUIRE(transfer.steps.size() == 3);
+      CHECK(transfer.steps[0].morph.starts_with("by "));
+      const std::optional<std::vector<TrialId>> retained = with.optimizer.retain();
+      REQUIRE(retained.has_value());
+      CHECK(std::find(retained->begin(), retained->end(), *child.parent) != retained->end());
+      CHECK(retained->size() == 2);
+    }
+    with.tell(child, static_cast<double>(trial));
+    without.tell(alone, static_cast<double>(trial));
+  }
+}
+
+// Elsken et al. 2018: eight children, of which one is the parent itself, trained on; the best of them goes on.
+TEST_CASE("evolution trains a generation's parent on beside its children") {
+  Bench bench({{"schedule", "generations"},
+               {"population_size", 1},
+               {"offspring", 8},
+               {"unchanged_offspring", 1},
+               {"parents", "all"},
+               {"survivors", "elitist"},
+               {"parents_compete", false},
+               {"mutations", 5},
+               {"inherit_weights", true}},
+              space_of<Growing>());
+  const Proposal first = bench.ask();
+  bench.tell(0, first, 100.0);  // better than all its children, who replace it
+  std::vector<Proposal> children = bench.optimizer.ask(100);
+  REQUIRE(children.size() == 8);
+  CHECK(children[0].genotype == first.genotype);
+  CHECK(children[0].transfer == Json{{"transfer", 1}, {"steps", Json::array()}});
+  for (std::size_t i = 0; i < children.size(); ++i) {
+    CHECK(children[i].parent == TrialId{0});
+    bench.tell(static_cast<TrialId>(1 + i), children[i], i == 5 ? 2.0 : 1.0);
+  }
+  for (const Proposal& grandchild : bench.optimizer.ask(100)) CHECK(grandchild.parent == TrialId{6});
+  CHECK(bench.optimizer.retain() == std::vector<TrialId>{6});
+}
+
+TEST_CASE("evolution refuses what weights cannot be inherited by") {
+  const auto refused = [](Json args, const char* why, const Plugin& space = space_of<Growing>()) {
+    args["inherit_weights"] = true;
+    CHECK_THROWS_WITH(Bench(args, space), ContainsSubstring(why));
+  };
+  refused(Json::object(), "the space has no morphs (space.morphisms)", small_space());
+  refused({{"crossover_probability", 0.5}}, "/crossover_probability is positive");
+  refused({{"gene_mutation_probability", 0.5}}, "/gene_mutation_probability is given");
+  refused({{"unchanged_offspring", 1}}, "/unchanged_offspring is positive");
+  refused({{"schedule", "generations"}, {"offspring", 2}, {"unchanged_offspring", 3}}, "must be at most offspring, 2");
 }
 
 TEST_CASE("evolution breeds from those evaluated while others of the initial population are late") {

@@ -60,6 +60,8 @@ using Initialise = std::function<Genotype(Rng&)>;
 using Select = std::function<selection::Outcome(std::span<const double> fitness, std::size_t turn, Rng&)>;
 using Cross = std::function<Genotype(const Genotype&, const Genotype&, Rng&)>;
 using Mutate = std::function<Genotype(const Genotype&, Rng&)>;
+// A mutation that says how the weights follow.
+using Morph = std::function<weft::Morphisms::Child(const Genotype&, Rng&)>;
 using Survive = std::function<std::vector<std::size_t>(std::span<const double> fitness, Rng&)>;
 
 // ---- initialisation -----------------------------------------------------------------------------------------------
@@ -198,6 +200,21 @@ inline Mutate repeated(Mutate mutate, int times) {
   };
 }
 
+// So many morphs of the space, one after the other; fewer where nothing can be done any more.
+inline Morph morphs(const SpaceRef& space, int times) {
+  return [space, times](const Genotype& parent, Rng& rng) {
+    weft::Morphisms::Child child{parent, {}};
+    for (int i = 0; i < times; ++i) {
+      const std::optional<weft::Json> morph = space.draw_morph(child.genotype, rng);
+      if (!morph) break;
+      weft::Morphisms::Child next = space.morph(child.genotype, *morph, rng);
+      child.genotype = std::move(next.genotype);
+      child.transfer.append(std::move(next.transfer));
+    }
+    return child;
+  };
+}
+
 // What the genotype's active genes say: a hash of the candidate. Nothing where the space refuses to build it, as one
 // does whose limits a mutation gene by gene knows nothing of (Suganuma et al.: the number of active nodes).
 inline std::optional<std::uint64_t> phenotype(const SpaceRef& space, const Genotype& genotype) {
@@ -301,18 +318,20 @@ struct Algorithm {
   std::size_t population_size;  // N
   bool generations = false;     // else a steady state
   Initialise initialise;
+  std::optional<int> initial_epochs = {};  // of training those; nothing: as all others
   Select parents;
   double crossover_probability = 0.0;
   Cross cross = {};
   bool mutate_crossed = true;
   double mutation_probability = 1.0;
   Mutate mutate;
+  Morph morph = {};              // instead, where weights are inherited
   Survive survivors = {};        // nothing: all of them
   bool paired = false;           // who loses a parents' tournament dies as its winner breeds; nobody else does
   std::size_t offspring = 1;     // of a generation
+  std::size_t unchanged = 0;     // of them: are their parents once more
   bool parents_compete = true;   // with their generation's children
   Mutate drift = {};             // of parents that stay
-  bool inherit_weights = false;  // a proposal names its parent
 };
 
 }  // namespace evolution

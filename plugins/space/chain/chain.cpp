@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "weft/blocks.hpp"
+#include "weft/morphs.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
 #include "weft/requirements.hpp"
@@ -19,6 +20,7 @@ namespace {
 
 namespace blocks = weft::blocks;
 using weft::ArchitectureBuilder;
+using weft::Json;
 using weft::NodeId;
 
 // A layer as an action; those of its numbers that its type lacks are 0.
@@ -133,7 +135,10 @@ NodeId add_layer(ArchitectureBuilder& graph, NodeId input, const Layer& layer) {
   }
 }
 
-class Chain final : public weft::DecisionSpace {
+// The place of a layer, counted from 1; what it holds is named after it.
+std::string place(std::size_t layer) { return "layer " + std::to_string(layer); }
+
+class Chain final : public weft::DecisionSpace, public weft::Morphisms {
  public:
   explicit Chain(const weft::Context& context) : options_(context), task_(context.task()) {
     weft::require::image(task_.input, "chain");
@@ -175,7 +180,7 @@ class Chain final : public weft::DecisionSpace {
     ArchitectureBuilder graph;
     NodeId x = graph.input(task_.input);
     for (std::size_t i = 1; i <= depth; ++i) {
-      const auto group = graph.group("layer " + std::to_string(i));
+      const auto group = graph.group(place(i));
       x = add_layer(graph, x, layers[i - 1]);
       // After every two layers; the i-th of n dropouts has probability i / 2n.
       if (i % 2 != 0) continue;
@@ -191,9 +196,7 @@ class Chain final : public weft::DecisionSpace {
 
   // C(filters,kernel,stride) P(kernel,stride) GAP FC(neurons) SM.
   std::string notation(const weft::Genotype& genotype) const override {
-    std::string text;
-    for (const Layer& layer : layers_of(genotype)) text += (text.empty() ? "" : " ") + layer.to_text();
-    return text;
+    return text_of(layers_of(genotype));
   }
 
   weft::Genotype parse(std::string_view notation) const override {
@@ -229,7 +232,146 @@ class Chain final : public weft::DecisionSpace {
     return code;
   }
 
+  // Net2Net's on chains: the next larger number of filters or neurons, a kernel that is larger by two, and behind a layer
+  // one of as many filters or neurons that is the identity.
+  std::vector<Json> morphs(const weft::Genotype& parent) const override {
+    const std::vector<Layer> layers = layers_of(parent);
+    std::vector<Json> all;
+    for (std::size_t at = 1; at < layers.size(); ++at) {
+      const Layer& layer = layers[at - 1];
+      for (const Layer& wider : options_.layers) {
+        if (wider.type == layer.type && wider.kernel == layer.kernel && wider.stride == layer.stride &&
+            std::pair(wider.filters, wider.neurons) > std::pair(layer.filters, layer.neurons))
+          all.push_back({{"morph", "widen"}, {"layer", at}, {"to", std::max(wider.filters, wider.neurons)}});
+      }
+      if (layer.type == Type::convolution) all.push_back({{"morph", "enlarge_kernel"}, {"layer", at}});
+      if (layer.type == Type::convolution || layer.type == Type::pooling) {
+        for (const std::int64_t kernel : kernels()) all.push_back({{"morph", "deepen"}, {"layer", at}, {"kernel", kernel}});
+      }
+      if (layer.type == Type::fully_connected) all.push_back({{"morph", "deepen"}, {"layer", at}});
+    }
+    std::erase_if(all, [&](const Json& morph) {
+      weft::Rng unused(0);
+      try {
+        this->morph(parent, morph, unused);
+        return false;
+      } catch (const weft::InvalidInput&) {
+        return true;
+      }
+    });
+    return all;
+  }
+
+  Child morph(const weft::Genotype& parent, const Json& morph, weft::Rng& rng) const override {
+    std::vector<Layer> layers = layers_of(parent);
+    try {
+      const std::string name = morph.at("morph");
+      const auto at = morph.at("layer").get<std::size_t>();
+      if (at < 1 || at >= layers.size())
+        throw weft::InvalidInput("the morph " + morph.dump() + " names no layer; there are 1 to " +
+                                 std::to_string(layers.size() - 1));
+      if (name == "deepen") return deepened(layers, at, morph);
+      if (name != "widen" && name != "enlarge_kernel")
+        throw weft::InvalidInput("the morph \"" + name + "\" is none of a chain's: widen, enlarge_kernel, deepen");
+      const weft::Architecture before = decode(parent).architecture;
+      const NodeId node = trained_node(before, at);
+      Layer& layer = layers[at - 1];
+      if (name == "enlarge_kernel") {
+        layer.kernel += 2;
+        return child_of(layers, weft::morphs::enlarge_kernel(before, node).transfer, place(at) + ", larger kernel");
+      }
+      const std::int64_t to = morph.at("to");
+      (layer.type == Type::convolution ? layer.filters : layer.neurons) = to;
+      return child_of(layers, weft::morphs::widen(before, node, repeated(before, node, to, rng)).transfer,
+                      place(at) + ", widened to " + std::to_string(to));
+    } catch (const Json::exception& error) {
+      throw weft::InvalidInput("the morph " + morph.dump() + " cannot be read: " + error.what());
+    }
+  }
+
  private:
+  Child child_of(const std::vector<Layer>& layers, weft::WeightTransfer transfer, std::string words) const {
+    transfer.steps.front().morph = std::move(words);
+    return {parse(text_of(layers)), std::move(transfer)};
+  }
+
+  std::vector<std::int64_t> kernels() const {
+    std::vector<std::int64_t> kernels;
+    for (const Layer& layer : options_.layers) {
+      if (layer.type == Type::convolution && std::find(kernels.begin(), kernels.end(), layer.kernel) == kernels.end())
+        kernels.push_back(layer.kernel);
+    }
+    return kernels;
+  }
+
+  static NodeId trained_node(const weft::Architecture& graph, std::size_t layer) {
+    for (NodeId id = 0; id < static_cast<NodeId>(graph.nodes().size()); ++id) {
+      const std::string& name = graph.node(id).name;
+      if (name == place(layer) + "/conv2d" || name == place(layer) + "/linear") return id;
+    }
+    throw weft::NotApplicable(place(layer) + " has no weights");
+  }
+
+  static weft::morphs::Indices repeated(const weft::Architecture& graph, NodeId node, std::int64_t to, weft::Rng& rng) {
+    const std::int64_t channels = graph.shape(node).channels;
+    weft::morphs::Indices indices;
+    for (std::int64_t c = 0; c < to; ++c)
+      indices.push_back(c < channels ? c : static_cast<std::int64_t>(rng.below(static_cast<std::size_t>(channels))));
+    return indices;
+  }
+
+  // Layers behind the new one are renamed. What comes before it went through a ReLU, which changes nothing again.
+  Child deepened(std::vector<Layer> layers, std::size_t at, const Json& morph) const {
+    const Layer& before = layers[at - 1];
+    Layer inserted = before;
+    if (before.type == Type::pooling) inserted = last_convolution(layers, at);
+    if (inserted.type == Type::convolution) {
+      inserted.kernel = morph.at("kernel");
+    } else if (inserted.type != Type::fully_connected) {
+      throw weft::NotApplicable("no layer is the identity behind " + before.to_text());
+    }
+    weft::WeightTransfer transfer{{{}}};
+    weft::WeightTransfer::Step& step = transfer.steps.front();
+    const std::int64_t width = std::max(inserted.filters, inserted.neurons);
+    const std::string own = place(at + 1) + (inserted.type == Type::convolution ? "/conv2d" : "/linear");
+    const weft::WeightTransfer::Extents extents =
+        inserted.type == Type::convolution
+            ? weft::WeightTransfer::Extents{width, width, inserted.kernel, inserted.kernel}
+            : weft::WeightTransfer::Extents{width, width};
+    step.tensors[own + ".weight"] = weft::WeightTransfer::Identity{extents};
+    step.tensors[own + ".bias"] = weft::WeightTransfer::Constant{0.0, {width}};
+    for (std::size_t layer = at + 1; layer < layers.size(); ++layer) {
+      for (const std::string& tensor : tensors_of(layers[layer - 1]))
+        step.tensors[place(layer + 1) + tensor] = weft::WeightTransfer::Gather{place(layer) + tensor};
+    }
+    for (std::size_t layer = at + 1; layer < layers.size(); ++layer) {
+      for (const std::string& tensor : tensors_of(layers[layer - 1])) {
+        if (!step.tensors.contains(place(layer) + tensor)) step.removed.push_back(place(layer) + tensor);
+      }
+    }
+    layers.insert(layers.begin() + static_cast<std::ptrdiff_t>(at), inserted);
+    return child_of(layers, std::move(transfer), inserted.to_text() + " behind " + place(at));
+  }
+
+  static const Layer& last_convolution(const std::vector<Layer>& layers, std::size_t up_to) {
+    for (std::size_t layer = up_to; layer > 0; --layer) {
+      if (layers[layer - 1].type == Type::convolution) return layers[layer - 1];
+    }
+    throw weft::NotApplicable("no convolution comes before " + place(up_to));
+  }
+
+  static std::vector<std::string> tensors_of(const Layer& layer) {
+    if (layer.type == Type::convolution) return {"/conv2d.weight", "/conv2d.bias"};
+    if (layer.type == Type::fully_connected) return {"/linear.weight", "/linear.bias"};
+    return {};
+  }
+
+  static std::string text_of(const std::vector<Layer>& layers) {
+    std::string text;
+    for (const Layer& layer : layers) text += (text.empty() ? "" : " ") + layer.to_text();
+    return text;
+  }
+
   Position start() const { return {.last = {}, .height = task_.input.height, .width = task_.input.width}; }
 
   std::int64_t binned_size(const Position& position) const {

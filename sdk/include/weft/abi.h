@@ -176,6 +176,22 @@ typedef struct weft_crossover_1 {
                        const weft_genotype_sink* out, const weft_writer* error);
 } weft_crossover_1;
 
+/* Since 1.1. Changes of a genotype that say how the weights of the child follow from its parent's. A morph is a JSON
+ * object with a text "morph", its name; its other members say where and how. */
+#define WEFT_MORPHISMS_1 "weft.space.morphisms/1"
+typedef struct weft_morphisms_1 {
+  uint64_t size;
+  /* Writes the list of what can be done to it, always in the same order. */
+  weft_status (*morphs)(void* self, const weft_genotype* parent, const weft_writer* out, const weft_writer* error);
+  /* Writes one that can be done, as the space draws it; nothing at all if there is none. */
+  weft_status (*draw)(void* self, const weft_genotype* parent, weft_rng* rng, const weft_writer* out,
+                      const weft_writer* error);
+  /* Hands over the child, and writes the transfer (manifests/schemas/weight_transfer.json). WEFT_INVALID where the morph
+   * is not known or cannot be done there, with the reason. */
+  weft_status (*morph)(void* self, const weft_genotype* parent, weft_text morph, weft_rng* rng,
+                       const weft_genotype_sink* child, const weft_writer* transfer, const weft_writer* error);
+} weft_morphisms_1;
+
 #define WEFT_ENCODING_1 "weft.space.encoding/1"
 typedef struct weft_encoding_1 {
   uint64_t size;
@@ -217,6 +233,11 @@ typedef struct weft_result {
   weft_text reason; /* why it was pruned or failed */
 } weft_result;
 
+typedef struct weft_trials_sink {
+  void* context;
+  void (*receive)(void* context, const int64_t* trials, uint64_t count);
+} weft_trials_sink;
+
 #define WEFT_OPTIMIZER_1 "weft.optimizer/1"
 typedef struct weft_optimizer_1 {
   uint64_t size;
@@ -224,6 +245,9 @@ typedef struct weft_optimizer_1 {
   weft_status (*ask)(void* self, uint64_t capacity, const weft_proposal_sink* out, const weft_writer* error);
   weft_status (*tell)(void* self, const weft_result* result, const weft_writer* error);
   weft_status (*finished)(void* self, int32_t* out, const weft_writer* error);
+  /* Since 1.1. Hands over, in one call or several, the trials that may still be named as parents: the weights of no
+   * others are kept for that. Where weights are not inherited, it is null or makes no call. */
+  weft_status (*retain)(void* self, const weft_trials_sink* out, const weft_writer* error);
 } weft_optimizer_1;
 
 /* ---- evaluator -------------------------------------------------------------------------------------------- */
@@ -233,10 +257,13 @@ typedef struct weft_request {
   int64_t trial;
   weft_genotype genotype;
   weft_text fidelity;      /* JSON or empty */
-  weft_text transfer;      /* JSON or empty */
+  weft_text transfer;      /* JSON or empty: how weights follow from the parent's */
   weft_text folder;        /* the trial's own folder, or empty: nothing can be kept */
   weft_text parent_folder; /* of the trial that is resumed, else of the parent; or empty */
   weft_rng rng;            /* the trial's stream: the same on every attempt */
+  /* Since 1.1, which tells apart what parent_folder is either of. */
+  weft_text resume_folder;  /* of the trial that is resumed, or empty */
+  weft_text inherit_folder; /* of the parent whose weights the transfer is about, or empty */
 } weft_request;
 
 typedef struct weft_reporter {

@@ -6,8 +6,10 @@
 // removed when it is built.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -30,7 +32,7 @@ struct Node {
   std::string operation;
   Attributes attributes = {};  // normalised: every attribute of the operation is present
   std::vector<NodeId> inputs;  // all smaller than this node's own id
-  std::string name;            // unique in the graph; parameters of the network are named after it
+  std::string name;            // unique in the graph; parameters of the network are named after it, "name.weight"
   std::string group;           // where it belongs, outermost first: "normal 3/block 2/sep_conv_3x3". Drawing only.
   Shape shape = {};            // of its output
   Cost cost = {};
@@ -100,7 +102,8 @@ class ArchitectureBuilder {
  public:
   explicit ArchitectureBuilder(const Operations& operations = Operations::built_in()) : operations_(&operations) {}
 
-  // Adds a node whose inputs were added before. `name` defaults to the operation and the node's number.
+  // Adds a node whose inputs were added before. Without a `name` it is named after its place and operation, "stem/conv2d",
+  // and those after it "stem/conv2d 2": weights travel by name, so that what comes elsewhere must not change it.
   // Throws InvalidInput naming node, rule and input shapes.
   NodeId add(std::string_view operation, Attributes attributes, std::span<const NodeId> inputs, std::string name = {}) {
     const OperationRule& rule = operations_->find(operation);
@@ -109,7 +112,7 @@ class ArchitectureBuilder {
               .name = std::move(name),
               .group = group_,
               .commutative = rule.commutative};
-    if (node.name.empty()) node.name = node.operation + "_" + std::to_string(nodes_.size());
+    if (node.name.empty()) node.name = name_at_place(node.operation);
     std::vector<Shape> shapes;
     for (const NodeId input : inputs) shapes.push_back(shape(input));
     try {
@@ -194,6 +197,15 @@ class ArchitectureBuilder {
   }
 
  private:
+  std::string name_at_place(const std::string& operation) {
+    std::string first = group_.empty() ? operation : group_ + "/" + operation;
+    std::replace(first.begin(), first.end(), '.', '_');
+    int& count = named_[first];
+    std::string name = ++count == 1 ? first : first + " " + std::to_string(count);
+    while (names_.contains(name)) name = first + " " + std::to_string(++count);
+    return name;
+  }
+
   void check_name(const std::string& name) const {
     if (name.empty() || name.find('.') != std::string::npos)
       throw InvalidInput("a name must not be empty or hold a '.'");
@@ -235,6 +247,7 @@ class ArchitectureBuilder {
   const Operations* operations_;
   std::vector<Node> nodes_;
   std::set<std::string> names_;
+  std::map<std::string, int> named_;  // by place and operation
   std::string group_;
   std::set<std::string> own_groups_;
 };

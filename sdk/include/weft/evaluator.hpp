@@ -24,9 +24,11 @@ struct EvaluationRequest {
   TrialId trial = 0;
   Genotype genotype = {};
   Fidelity fidelity = {};
-  Json transfer = {};                                // null, or a WeightTransfer from the parent
+  Json transfer = {};                                // null, or how weights follow from the parent's (WeightTransfer)
   std::optional<std::filesystem::path> folder = {};  // the trial's own; checkpoints of earlier attempts lie here
-  // Of the trial that fidelity.resume_from names, or else of the proposal's parent.
+  std::optional<std::filesystem::path> resume_folder = {};   // of the trial that fidelity.resume_from names
+  std::optional<std::filesystem::path> inherit_folder = {};  // of the parent whose weights the transfer is about
+  // As release 1.0 has it: the former, or else the latter.
   std::optional<std::filesystem::path> parent_folder = {};
   Rng rng{0};  // the trial's stream: the same on every attempt
 };
@@ -67,6 +69,11 @@ class Evaluator {
 
 namespace detail {
 
+inline std::optional<std::filesystem::path> to_folder(weft_text path) {
+  if (path.size == 0) return {};
+  return view(path);
+}
+
 template <typename T>
 struct EvaluatorTables {
   static constexpr weft_evaluator_1 evaluator{
@@ -79,8 +86,14 @@ struct EvaluatorTables {
           request.genotype = to_genotype(lent->genotype);
           if (lent->fidelity.size != 0) request.fidelity = Fidelity::from_json(parse_json(lent->fidelity));
           request.transfer = parse_json(lent->transfer);
-          if (lent->folder.size != 0) request.folder = view(lent->folder);
-          if (lent->parent_folder.size != 0) request.parent_folder = view(lent->parent_folder);
+          request.folder = to_folder(lent->folder);
+          request.parent_folder = to_folder(lent->parent_folder);
+          if (lent->size >= offsetof(weft_request, inherit_folder) + sizeof(weft_text)) {
+            request.resume_folder = to_folder(lent->resume_folder);
+            request.inherit_folder = to_folder(lent->inherit_folder);
+          } else {  // a host of release 1.0
+            (request.fidelity.resume_from ? request.resume_folder : request.inherit_folder) = request.parent_folder;
+          }
           request.rng = Rng(lent->rng);
           Evaluation evaluation = self<T>(instance).evaluate(request, Reporter(reporter));
           if (evaluation.state != TrialState::complete) evaluation.metrics["state"] = to_string(evaluation.state);
@@ -126,10 +139,20 @@ class EvaluatorRef {
     const std::string fidelity = request.fidelity == Fidelity{} ? "" : request.fidelity.to_json().dump();
     const std::string transfer = detail::dump(request.transfer);
     const std::string folder = request.folder.value_or("").string();
-    const std::string parent_folder = request.parent_folder.value_or("").string();
-    const weft_request lent{sizeof(weft_request),        request.trial,          *genotype,
-                            detail::text(fidelity),      detail::text(transfer), detail::text(folder),
-                            detail::text(parent_folder), request.rng.state()};
+    const std::string resume_folder = request.resume_folder.value_or("").string();
+    const std::string inherit_folder = request.inherit_folder.value_or("").string();
+    const std::string& either = resume_folder.empty() ? inherit_folder : resume_folder;
+    const std::string parent_folder = request.parent_folder.value_or(either).string();
+    const weft_request lent{sizeof(weft_request),
+                            request.trial,
+                            *genotype,
+                            detail::text(fidelity),
+                            detail::text(transfer),
+                            detail::text(folder),
+                            detail::text(parent_folder),
+                            request.rng.state(),
+                            detail::text(resume_folder),
+                            detail::text(inherit_folder)};
     detail::StringWriter metrics;
     detail::StringWriter error;
     detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, &lent, &reporter, metrics, error),

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "weft/architecture.hpp"
+#include "weft/tensors.hpp"
 #include "weft/weight_transfer.hpp"
 
 namespace weft {
@@ -27,11 +28,6 @@ namespace weft {
 struct Morphed {
   Architecture child;
   WeightTransfer transfer;  // of one step
-};
-
-class NotApplicable : public Error {
- public:
-  using Error::Error;
 };
 
 namespace morphs {
@@ -64,26 +60,6 @@ inline bool is_depthwise(const Architecture& graph, const Node& node) {
 inline bool passes_channels(const Architecture& graph, const Node& node) {
   return keeps_channels(node) || is_one_of(node.operation, {"batch_norm", "add", "multiply"}) ||
          is_depthwise(graph, node);
-}
-
-// What the network holds of a node. Throws where that is not known.
-inline std::vector<std::string> tensors_of(const Node& node) {
-  const auto named = [&](std::initializer_list<const char*> tensors) {
-    std::vector<std::string> names;
-    for (const char* tensor : tensors) names.push_back(node.name + "." + tensor);
-    return names;
-  };
-  if (is_one_of(node.operation, {"conv2d", "linear"})) {
-    return node.attributes.at("bias").get<bool>() ? named({"weight", "bias"}) : named({"weight"});
-  }
-  if (node.operation == "batch_norm") {
-    return node.attributes.at("affine").get<bool>() ? named({"weight", "bias", "running_mean", "running_var"})
-                                                    : named({"running_mean", "running_var"});
-  }
-  if (keeps_channels(node) ||
-      is_one_of(node.operation, {"input", "add", "multiply", "concat", "flatten", "zero", "pad"}))
-    return {};
-  throw NotApplicable("node " + node.name + " is a " + node.operation + ", whose weights morphs know nothing of");
 }
 
 // Changes of a graph's JSON, by names.
@@ -130,7 +106,7 @@ class Draft {
     for (const Node& node : child.nodes()) kept.insert(node.name);
     for (const Node& node : parent_.nodes()) {
       if (kept.contains(node.name)) continue;
-      for (std::string& name : tensors_of(node)) {
+      for (std::string& name : tensor_names(node)) {
         step.tensors.erase(name);
         step.removed.push_back(std::move(name));
       }
@@ -183,7 +159,7 @@ class Channels {
       if (node.operation == "linear") draft.attribute(node.name, "features") = count;
       if (is_depthwise(graph_, node)) draft.attribute(node.name, "groups") = count;
       const double spread = is_new(indices) ? 1.0 : noise;
-      for (const std::string& name : tensors_of(node)) {
+      for (const std::string& name : tensor_names(node)) {
         // A new channel's filter is drawn as large as the others are; its normalisation begins as any does.
         const bool filter = node.operation != "batch_norm" && name.ends_with(".weight");
         const bool ones =
@@ -245,6 +221,7 @@ class Channels {
 
   void change_reader(NodeId id, NodeId value) {
     const Node& node = graph_.node(id);
+    if (id == given_ && !is_dense(node)) refuse(value, "node " + node.name + " reads it, which is to stay as it is");
     const Indices& indices = values_.at(value);
     if (node.operation == "concat") {
       open_.insert(id);
@@ -285,6 +262,7 @@ class Channels {
   // Channels of an image as features, pixel by pixel.
   Indices spread(const Node& flatten, const Indices& channels) const {
     const Shape& image = graph_.shape(flatten.inputs[0]);
+    if (image.kind == Shape::Kind::sequence) refuse(flatten.inputs[0], "node " + flatten.name + " flattens a sequence");
     const std::int64_t pixels = image.is_image() ? image.height * image.width : 1;
     Indices indices;
     for (const std::int64_t channel : channels) {
@@ -341,11 +319,31 @@ inline void set_batch_norm(WeightTransfer::Step& step, const std::string& name, 
   step.tensors[name + ".running_var"] = WeightTransfer::Constant{1.0, extents};
 }
 
+// One that is the identity by what it is measured to read.
+inline void calibrate_batch_norm(WeightTransfer::Step& step, const std::string& name) {
+  for (const char* tensor : {".weight", ".bias", ".running_mean", ".running_var"})
+    step.tensors[name + tensor] = WeightTransfer::Calibrated{};
+}
+
 }  // namespace detail
+
+// For any two graphs: what has the same name and extents in both is kept, the rest begins afresh (Real et al. 2017).
+inline WeightTransfer::Step matching(const Architecture& parent, const Architecture& child) {
+  const auto before = tensor_extents(parent), after = tensor_extents(child);
+  WeightTransfer::Step step;
+  for (const auto& [name, extents] : after) {
+    const auto same = before.find(name);
+    if (same == before.end() || same->second != extents) step.tensors[name] = WeightTransfer::Fresh{};
+  }
+  for (const auto& [name, extents] : before) {
+    if (!after.contains(name)) step.removed.push_back(name);
+  }
+  return step;
+}
 
 // More channels of a dense layer: new channel k repeats channel indices[k], and whoever reads them divides (Net2Wider).
 // `indices` begin with 0, 1, .. as many as there are. A sum's other terms, and what lies between, follow. `noise` is
-// that of Chen et al. on what repeats.
+// that of Chen et al. on what repeats, without which copies stay alike for ever.
 inline Morphed widen(const Architecture& parent, NodeId layer, const Indices& indices, double noise = 0.0,
                      const Operations& operations = Operations::built_in()) {
   const std::int64_t channels = detail::dense_layer(parent, layer, "widened").shape.channels;
@@ -391,7 +389,7 @@ inline Morphed prune(const Architecture& parent, NodeId layer, const Indices& ke
 }
 
 // Approximate: the `kept` channels of a dense layer whose filters have the largest norms, which whoever has the weights
-// looks up. Not where they go through a concatenation or are flattened.
+// looks up. Where the layer is a term of a sum, its norms decide for all terms. Not where they go through a concatenation or are flattened.
 inline Morphed prune_by_norm(const Architecture& parent, NodeId layer, std::int64_t kept,
                              const Operations& operations = Operations::built_in()) {
   const Node& node = detail::dense_layer(parent, layer, "pruned");
@@ -419,6 +417,9 @@ struct Deepening {
   std::int64_t kernel = 3;  // odd
   bool separable = false;   // depthwise, and pointwise behind it
   double noise = 0.0;       // on the new filters
+  // Whether the batch norm is the identity by what it is measured to read (Cai et al. 2018a): in training, too, as far as
+  // a batch is like another. Else it is that in evaluation, and normalises what it reads as soon as it is trained.
+  bool calibrated = false;
 };
 
 // A convolution, batch norm and, where no value is below zero, ReLU behind an image: the identity (Net2Deeper).
@@ -444,10 +445,30 @@ inline Morphed deepen(const Architecture& parent, NodeId behind, const Deepening
   const std::string first = convolution(node.name, options.kernel, options.separable ? channels : 1);
   const std::string second = options.separable ? convolution(first, 1, 1) : first;
   const std::string norm = draft.insert(second, "batch_norm", Json::object(), {second});
-  detail::set_batch_norm(step, norm, channels, 1.0);
+  options.calibrated ? detail::calibrate_batch_norm(step, norm) : detail::set_batch_norm(step, norm, channels, 1.0);
   const std::string last =
       detail::is_nonnegative(parent, behind) ? draft.insert(norm, "activation", {{"function", "relu"}}, {norm}) : norm;
   draft.redirect(node.name, last, {first});
+  return draft.finish(std::move(step));
+}
+
+// The same behind features: a linear layer, batch norm and, where no value is below zero, ReLU.
+inline Morphed deepen_linear(const Architecture& parent, NodeId behind, double noise = 0.0, bool calibrated = false,
+                             const Operations& operations = Operations::built_in()) {
+  const Node& node = parent.node(behind);
+  if (node.shape.kind != Shape::Kind::features)
+    throw NotApplicable("a linear layer goes behind features; node " + node.name + " is " + node.shape.to_string());
+  if (behind == parent.output()) throw NotApplicable("node " + node.name + " is the network's output");
+  const std::int64_t features = node.shape.channels;
+  detail::Draft draft(parent, operations);
+  WeightTransfer::Step step;
+  const std::string layer = draft.insert(node.name, "linear", {{"features", features}, {"bias", false}}, {node.name});
+  step.tensors[layer + ".weight"] = WeightTransfer::Identity{{features, features}, noise};
+  const std::string norm = draft.insert(layer, "batch_norm", Json::object(), {layer});
+  calibrated ? detail::calibrate_batch_norm(step, norm) : detail::set_batch_norm(step, norm, features, 1.0);
+  const std::string last =
+      detail::is_nonnegative(parent, behind) ? draft.insert(norm, "activation", {{"function", "relu"}}, {norm}) : norm;
+  draft.redirect(node.name, last, {layer});
   return draft.finish(std::move(step));
 }
 
@@ -509,14 +530,19 @@ inline Morphed skip_by_concatenation(const Architecture& parent, NodeId from, No
   indices.insert(indices.end(), static_cast<std::size_t>(parent.shape(from).channels), -1);
   detail::Draft draft(parent, operations);
   WeightTransfer::Step step;
-  detail::Channels(parent, to, indices, /*given=*/true).write(draft, step);
+  const detail::Channels channels(parent, to, indices, /*given=*/true);
+  if (channels.values().contains(from))
+    throw NotApplicable("nodes " + parent.node(from).name + " and " + later +
+                        " are terms of a sum, whose channels go together");
+  channels.write(draft, step);
   const std::string both = draft.insert(later, "concat", Json::object(), {later, parent.node(from).name});
   draft.redirect(later, both, {both});
   return draft.finish(std::move(step));
 }
 
-// The same convolution twice, of half the weights, added (Cai et al. 2018b, replication-add).
-inline Morphed replicate(const Architecture& parent, NodeId layer,
+// The same convolution twice, of half the weights, added (Cai et al. 2018b, replication-add). Without noise the two stay
+// alike for ever.
+inline Morphed replicate(const Architecture& parent, NodeId layer, double noise = 0.0,
                          const Operations& operations = Operations::built_in()) {
   const Node& node = parent.node(layer);
   if (!detail::is_one_of(node.operation, {"conv2d", "linear"}))
@@ -526,10 +552,11 @@ inline Morphed replicate(const Architecture& parent, NodeId layer,
   const std::string sum = draft.insert(twin, "add", Json::object(), {node.name, twin});
   draft.redirect(node.name, sum, {sum});
   WeightTransfer::Step step;
-  for (const std::string& name : detail::tensors_of(node)) {
+  for (const std::string& name : tensor_names(node)) {
     const WeightTransfer::Map half{.dimension = 0,
                                    .indices = detail::range(node.shape.channels),
-                                   .scale = std::vector<double>(static_cast<std::size_t>(node.shape.channels), 0.5)};
+                                   .scale = std::vector<double>(static_cast<std::size_t>(node.shape.channels), 0.5),
+                                   .noise = noise};
     step.tensors[name] = WeightTransfer::Gather{name, {half}};
     step.tensors[twin + name.substr(node.name.size())] = WeightTransfer::Gather{name, {half}};
   }
@@ -555,7 +582,7 @@ inline Morphed split(const Architecture& parent, NodeId layer, std::int64_t firs
   draft.redirect(node.name, both, {both});
   const Indices all = detail::range(node.shape.channels);
   WeightTransfer::Step step;
-  for (const std::string& name : detail::tensors_of(node)) {
+  for (const std::string& name : tensor_names(node)) {
     step.tensors[name] =
         WeightTransfer::Gather{name, {{.dimension = 0, .indices = {all.begin(), all.begin() + first}}}};
     step.tensors[twin + name.substr(node.name.size())] =

@@ -311,6 +311,20 @@ inline OperationRule pad_rule() {
   return rule;
 }
 
+// An image as large as another: of each place the nearest pixel, and the last channels cut off or zeros behind them
+// (Real et al. 2017, "Large-Scale Evolution of Image Classifiers", section 3.2: edges that meet with different shapes).
+inline OperationRule resize_rule() {
+  OperationRule rule{.name = "resize",
+                     .defaults = {{"channels", nullptr}, {"height", nullptr}, {"width", nullptr}},
+                     .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("resize", inputs[0]);
+    return Shape::image(positive(attributes, "channels"), positive(attributes, "height"),
+                        positive(attributes, "width"));
+  };
+  return rule;
+}
+
 // sum_i sigmoid(w_i) x_i, with a trained weight for each input (Xie et al. 2019, "Exploring Randomly Wired Neural
 // Networks for Image Recognition", section 3.2).
 inline OperationRule weighted_sum_rule() {
@@ -508,6 +522,7 @@ inline Operations make_built_in_operations() {
                   .cost = activation_cost});
   operations.add(scale_rule());
   operations.add(pad_rule());
+  operations.add(resize_rule());
   operations.add(weighted_sum_rule());
   operations.add(learned_group_conv_rule());
   operations.add(embedding_rule());

@@ -25,6 +25,9 @@ class Optimizer {
   virtual void tell(const TrialResult& result) = 0;
   // True when there is nothing left to ask for, whatever the budget.
   virtual bool finished() const { return false; }
+  // Of an optimizer whose proposals inherit weights: the trials that may still be named as parents, also those that have
+  // not ended. The weights of no others are kept for that. Nothing: weights are not inherited.
+  virtual std::optional<std::vector<TrialId>> retain() const { return {}; }
 };
 
 namespace detail {
@@ -68,6 +71,13 @@ struct OptimizerTables {
       .finished =
           [](void* instance, std::int32_t* out, const weft_writer* error) {
             return guard(error, [&] { *out = self<T>(instance).finished() ? 1 : 0; });
+          },
+      .retain =
+          [](void* instance, const weft_trials_sink* out, const weft_writer* error) {
+            return guard(error, [&] {
+              const std::optional<std::vector<TrialId>> trials = self<T>(instance).retain();
+              if (trials) out->receive(out->context, trials->data(), trials->size());
+            });
           }};
 
   static const void* find(std::string_view id) { return id == WEFT_OPTIMIZER_1 ? &optimizer : nullptr; }
@@ -129,6 +139,19 @@ class OptimizerRef final : public Optimizer {
     detail::StringWriter error;
     detail::check(detail::need(table_, &weft_optimizer_1::finished)(instance_, &finished, error), error);
     return finished != 0;
+  }
+
+  std::optional<std::vector<TrialId>> retain() const override {
+    if (!detail::has(table_, &weft_optimizer_1::retain)) return {};
+    std::optional<std::vector<TrialId>> retained;
+    const weft_trials_sink sink{&retained, [](void* context, const std::int64_t* trials, std::uint64_t count) {
+                                  auto& retained = *static_cast<std::optional<std::vector<TrialId>>*>(context);
+                                  if (!retained) retained.emplace();
+                                  retained->insert(retained->end(), trials, trials + count);
+                                }};
+    detail::StringWriter error;
+    detail::check(table_->retain(instance_, &sink, error), error);
+    return retained;
   }
 
  private:

@@ -20,6 +20,7 @@
 #include "weft/detail/boundary.hpp"
 #include "weft/genotype.hpp"
 #include "weft/rng.hpp"
+#include "weft/weight_transfer.hpp"
 
 namespace weft {
 
@@ -66,6 +67,26 @@ class Crossover {
  public:
   virtual ~Crossover() = default;
   virtual Genotype cross(const Genotype& first, const Genotype& second, Rng& rng) const = 0;
+};
+
+// Capability: changes of a genotype that say how the weights of the child follow from its parent's.
+//
+// A morph is an object with "morph", its name; the other members say where and how.
+class Morphisms {
+ public:
+  struct Child {
+    Genotype genotype;
+    WeightTransfer transfer;
+  };
+
+  virtual ~Morphisms() = default;
+  // What can be done to it, always in the same order. Where a number may be any of a range, those that the space names.
+  virtual std::vector<Json> morphs(const Genotype& parent) const = 0;
+  // One of them, or nothing if there is none: each name is equally likely, and of its morphs each.
+  virtual std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const;
+  // Throws InvalidInput, where the morph is not known or cannot be done there, with the reason. What it leaves open, such
+  // as which channels are repeated, is drawn.
+  virtual Child morph(const Genotype& parent, const Json& morph, Rng& rng) const = 0;
 };
 
 // Capability: a vector of fixed length for surrogate models.
@@ -139,6 +160,20 @@ inline std::size_t keep_or_draw(const Decision& decision, const Answers& given, 
 }  // namespace detail
 
 #ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::optional<Json> Morphisms::draw_morph(const Genotype& parent, Rng& rng) const {
+  std::vector<std::string> names;  // in the order of their first morphs
+  std::vector<std::vector<Json>> of_name;
+  for (Json& morph : morphs(parent)) {
+    const std::string name = morph.at("morph");
+    const auto known = std::find(names.begin(), names.end(), name);
+    const auto at = static_cast<std::size_t>(known - names.begin());
+    if (known == names.end()) names.push_back(name), of_name.emplace_back();
+    of_name[at].push_back(std::move(morph));
+  }
+  if (names.empty()) return {};
+  return rng.choice(rng.choice(of_name));
+}
+
 WEFT_INLINE std::vector<Decision> DecisionSpace::walk(const Genotype& genotype) const {
   if (!genotype.opaque.is_null()) {
     throw InvalidInput("a genotype of this space is a list of decisions, not " + genotype.opaque.dump());
@@ -345,6 +380,37 @@ struct SpaceTables {
           }};
       if (id == WEFT_CROSSOVER_1) return &crossover;
     }
+    if constexpr (std::is_base_of_v<Morphisms, T>) {
+      static constexpr weft_morphisms_1 morphisms{
+          .size = sizeof(weft_morphisms_1),
+          .morphs =
+              [](void* instance, const weft_genotype* parent, const weft_writer* out, const weft_writer* error) {
+                return guard(error, [&] { write(out, Json(self<T>(instance).morphs(to_genotype(*parent))).dump()); });
+              },
+          .draw =
+              [](void* instance, const weft_genotype* parent, weft_rng* rng, const weft_writer* out,
+                 const weft_writer* error) {
+                return guard(error, [&] {
+                  Rng stream(*rng);
+                  const std::optional<Json> morph = self<T>(instance).draw_morph(to_genotype(*parent), stream);
+                  *rng = stream.state();
+                  if (morph) write(out, morph->dump());
+                });
+              },
+          .morph =
+              [](void* instance, const weft_genotype* parent, weft_text morph, weft_rng* rng,
+                 const weft_genotype_sink* child, const weft_writer* transfer, const weft_writer* error) {
+                return guard(error, [&] {
+                  Rng stream(*rng);
+                  const Morphisms::Child morphed =
+                      self<T>(instance).morph(to_genotype(*parent), parse_json(morph), stream);
+                  *rng = stream.state();
+                  child->receive(child->context, LentGenotype(morphed.genotype));
+                  write(transfer, morphed.transfer.to_json().dump());
+                });
+              }};
+      if (id == WEFT_MORPHISMS_1) return &morphisms;
+    }
     if constexpr (std::is_base_of_v<Encoding, T>) {
       static constexpr weft_encoding_1 encoding{
           .size = sizeof(weft_encoding_1),
@@ -372,7 +438,12 @@ struct SpaceTables {
 // ---- the consumer's side ---------------------------------------------------------------------------------------
 
 // A space reached through its tables. Cheap to copy; valid as long as the space's instance.
-class SpaceRef final : public Space, public Decisions, public Mutation, public Crossover, public Encoding {
+class SpaceRef final : public Space,
+                       public Decisions,
+                       public Mutation,
+                       public Crossover,
+                       public Morphisms,
+                       public Encoding {
  public:
   // Throws Error if the component is not a space.
   explicit SpaceRef(weft_handle handle) : instance_(handle.instance) {
@@ -381,6 +452,7 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
     decisions_ = static_cast<const weft_decisions_1*>(find(WEFT_DECISIONS_1));
     mutation_ = static_cast<const weft_mutation_1*>(find(WEFT_MUTATION_1));
     crossover_ = static_cast<const weft_crossover_1*>(find(WEFT_CROSSOVER_1));
+    morphisms_ = static_cast<const weft_morphisms_1*>(find(WEFT_MORPHISMS_1));
     encoding_ = static_cast<const weft_encoding_1*>(find(WEFT_ENCODING_1));
     if (space_ == nullptr)
       throw Error(std::string(handle.component->name) + " is not a space: it has no " WEFT_SPACE_1);
@@ -389,6 +461,7 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
   bool has_decisions() const { return decisions_ != nullptr; }
   bool has_mutation() const { return mutation_ != nullptr; }
   bool has_crossover() const { return crossover_ != nullptr; }
+  bool has_morphisms() const { return morphisms_ != nullptr; }
   bool has_encoding() const { return encoding_ != nullptr; }
 
   Genotype sample(Rng& rng) const override {
@@ -462,6 +535,31 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
     });
   }
 
+  std::vector<Json> morphs(const Genotype& parent) const override {
+    const std::string list = written([&](auto out, auto error) {
+      return detail::need(morphisms_, &weft_morphisms_1::morphs)(instance_, detail::LentGenotype(parent), out, error);
+    });
+    return detail::parse_json(list).get<std::vector<Json>>();
+  }
+  std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const override {
+    weft_rng state = rng.state();
+    const std::string morph = written([&](auto out, auto error) {
+      return detail::need(morphisms_, &weft_morphisms_1::draw)(instance_, detail::LentGenotype(parent), &state, out,
+                                                               error);
+    });
+    rng = Rng(state);
+    return morph.empty() ? std::nullopt : std::optional(detail::parse_json(morph));
+  }
+  Child morph(const Genotype& parent, const Json& morph, Rng& rng) const override {
+    const std::string asked = morph.dump();
+    detail::StringWriter transfer;
+    const Genotype child = drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
+      return detail::need(morphisms_, &weft_morphisms_1::morph)(
+          instance_, detail::LentGenotype(parent), detail::text(asked), state, out, transfer, error);
+    });
+    return {child, WeightTransfer::from_json(detail::parse_json(transfer.text()))};
+  }
+
   std::size_t encoding_length() const override {
     std::uint64_t length = 0;
     detail::StringWriter error;
@@ -498,6 +596,7 @@ class SpaceRef final : public Space, public Decisions, public Mutation, public C
   const weft_decisions_1* decisions_;
   const weft_mutation_1* mutation_;
   const weft_crossover_1* crossover_;
+  const weft_morphisms_1* morphisms_;
   const weft_encoding_1* encoding_;
 };
 

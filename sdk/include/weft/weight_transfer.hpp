@@ -6,26 +6,29 @@
 // does not mention stays as it is. After the last step the dictionary holds what the child's network holds, no more and
 // no less.
 //
-// {"transfer": 1, "steps": [{"tensors": {NAME: RULE ..}, "removed": [NAME ..]} ..]}, where a rule is one of
+// {"transfer": 1, "steps": [{"morph": TEXT, "tensors": {NAME: RULE ..}, "removed": [NAME ..]} ..]}, where the text says
+// what changed, to whoever looks at a lineage, and a rule is one of
 //   {"from": NAME}                                     as it was under that name before the step
 //   {"from": NAME, "gather": [MAP ..]}                 its slices along some dimensions, each scaled
 //   {"from": NAME, "pad": [HEIGHT, WIDTH]}             a kernel within zeros, at the centre
 //   {"identity": EXTENTS, "noise": R}                  a convolution or linear layer whose output is its input
 //   {"constant": NUMBER, "extents": EXTENTS}
 //   {"fresh": true}                                    as the child's network begins
-//   {"calibrated": true}                               a statistic that is to be measured on a batch
+//   {"calibrated": true}                               a batch norm's, measured on a batch: its statistics, and the weight
+//                                                      and bias that make it the identity then
 // and a map one of
 //   {"dimension": D, "indices": [I ..], "scale": [S ..], "fill": F, "noise": R}
 //                        slice k is slice I[k] times S[k]; where I[k] is -1 it holds F alone, or zeros
 //   {"dimension": D, "largest": N, "norm_of": NAME}
 //                        the N slices in whose place NAME, along its dimension 0, has the largest sum of absolute
 //                        values; in their order
-// Noise is normal, of R times the deviation of the source's values: on slices that are filled or repeat another, or on
-// all of an identity (Chen et al. 2016, against symmetry).
+// Noise is normal, of R times the deviation of the source's values: on slices that are filled, scaled or repeat another,
+// or on all of an identity (Chen et al. 2016, against symmetry).
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
@@ -74,10 +77,16 @@ struct WeightTransfer {
   using Rule = std::variant<Gather, Pad, Identity, Constant, Fresh, Calibrated>;
 
   struct Step {
+    std::string morph = {};  // what changed, in words
     std::map<std::string, Rule> tensors = {};
     std::vector<std::string> removed = {};
   };
   std::vector<Step> steps = {};
+
+  // The steps of another transfer come after these.
+  void append(WeightTransfer later) {
+    steps.insert(steps.end(), std::make_move_iterator(later.steps.begin()), std::make_move_iterator(later.steps.end()));
+  }
 
   Json to_json() const;
   // Throws InvalidInput naming rule, value and place.
@@ -95,8 +104,9 @@ class TransferReader {
     for (std::size_t i = 0; i < array(json.at("steps"), "/steps").size(); ++i) {
       const std::string place = "/steps/" + std::to_string(i);
       const Json& given = json.at("steps")[i];
-      only(given, place, {}, {"tensors", "removed"});
+      only(given, place, {}, {"morph", "tensors", "removed"});
       WeightTransfer::Step& step = transfer.steps.emplace_back();
+      if (given.contains("morph")) step.morph = text(given.at("morph"), place + "/morph", "what changed, in words");
       const Json tensors = given.value("tensors", Json::object());
       if (!tensors.is_object()) fail(place + "/tensors", tensors, "must be an object of rules");
       for (const auto& [name, rule] : tensors.items())
@@ -128,8 +138,8 @@ class TransferReader {
     if (!json.is_array()) fail(place, json, "must be a list");
     return json;
   }
-  static std::string text(const Json& json, const std::string& place) {
-    if (!json.is_string() || json.get_ref<const std::string&>().empty()) fail(place, json, "must be a tensor's name");
+  static std::string text(const Json& json, const std::string& place, const std::string& what = "a tensor's name") {
+    if (!json.is_string() || json.get_ref<const std::string&>().empty()) fail(place, json, "must be " + what);
     return json.get<std::string>();
   }
   static std::int64_t integer(const Json& json, const std::string& place, std::int64_t least) {
@@ -258,6 +268,7 @@ inline Json WeightTransfer::to_json() const {
   Json json = {{"transfer", 1}, {"steps", Json::array()}};
   for (const Step& step : steps) {
     Json written = Json::object();
+    if (!step.morph.empty()) written["morph"] = step.morph;
     for (const auto& [name, rule] : step.tensors) written["tensors"][name] = std::visit(detail::RuleToJson{}, rule);
     if (!step.removed.empty()) written["removed"] = step.removed;
     json["steps"].push_back(std::move(written));

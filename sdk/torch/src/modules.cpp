@@ -376,6 +376,24 @@ class Pad final : public OperationModule {
   Extents amounts_;  // as LibTorch wants them: from the last dimension on
 };
 
+class Resize final : public OperationModule {
+ public:
+  explicit Resize(const ModuleArguments& arguments) : from_(arguments.inputs[0]), to_(arguments.node.shape) {}
+
+  Traits traits() const override { return {.passes_through = from_ == to_, .pure = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    at::Tensor image = inputs[0];
+    if (from_.height != to_.height || from_.width != to_.width)
+      image = at::upsample_nearest2d(image, {to_.height, to_.width});
+    if (from_.channels > to_.channels) return image.narrow(1, 0, to_.channels).clone(at::MemoryFormat::ChannelsLast);
+    if (from_.channels == to_.channels) return image;
+    return at::constant_pad_nd(image, {0, 0, 0, 0, 0, to_.channels - from_.channels});
+  }
+
+ private:
+  Shape from_, to_;
+};
+
 class WeightedSum final : public OperationModule {
  public:
   explicit WeightedSum(const ModuleArguments& arguments)
@@ -591,6 +609,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("shift", make_module<Shift>);
     built_in.add("scale", make_module<Scale>);
     built_in.add("pad", make_module<Pad>);
+    built_in.add("resize", make_module<Resize>);
     built_in.add("weighted_sum", make_module<WeightedSum>);
     built_in.add("learned_group_conv", make_module<LearnedGroupConvolution>);
     built_in.add("embedding", make_module<Embedding>);

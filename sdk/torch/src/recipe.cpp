@@ -103,10 +103,12 @@ Recipe Recipe::from_json(const Json& json) {
   reader.read("eps", recipe.eps, 0.0);
   reader.read("weight_decay", recipe.weight_decay, 0.0);
   reader.read("gradient_clip", recipe.gradient_clip, 0.0);
-  reader.choose("schedule", recipe.schedule, {"constant", "cosine", "step"});
+  reader.choose("schedule", recipe.schedule, {"constant", "cosine", "step", "sgdr"});
   reader.read("lr_min", recipe.lr_min, 0.0);
   reader.read("milestones", recipe.milestones);
   reader.read("gamma", recipe.gamma, 0.0);
+  reader.read("restart_epochs", recipe.restart_epochs, 1);
+  reader.read("restart_factor", recipe.restart_factor, 1);
   reader.read("warmup_epochs", recipe.warmup_epochs, 0);
   reader.read("label_smoothing", recipe.label_smoothing, 0.0, 1.0);
   reader.read("drop_path", recipe.drop_path, 0.0, 1.0);
@@ -125,10 +127,16 @@ Recipe Recipe::from_json(const Json& json) {
 
 double Recipe::learning_rate(double elapsed) const {
   if (elapsed < warmup_epochs) return lr * elapsed / warmup_epochs;
+  const auto annealed = [&](double t) {
+    return lr_min + (lr - lr_min) * (1.0 + std::cos(std::numbers::pi * t)) / 2.0;
+  };
   double rate = lr;
-  if (schedule == Schedule::cosine && warmup_epochs < epochs) {
-    const double t = (elapsed - warmup_epochs) / (epochs - warmup_epochs);
-    rate = lr_min + (lr - lr_min) * (1.0 + std::cos(std::numbers::pi * t)) / 2.0;
+  if (schedule == Schedule::cosine && warmup_epochs < epochs)
+    rate = annealed((elapsed - warmup_epochs) / (epochs - warmup_epochs));
+  if (schedule == Schedule::sgdr) {
+    double within = elapsed - warmup_epochs, period = restart_epochs;
+    for (; within >= period; period *= restart_factor) within -= period;
+    rate = annealed(within / period);
   }
   if (schedule == Schedule::step) {
     for (const int milestone : milestones) {

@@ -197,6 +197,11 @@ std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
   }
   for (const auto& [name, tensor] : state) {
     const auto at = checkpoint->tensors.find(name);
+    if (at == checkpoint->tensors.end() && checkpoint->network && name.starts_with("buffer/")) {
+      TORCH_WARN(file.string(), ": of another version of Weft, which named the network's nodes otherwise (", name,
+                 " is not in it); the training begins anew");
+      return {};
+    }
     if (at == checkpoint->tensors.end() || at->second.sizes() != tensor.sizes()) {
       throw Error(file.string() + ": a checkpoint of another network or update rule (" + name +
                   " differs); remove the file to train from the start");

@@ -67,36 +67,46 @@ void adopt_checkpoint(const EvaluationRequest& request) {
   const std::string other = "trial " + std::to_string(*request.fidelity.resume_from);
   if (!request.folder) throw Error("to go on from " + other + " takes a folder for checkpoints, which is not given");
   if (!checkpointed_curve(*request.folder).empty()) return;
-  if (!request.parent_folder || checkpointed_curve(*request.parent_folder).empty())
+  if (!request.resume_folder || checkpointed_curve(*request.resume_folder).empty())
     throw Error(other + " left no checkpoint to resume from, or a damaged one");
   const fs::path own = checkpoint_file(*request.folder);
   fs::path part = own;
   part += ".part";
-  fs::copy_file(checkpoint_file(*request.parent_folder), part, fs::copy_options::overwrite_existing);
+  fs::copy_file(checkpoint_file(*request.resume_folder), part, fs::copy_options::overwrite_existing);
   fs::rename(part, own);
 }
 
-// What the transfer makes of the weights that the parent's trial left.
-void inherit_weights(const EvaluationRequest& request, Network& network, Rng rng) {
-  if (request.transfer.is_null()) return;
+// What the transfer makes of the weights that the parent's trial left; gives what is to be calibrated then.
+std::vector<std::string> inherit_weights(const EvaluationRequest& request, Network& network, Rng rng) {
   const std::string trial = "trial " + std::to_string(request.trial);
   const WeightTransfer transfer = WeightTransfer::from_json(request.transfer);
-  if (!request.parent_folder) throw Error(trial + " inherits weights, but its parent has no folder that holds any");
-  const fs::path file = *request.parent_folder / "weights.pt";
+  if (!request.inherit_folder) throw Error(trial + " inherits weights, but its parent has no folder that holds any");
+  const fs::path file = *request.inherit_folder / "weights.pt";
   if (!fs::exists(file)) {
     throw Error(trial + " inherits weights, but its parent's are gone: " + file.string() +
                 " does not exist; put it back: without it this trial alone fails");
   }
-  const Inherited inherited = inherit(read_weights(file), transfer, rng);
-  if (!inherited.calibrated.empty()) {
-    throw InvalidInput(trial + "'s transfer wants " + inherited.calibrated.front() +
-                       " calibrated on a batch, which trainings do not do yet; give it a constant");
-  }
   try {
+    const Inherited inherited = inherit(read_weights(file), transfer, rng);
     take_over(network, inherited);
+    return inherited.calibrated;
   } catch (const InvalidInput& error) {
     throw InvalidInput(trial + " cannot inherit the weights of " + file.string() + ": " + error.what());
   }
+}
+
+// The network as its training begins, on its device.
+void begin(const EvaluationRequest& request, const TrainingTrial& trial, Network& network, Rng rng) {
+  constexpr std::int64_t calibrated_on = 64;  // examples (Cai et al. 2018: a batch)
+  const bool goes_on = request.folder && !checkpointed_curve(*request.folder).empty();
+  std::vector<std::string> calibrated;
+  if (!request.transfer.is_null() && !goes_on) calibrated = inherit_weights(request, network, rng);
+  network.to(trial.device);
+  if (calibrated.empty()) return;
+  if (!trial.examples)
+    throw InvalidInput("the transfer wants " + calibrated.front() +
+                       " calibrated on a batch, which this evaluator does not do; give it a constant");
+  calibrate(network, calibrated, trial.examples(calibrated_on));
 }
 
 // The last of a training's reports, with "epochs" and "parameters" and without what is the epoch's alone.
@@ -194,8 +204,7 @@ Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, 
     Recipe recipe = trial.recipe;
     recipe.lr *= std::pow(trial.restarts.lr_factor, restarts);
     Network network(candidate.architecture, rng.derive("weights"));
-    inherit_weights(request, network, rng.derive("inherited"));
-    network.to(trial.device);
+    begin(request, trial, network, rng.derive("inherited"));
     TrainingOptions options{.folder = request.folder,
                             .report = [&](const Json& report) { return reporter.report(completed(trial, report)); },
                             .device = trial.device};

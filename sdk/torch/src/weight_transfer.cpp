@@ -4,6 +4,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -17,9 +18,9 @@ std::string to_text(at::IntArrayRef extents) { return Json(extents.vec()).dump()
 // One step: from the tensors before it to one of those after it.
 class Execution {
  public:
-  // `rng` is null for moments.
-  Execution(const NamedTensors& before, std::string place, Rng* rng)
-      : before_(before), place_(std::move(place)), rng_(rng) {}
+  // `rng` is null for moments, of this order.
+  Execution(const NamedTensors& before, std::string place, Rng* rng, int order)
+      : before_(before), place_(std::move(place)), rng_(rng), order_(order) {}
 
   at::Tensor operator()(const WeightTransfer::Gather& rule) const {
     at::Tensor tensor = source(rule.from);
@@ -73,7 +74,7 @@ class Execution {
            to_text(tensor.sizes()));
     const Extents indices = map.largest ? largest(*map.largest, tensor.size(map.dimension)) : map.indices;
     Extents from, changed;  // the latter by noise, if there is any
-    std::set<std::int64_t> known;
+    std::map<std::int64_t, int> copies;
     for (std::size_t k = 0; k < indices.size(); ++k) {
       if (indices[k] >= tensor.size(map.dimension)) {
         fail("has index " + std::to_string(indices[k]) + ", but " + source + " is " + to_text(tensor.sizes()) +
@@ -81,14 +82,15 @@ class Execution {
              std::to_string(map.dimension));
       }
       from.push_back(std::max<std::int64_t>(indices[k], 0));
-      if (indices[k] < 0 || !known.insert(indices[k]).second) changed.push_back(static_cast<std::int64_t>(k));
+      const bool is_scaled = !map.scale.empty() && map.scale[k] != 1.0;
+      if (++copies[indices[k]] > 1 || indices[k] < 0 || is_scaled) changed.push_back(static_cast<std::int64_t>(k));
     }
     at::Tensor result = tensor.index_select(map.dimension, at::tensor(from, at::kLong).to(tensor.device()));
     const auto slice = [&](std::int64_t k) { return result.select(map.dimension, k); };
     for (std::size_t k = 0; k < indices.size(); ++k) {
       const auto at = static_cast<std::int64_t>(k);
       if (indices[k] < 0) slice(at).fill_(rng_ == nullptr ? 0.0 : map.fill);
-      if (!map.scale.empty() && map.scale[k] != 1.0) slice(at).mul_(map.scale[k]);
+      if (const double factor = factor_of(map, k, copies[indices[k]]); factor != 1.0) slice(at).mul_(factor);
     }
     if (map.noise > 0.0 && rng_ != nullptr) {
       const double spread = map.noise * deviation(tensor);
@@ -97,13 +99,21 @@ class Execution {
     return result;
   }
 
+  // What slice k is multiplied by. Of moments: whoever reads copies divides by their number, so that the gradient comes
+  // to each divided; where a slice is divided itself, what it is multiplied with is not.
+  double factor_of(const WeightTransfer::Map& map, std::size_t k, int copies) const {
+    if (rng_ != nullptr) return map.scale.empty() ? 1.0 : map.scale[k];
+    return map.scale.empty() ? std::pow(copies, -order_) : 1.0;
+  }
+
   Extents largest(const WeightTransfer::Largest& largest, std::int64_t slices) const {
     const at::Tensor& measured = source(largest.norm_of);
     if (measured.dim() == 0 || measured.size(0) != slices || largest.count > slices) {
       fail("keeps " + std::to_string(largest.count) + " of " + std::to_string(slices) + " slices by the norms of " +
            largest.norm_of + ", which is " + to_text(measured.sizes()));
     }
-    const at::Tensor norms = measured.abs().flatten(1).sum(1).to(at::kCPU, at::kDouble).contiguous();
+    const at::Tensor norms =
+        at::nan_to_num(measured.abs().reshape({slices, -1}).sum(1).to(at::kCPU, at::kDouble)).contiguous();
     Extents order(static_cast<std::size_t>(slices));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
     const double* const norm = norms.data_ptr<double>();
@@ -113,8 +123,11 @@ class Execution {
     return order;
   }
 
+  // Of values that are all the same, what a fresh layer's would be.
   static double deviation(const at::Tensor& tensor) {
-    return tensor.numel() < 2 ? 0.0 : at::std(tensor.to(at::kDouble), /*unbiased=*/false).item<double>();
+    const double found = tensor.numel() < 2 ? 0.0 : at::std(tensor.to(at::kDouble), /*unbiased=*/false).item<double>();
+    if (found > 0.0 || tensor.dim() < 2) return found;
+    return std::sqrt(static_cast<double>(tensor.size(0)) / (3.0 * static_cast<double>(tensor.numel())));
   }
   at::Tensor normal(at::IntArrayRef extents, double deviation) const {
     return at::randn(extents, at::detail::createCPUGenerator((*rng_)()), at::TensorOptions(at::kFloat)).mul_(deviation);
@@ -123,9 +136,17 @@ class Execution {
   const NamedTensors& before_;
   std::string place_;
   Rng* rng_;
+  int order_;
 };
 
-Inherited execute(const NamedTensors& parent, const WeightTransfer& transfer, Rng* rng) {
+// The tensor that a rule follows from, if it is one.
+std::string source_of(const WeightTransfer::Rule& rule) {
+  if (const auto* gather = std::get_if<WeightTransfer::Gather>(&rule)) return gather->from;
+  if (const auto* pad = std::get_if<WeightTransfer::Pad>(&rule)) return pad->from;
+  return {};
+}
+
+Inherited execute(const NamedTensors& parent, const WeightTransfer& transfer, Rng* rng, int order = 0) {
   const at::NoGradGuard no_grad;
   Inherited all{parent, {}, {}};
   std::set<std::string> fresh, calibrated;
@@ -133,25 +154,33 @@ Inherited execute(const NamedTensors& parent, const WeightTransfer& transfer, Rn
     const WeightTransfer::Step& step = transfer.steps[i];
     const std::string place = "/steps/" + std::to_string(i);
     NamedTensors made;
+    std::set<std::string> made_fresh, made_calibrated;
     for (const auto& [name, rule] : step.tensors) {
-      made[name] = std::visit(Execution(all.tensors, place + "/tensors/" + name, rng), rule);
+      // What follows from something that the child begins with itself, it begins with itself.
+      const std::string source = source_of(rule);
+      if (std::holds_alternative<WeightTransfer::Fresh>(rule) || fresh.contains(source)) {
+        made_fresh.insert(name);
+      } else if (std::holds_alternative<WeightTransfer::Calibrated>(rule) || calibrated.contains(source)) {
+        made_calibrated.insert(name);
+      } else {
+        made[name] = std::visit(Execution(all.tensors, place + "/tensors/" + name, rng, order), rule);
+      }
     }
     for (const std::string& name : step.removed) {
+      if (step.tensors.contains(name))
+        throw InvalidInput("transfer" + place + "/removed names " + name + ", which the step makes");
       const bool begins_itself = fresh.erase(name) + calibrated.erase(name) > 0;
       if (all.tensors.erase(name) == 0 && !begins_itself)
         throw InvalidInput("transfer" + place + "/removed names " + name + ", which its parent does not have there");
     }
-    for (auto& [name, tensor] : made) {
+    for (const auto& [name, rule] : step.tensors) {
       fresh.erase(name);
       calibrated.erase(name);
-      if (tensor.defined()) {
-        all.tensors[name] = std::move(tensor);
-        continue;
-      }
       all.tensors.erase(name);
-      const bool is_fresh = std::holds_alternative<WeightTransfer::Fresh>(step.tensors.at(name));
-      (is_fresh ? fresh : calibrated).insert(name);
     }
+    fresh.merge(made_fresh);
+    calibrated.merge(made_calibrated);
+    all.tensors.merge(made);
   }
   all.fresh.assign(fresh.begin(), fresh.end());
   all.calibrated.assign(calibrated.begin(), calibrated.end());
@@ -164,8 +193,8 @@ Inherited inherit(const NamedTensors& parent, const WeightTransfer& transfer, Rn
   return execute(parent, transfer, &rng);
 }
 
-NamedTensors inherit_moments(const NamedTensors& parent, const WeightTransfer& transfer) {
-  return execute(parent, transfer, nullptr).tensors;
+NamedTensors inherit_moments(const NamedTensors& parent, const WeightTransfer& transfer, int order) {
+  return execute(parent, transfer, nullptr, order).tensors;
 }
 
 void take_over(Network& child, const Inherited& inherited) {
@@ -190,6 +219,52 @@ void take_over(Network& child, const Inherited& inherited) {
   if (!wrong.empty()) throw InvalidInput("the transfer leads to another network than the child's" + wrong);
   const at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : inherited.tensors) wanted.at(name).copy_(tensor);
+}
+
+namespace {
+
+// What a node reads, in the mode that the network is in. Nodes that cost nothing are not shown: then it is what the next
+// one before them gave.
+at::Tensor read_by(const Node& node, Network& network, const at::Tensor& examples) {
+  std::vector<const Node*> before = {&network.architecture().node(node.inputs[0])};
+  while (before.back()->inputs.size() == 1)
+    before.push_back(&network.architecture().node(before.back()->inputs[0]));
+  std::size_t nearest = before.size();
+  at::Tensor read = examples;
+  network.forward_observed(examples, [&](const Node& shown, const at::Tensor& output) {
+    const auto found = std::find_if(before.begin(), before.end(), [&](const Node* one) { return one->name == shown.name; });
+    const auto at = static_cast<std::size_t>(found - before.begin());
+    if (at >= nearest) return;
+    nearest = at;
+    read = output.clone();
+  });
+  return read;
+}
+
+}  // namespace
+
+void calibrate(Network& network, const std::vector<std::string>& tensors, const at::Tensor& examples) {
+  const at::NoGradGuard no_grad;
+  std::set<std::string> open(tensors.begin(), tensors.end());
+  const NamedTensors state = network.state();
+  const bool was_training = network.is_training();
+  network.eval();
+  for (const Node& node : network.architecture().nodes()) {
+    const auto wanted = [&](const char* tensor) { return open.erase(node.name + tensor) > 0; };
+    if (node.operation != "batch_norm") continue;
+    const bool mean = wanted(".running_mean"), variance = wanted(".running_var"), weight = wanted(".weight"),
+               bias = wanted(".bias");
+    if (!mean && !variance && !weight && !bias) continue;
+    const at::Tensor read = read_by(node, network, examples).transpose(0, 1).flatten(1).to(at::kFloat);  // by channel
+    const at::Tensor centre = read.mean(1), spread = read.var(1, /*unbiased=*/false);
+    if (mean) state.at(node.name + ".running_mean").copy_(centre);
+    if (variance) state.at(node.name + ".running_var").copy_(spread);
+    if (weight) state.at(node.name + ".weight").copy_((spread + node.attributes.at("eps").get<double>()).sqrt());
+    if (bias) state.at(node.name + ".bias").copy_(centre);
+  }
+  network.train(was_training);
+  if (!open.empty())
+    throw InvalidInput("only a batch norm's tensors can be calibrated on a batch; " + *open.begin() + " is none");
 }
 
 }  // namespace weft

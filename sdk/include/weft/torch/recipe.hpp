@@ -14,7 +14,7 @@ namespace weft {
 
 struct Recipe {
   enum class UpdateRuleKind { sgd, adam };
-  enum class Schedule { constant, cosine, step };
+  enum class Schedule { constant, cosine, step, sgdr };
   enum class MixedPrecision { off, bf16 };
 
   int epochs;
@@ -30,10 +30,12 @@ struct Recipe {
   double gradient_clip;         // largest norm of all gradients together; 0: off
 
   Schedule schedule;
-  double lr_min;                // where cosine ends
+  double lr_min;                // where cosine ends, and each period of sgdr
   std::vector<int> milestones;  // of step: epochs that begin with lr multiplied by gamma
   double gamma;
-  int warmup_epochs;  // during which lr rises linearly from 0
+  int restart_epochs;  // of sgdr: the first period
+  int restart_factor;  // of sgdr: each period is so many times as long as the one before
+  int warmup_epochs;   // during which lr rises linearly from 0
 
   double label_smoothing;
   double drop_path;         // probability in the last epoch, reached linearly (Zoph et al. 2018, ScheduledDropPath)
@@ -47,6 +49,7 @@ struct Recipe {
 
   // The learning rate `elapsed` epochs after the start, a fraction within an epoch. Cosine (Loshchilov & Hutter 2017,
   // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the epochs after warm-up.
+  // SGDR (the same paper, with its T_0 and T_mult): t from 0 to 1 over each period after warm-up.
   double learning_rate(double elapsed) const;
 
   // Of an epoch, counted from 1.

@@ -45,6 +45,8 @@ struct TrainingTrial {
   c10::Device device;
   std::function<TrainingResult(Network&, const Recipe&, Rng, const TrainingOptions&)> train;
   std::function<Score(Network&)> test = {};  // of a training that came to its end; none: in a search
+  // At most so many training examples, as the network takes them: what a transfer wants calibrated is measured on them.
+  std::function<at::Tensor(std::int64_t)> examples = {};
   std::function<Json(Json)> completed = {};  // a report, or the metrics, with what else is told
   std::size_t best_of_last = 1;              // validation_accuracy is the highest of so many last epochs
   Restarts restarts = {};                    // where there are any, "restarts" is told with every report
@@ -52,8 +54,8 @@ struct TrainingTrial {
 };
 
 // Trains the candidate's network, beginning with the checkpoint in the trial's folder or in that of the trial it goes
-// on from, or with what the request's transfer makes of its parent's weights, and tests it. A training that gives up leaves no checkpoint and no report; what is interrupted then takes
-// the same way again.
+// on from, or with what the request's transfer makes of its parent's weights, and tests it. A training that gives up
+// leaves no checkpoint and no report; what is interrupted then takes the same way again.
 Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, const Candidate& candidate,
                     const TrainingTrial& trial);
 

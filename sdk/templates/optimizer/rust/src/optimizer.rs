@@ -152,6 +152,7 @@ impl<T: Optimizer> Tables<T> {
         ask: Some(ask::<T>),
         tell: Some(tell::<T>),
         finished: Some(finished),
+        retain: None, // weights are not inherited
     };
 }
 

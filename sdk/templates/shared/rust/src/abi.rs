@@ -239,6 +239,41 @@ pub struct weft_crossover_1 {
     >,
 }
 
+pub const WEFT_MORPHISMS_1: &str = "weft.space.morphisms/1\0";
+
+#[repr(C)]
+pub struct weft_morphisms_1 {
+    pub size: u64,
+    pub morphs: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            parent: *const weft_genotype,
+            out: *const weft_writer,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    pub draw: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            parent: *const weft_genotype,
+            rng: *mut weft_rng,
+            out: *const weft_writer,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    pub morph: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            parent: *const weft_genotype,
+            morph: weft_text,
+            rng: *mut weft_rng,
+            child: *const weft_genotype_sink,
+            transfer: *const weft_writer,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+}
+
 pub const WEFT_ENCODING_1: &str = "weft.space.encoding/1\0";
 
 #[repr(C)]
@@ -298,6 +333,12 @@ pub struct weft_result {
     pub reason: weft_text,
 }
 
+#[repr(C)]
+pub struct weft_trials_sink {
+    pub context: *mut c_void,
+    pub receive: Option<unsafe extern "C" fn(context: *mut c_void, trials: *const i64, count: u64)>,
+}
+
 pub const WEFT_OPTIMIZER_1: &str = "weft.optimizer/1\0";
 
 #[repr(C)]
@@ -317,6 +358,14 @@ pub struct weft_optimizer_1 {
     pub finished: Option<
         unsafe extern "C" fn(this: *mut c_void, out: *mut i32, error: *const weft_writer) -> weft_status,
     >,
+    /// Since 1.1.
+    pub retain: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            out: *const weft_trials_sink,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
 }
 
 // ---- evaluator ------------------------------------------------------------------------------------------------------
@@ -331,6 +380,9 @@ pub struct weft_request {
     pub folder: weft_text,
     pub parent_folder: weft_text,
     pub rng: weft_rng,
+    /// Since 1.1: of the trial that is resumed, and of the parent whose weights the transfer is about.
+    pub resume_folder: weft_text,
+    pub inherit_folder: weft_text,
 }
 
 #[repr(C)]

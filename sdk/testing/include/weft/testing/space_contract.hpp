@@ -25,6 +25,7 @@
 
 #include "weft/context.hpp"
 #include "weft/space.hpp"
+#include "weft/tensors.hpp"
 #include "weft/testing/library.hpp"
 
 namespace weft::testing {
@@ -307,6 +308,45 @@ inline void check_crossover(const SpaceRef& space) {
   REQUIRE((mixed > 0 || pairs < 3));
 }
 
+// Every morph that is listed or drawn can be done, by its JSON alone; its child decodes, and the transfer makes of the
+// parent's tensors the child's, no more and no less.
+inline void check_morphisms(const SpaceRef& space) {
+  constexpr std::size_t looked_at = 12;  // of those listed, which may be many
+  std::uint64_t stream = 0;
+  for (const Genotype& parent : sample(space, samples / 5)) {
+    INFO("parent " << parent.key());
+    Rng draws(43, stream++);
+    const std::vector<Json> listed = space.morphs(parent);
+    REQUIRE(space.morphs(parent) == listed);
+    std::vector<Json> morphs;
+    for (std::size_t i = 0; i < std::min(looked_at, listed.size()); ++i) morphs.push_back(draws.choice(listed));
+    for (int i = 0; i < 3; ++i) {
+      Rng twin = draws;
+      const std::optional<Json> drawn = space.draw_morph(parent, draws);
+      REQUIRE(space.draw_morph(parent, twin) == drawn);
+      REQUIRE(drawn.has_value() == !listed.empty());
+      if (drawn) morphs.push_back(*drawn);
+    }
+    const Candidate before = space.decode(parent);
+    for (const Json& morph : morphs) {
+      INFO("morph " << morph.dump());
+      REQUIRE(morph.at("morph").is_string());
+      Rng twin = draws;
+      const Morphisms::Child child = space.morph(parent, morph, draws);
+      const Morphisms::Child again = space.morph(parent, morph, twin);
+      REQUIRE(again.genotype == child.genotype);
+      REQUIRE(again.transfer.to_json() == child.transfer.to_json());
+      INFO("child " << child.genotype.key() << ", transfer " << child.transfer.to_json().dump());
+      REQUIRE(!child.transfer.steps.empty());
+      for (const WeightTransfer::Step& step : child.transfer.steps) REQUIRE(!step.morph.empty());
+      check_transfer(before.architecture, space.decode(child.genotype).architecture, child.transfer);
+    }
+    INFO("a morph that no space knows must be refused");
+    REQUIRE(refused([&] { space.morph(parent, {{"morph", "no such morph"}}, draws); }));
+    REQUIRE(refused([&] { space.morph(parent, Json::array(), draws); }));
+  }
+}
+
 inline void check_encoding(const SpaceRef& space) {
   const std::size_t length = space.encoding_length();
   REQUIRE(length > 0);
@@ -332,7 +372,7 @@ inline void check_encoding(const SpaceRef& space) {
 inline void check_space(const Plugin& plugin, const Json& args = Json::object(), const Json& study = Json::object()) {
   INFO("space " << plugin.component->name << " with " << args.dump());
   REQUIRE(std::string_view(plugin.component->kind) == "space");
-  check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.encoding"});
+  check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.morphisms", "space.encoding"});
   const Instance instance(plugin, args, {.study = study});
   const Instance other(plugin, args, {.study = study});
   const SpaceRef space(instance.handle());
@@ -342,6 +382,7 @@ inline void check_space(const Plugin& plugin, const Json& args = Json::object(),
   space_contract::check_refusals(space);
   if (space.has_mutation()) space_contract::check_mutation(space);
   if (space.has_crossover()) space_contract::check_crossover(space);
+  if (space.has_morphisms()) space_contract::check_morphisms(space);
   if (space.has_encoding()) space_contract::check_encoding(space);
 }
 
