@@ -37,7 +37,9 @@ std::vector<std::string> Trial::morphs() const {
   std::vector<std::string> morphs;
   if (!proposal.transfer.is_object()) return morphs;
   for (const Json& step : proposal.transfer.value("steps", Json::array())) {
-    if (step.contains("morph")) morphs.push_back(step.at("morph"));
+    if (!step.contains("morph")) continue;
+    std::string morph = step.at("morph");  // which one change of several places says for each
+    if (morphs.empty() || morphs.back() != morph) morphs.push_back(std::move(morph));
   }
   return morphs;
 }

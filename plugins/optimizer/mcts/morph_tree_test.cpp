@@ -217,14 +217,18 @@ TEST_CASE("mcts shares the statistics of what different morphs lead to") {
 }
 
 TEST_CASE("mcts over morphs does not train again what it has trained, while networks can grow") {
-  Bench bench({{"exploration", 0}, {"stop_probability", 1}}, space_of<Sets<4>>());
+  Bench bench({{"exploration", 0}, {"stop_probability", 1}}, space_of<Sets<12>>());
   std::set<Numbers> sets;
-  for (int trial = 0; trial < 16; ++trial) {
+  for (int trial = 0; trial < 60; ++trial) {
     sets.insert(sorted(bench.ask()));
     bench.tell(1.0 / static_cast<double>(1 + trial));
   }
-  CHECK(sets.size() == 16);
-  CHECK(bench.ask().genotype.decisions.size() == 4);  // nothing can be added to it
+  CHECK(sets.size() == 60);
+  Bench grown(Json::object(), space_of<Sets<1>>());
+  for (int trial = 0; trial < 5; ++trial) {
+    CHECK(grown.ask().genotype.decisions.size() == (trial == 0 ? 0 : 1));
+    grown.tell(0.5);
+  }
 }
 
 TEST_CASE("mcts goes on at random for so many morphs, or until it stops") {
