@@ -54,8 +54,8 @@ Family family(std::span<const Node> nodes, std::span<const NodeId> members) {
                                                    "embedding", "tied_linear", "recurrent"};
     if (weighing.contains(node.operation)) found = Family::convolution;
     if (found != Family::other) continue;
-    static const std::set<std::string> passing = {"identity", "zero", "pad", "resize"};
-    static const std::set<std::string> joining = {"add", "concat", "multiply", "scale", "weighted_sum"};
+    static const std::set<std::string> passing = {"identity", "zero", "pad", "resize", "slice"};
+    static const std::set<std::string> joining = {"add", "concat", "mean", "multiply", "scale", "weighted_sum"};
     if (node.operation.ends_with("pool")) found = Family::pooling;
     if (passing.contains(node.operation)) found = Family::pass;
     if (joining.contains(node.operation)) found = Family::join;

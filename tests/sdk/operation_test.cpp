@@ -197,6 +197,11 @@ TEST_CASE("scale, pad and weighted_sum: shapes and costs") {
   CHECK_THAT(refusal("pad", {{"channels", -1}}, {image}), ContainsSubstring("channels must be an integer >= 0"));
   CHECK(made("resize", {{"channels", 2}, {"height", 5}, {"width", 20}}, {image}).shape == Shape::image(2, 5, 20));
   CHECK_THAT(refusal("resize", {{"channels", 2}, {"height", 0}, {"width", 1}}, {image}), ContainsSubstring("height must be"));
+  CHECK(made("slice", {{"from", 4}, {"channels", 2}}, {image}).shape == Shape::image(2, 10, 8));
+  CHECK_THAT(refusal("slice", {{"from", 5}, {"channels", 2}}, {image}), ContainsSubstring("channels 5 to 6 are not all"));
+  CHECK_THAT(refusal("slice", {{"from", -1}, {"channels", 2}}, {image}), ContainsSubstring("from must be"));
+  CHECK(made("mean", {}, {image, image, image}).shape == image);
+  CHECK_THAT(refusal("mean", {}, {image, Shape::features(6)}), ContainsSubstring("the same shape"));
   CHECK(made("weighted_sum", {}, {image, image, image}).cost.parameters == 3);
   CHECK_THAT(refusal("weighted_sum", {}, {image, Shape::features(6)}), ContainsSubstring("the same shape"));
 }

@@ -135,6 +135,9 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       {"pad", image, {{"channels", 3}, {"padding", {0, 1, 2, 3}}}},
       {"resize", image, {{"channels", 2}, {"height", 3}, {"width", 9}}},
       {"resize", image, {{"channels", 64}, {"height", 5}, {"width", 2}}},
+      {"slice", image, {{"from", 2}, {"channels", 3}}},
+      {"mean", image, Attributes::object(), 3},
+      {"mean", features, Attributes::object(), 2},
       {"weighted_sum", image, Attributes::object(), 3},
       {"weighted_sum", features, Attributes::object(), 1},
       {"learned_group_conv", image, {{"channels", 8}, {"groups", 2}, {"condensation", 3}}},
@@ -233,6 +236,8 @@ TEST_CASE("Operations compute what they are named after") {
   const auto resized = [&](std::int64_t channels, std::int64_t height, std::int64_t width) {
     return compute("resize", {{"channels", channels}, {"height", height}, {"width", width}});
   };
+  CHECK(at::equal(compute("slice", {{"from", 1}, {"channels", 1}}), x.index({Slice(), Slice(1)})));
+  CHECK(at::allclose(compute("mean", Attributes::object(), 3), x));
   CHECK(at::equal(resized(2, 3, 3), x));
   CHECK(at::equal(resized(1, 3, 3), x.index({Slice(), Slice(0, 1)})));
   CHECK(at::equal(resized(3, 3, 3).index({Slice(), Slice(0, 2)}), x));

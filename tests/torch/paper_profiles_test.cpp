@@ -108,6 +108,9 @@ const std::vector<Schedule> schedules = {
     // Cai et al. 2018a (han-cai/EAS): 20 epochs from 0.02, finally 300 from 0.1, half a cosine each.
     {"cai2018_eas", "search", 20, cosine(0.02, 20)},
     {"cai2018_eas", "final", 300, cosine(0.1, 300)},
+    // Cai et al. 2018b: from 0.035.
+    {"cai2018_path_level", "search", 20, cosine(0.035, 20)},
+    {"cai2018_path_level", "final", 300, cosine(0.1, 300)},
     // Wistuba 2018a: 0.05, periods of 1, 2, 4, 8 epochs, and finally of 1 to 32.
     {"wistuba2018_cells", "search", 15, {{0, 0.05}, {1, 0.05}, {3, 0.05}, {5, 0.025}, {7, 0.05}, {11, 0.025}}},
     {"wistuba2018_cells", "final", 63, {{0, 0.05}, {31, 0.05}, {47, 0.025}}},
@@ -256,6 +259,16 @@ const std::vector<Setting> settings = {
     {"cai2018_eas", "/optimizer/args/baseline_weight", 0.95},
     {"cai2018_eas", "/space/args/noise", 0.01},
     {"cai2018_eas", "/space/args/identity_noise", 0.001},
+    // Cai et al. 2018b: batches of ten, Adam at 0.006, entropy 0.01, gradients clipped at 40, 500 networks of the start.
+    {"cai2018_path_level", "/optimizer/args/children", 10},
+    {"cai2018_path_level", "/optimizer/args/lr", 0.006},
+    {"cai2018_path_level", "/optimizer/args/entropy_weight", 0.01},
+    {"cai2018_path_level", "/optimizer/args/gradient_clip", 40},
+    {"cai2018_path_level", "/optimizer/args/units", 100},
+    {"cai2018_path_level", "/optimizer/args/embedding", 10},
+    {"cai2018_path_level", "/budget/trials", 501},
+    {"cai2018_path_level", "/space/args/max_height", 3},
+    {"cai2018_path_level", "/space/args/growth", 48},
     // Wistuba 2018a: the base network of 63 epochs and 15 children of it and each other.
     {"wistuba2018_cells", "/optimizer/args/initial_epochs", 63},
     {"wistuba2018_cells", "/budget/trials", 16},

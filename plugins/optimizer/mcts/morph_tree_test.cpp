@@ -142,23 +142,27 @@ std::vector<Numbers> way(const Proposal& parent, const Proposal& child) {
   return sets;
 }
 
+// What is best is trained once, so that later proposals need not be better: other tests say whether it learns.
+OptimizerCheck on(const Plugin& space) {
+  return {.space = space, .trials = 150, .long_study = 1000, .bytes_per_trial = 8192, .improves = false};
+}
+
 }  // namespace
 
 // ---- contract -------------------------------------------------------------------------------------------------------
 
 TEST_CASE("mcts over morphs keeps the contract of optimizers") {
-  check_optimizer(plugin(), over_morphs(), {.space = space_of<Sets<9>>(), .long_study = 2000, .bytes_per_trial = 4096});
+  check_optimizer(plugin(), over_morphs(), on(space_of<Sets<9>>()));
 }
 
 TEST_CASE("mcts over morphs keeps the contract of optimizers with a surrogate, and few weights retained") {
   Json args = guided;
   args.update({{"memory", 100}, {"retained", 2}, {"predictions", 2}});
-  check_optimizer(plugin(), over_morphs(args),
-                  {.space = space_of<Sets<9>>(), .long_study = 2000, .bytes_per_trial = 4096});
+  check_optimizer(plugin(), over_morphs(args), on(space_of<Sets<9>>()));
 }
 
 TEST_CASE("mcts over morphs keeps the contract of optimizers where morphs take back what others did") {
-  check_optimizer(plugin(), over_morphs(), {.space = space_of<Sets<5, true>>(), .long_study = 2000, .improves = false});
+  check_optimizer(plugin(), over_morphs(), on(space_of<Sets<5, true>>()));
 }
 
 // Rewards are by chance here, and a trial costs the more the deeper networks grow.
@@ -261,12 +265,12 @@ TEST_CASE("mcts over morphs draws trials in flight apart") {
   CHECK(sets.size() == 6);
 }
 
-// Whether the one set of 2^12 that is wanted is among 200 trials, and how near to it they come.
+// Whether the one set of 2^12 that is wanted is among 150 trials, and how near to it they come.
 TEST_CASE("mcts over morphs finds what random morphs do not") {
   const auto play = [](const Json& args, std::uint64_t seed) {
     Bench bench(args, space_of<Sets<12>>(), seed);
     double best = 0.0;
-    for (int trial = 0; trial < 200; ++trial) {
+    for (int trial = 0; trial < 150; ++trial) {
       const double reward = likeness(bench.ask().genotype.decisions);
       best = std::max(best, reward);
       bench.tell(reward);
@@ -278,7 +282,7 @@ TEST_CASE("mcts over morphs finds what random morphs do not") {
     const SpaceRef space(instance.handle());
     Rng rng(seed);
     double best = 0.0;
-    for (int trial = 0; trial < 200; ++trial) {
+    for (int trial = 0; trial < 150; ++trial) {
       Genotype set;
       for (int made = 0; made < 8 && !rng.bernoulli(0.2); ++made)
         set = space.morph(set, *space.draw_morph(set, rng), rng).genotype;
@@ -288,10 +292,10 @@ TEST_CASE("mcts over morphs finds what random morphs do not") {
   };
   int by_statistics = 0, by_surrogate = 0, by_chance = 0;
   double statistics = 0.0, chance = 0.0;
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
     const double plain = play({{"exploration", 0.1}}, seed), random = at_random(seed);
-    statistics += plain / 10;
-    chance += random / 10;
+    statistics += plain / 5;
+    chance += random / 5;
     by_statistics += plain == 1.0 ? 1 : 0;
     by_surrogate += play(guided, seed) == 1.0 ? 1 : 0;
     by_chance += random == 1.0 ? 1 : 0;
@@ -299,8 +303,8 @@ TEST_CASE("mcts over morphs finds what random morphs do not") {
   INFO("found " << by_statistics << ", with a surrogate " << by_surrogate << ", by chance " << by_chance
                 << " times; best likeness " << statistics << " and by chance " << chance);
   CHECK(statistics > chance + 0.05);
-  CHECK(by_surrogate >= 6);
-  CHECK(by_chance <= 1);
+  CHECK(by_surrogate >= 3);
+  CHECK(by_chance == 0);
 }
 
 // ---- inheritance ----------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ inline bool is_depthwise(const Architecture& graph, const Node& node) {
 
 // The channels of its output are those of each of its inputs.
 inline bool passes_channels(const Architecture& graph, const Node& node) {
-  return keeps_channels(node) || is_one_of(node.operation, {"batch_norm", "add", "multiply"}) ||
+  return keeps_channels(node) || is_one_of(node.operation, {"batch_norm", "add", "mean", "multiply"}) ||
          is_depthwise(graph, node);
 }
 
@@ -305,7 +305,7 @@ inline bool is_nonnegative(const Architecture& graph, NodeId id) {
   if (node.operation == "activation")
     return is_one_of(node.attributes.at("function").get_ref<const std::string&>(),
                      {"relu", "relu6", "sigmoid", "softplus"});
-  return (keeps_channels(node) || is_one_of(node.operation, {"add", "multiply", "concat", "flatten"})) &&
+  return (keeps_channels(node) || is_one_of(node.operation, {"add", "mean", "multiply", "concat", "flatten", "slice"})) &&
          !node.inputs.empty() && all();
 }
 

@@ -325,6 +325,21 @@ inline OperationRule resize_rule() {
   return rule;
 }
 
+// Some channels of an image that lie side by side: `channels` of them, beginning with channel `from`.
+inline OperationRule slice_rule() {
+  OperationRule rule{.name = "slice", .defaults = {{"from", 0}, {"channels", nullptr}}, .cost = activation_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    require_image("slice", inputs[0]);
+    const std::int64_t from = positive(attributes, "from", 0), channels = positive(attributes, "channels");
+    if (from > inputs[0].channels - channels) {
+      throw InvalidInput("channels " + std::to_string(from) + " to " + std::to_string(from + channels - 1) +
+                         " are not all among the input's " + std::to_string(inputs[0].channels));
+    }
+    return Shape::image(channels, inputs[0].height, inputs[0].width);
+  };
+  return rule;
+}
+
 // sum_i sigmoid(w_i) x_i, with a trained weight for each input (Xie et al. 2019, "Exploring Randomly Wired Neural
 // Networks for Image Recognition", section 3.2).
 inline OperationRule weighted_sum_rule() {
@@ -469,6 +484,13 @@ inline Operations make_built_in_operations() {
                   .commutative = true,
                   .infer = all_equal,
                   .cost = activation_cost});
+  operations.add({.name = "mean",
+                  .defaults = Json::object(),
+                  .min_inputs = 2,
+                  .max_inputs = SIZE_MAX,
+                  .commutative = true,
+                  .infer = all_equal,
+                  .cost = activation_cost});
   operations.add({.name = "multiply",
                   .defaults = Json::object(),
                   .max_inputs = SIZE_MAX,
@@ -523,6 +545,7 @@ inline Operations make_built_in_operations() {
   operations.add(scale_rule());
   operations.add(pad_rule());
   operations.add(resize_rule());
+  operations.add(slice_rule());
   operations.add(weighted_sum_rule());
   operations.add(learned_group_conv_rule());
   operations.add(embedding_rule());

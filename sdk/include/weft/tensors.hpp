@@ -43,7 +43,7 @@ inline std::vector<std::string> tensor_names(const Node& node) {
                                                     : named({"running_mean", "running_var"});
   }
   if (is_one_of({"input", "identity", "zero", "activation", "dropout", "drop_path", "max_pool", "avg_pool",
-                 "global_avg_pool", "add", "multiply", "scale", "concat", "flatten", "pad", "resize", "shift"}))
+                 "global_avg_pool", "add", "mean", "multiply", "scale", "concat", "flatten", "pad", "resize", "shift", "slice"}))
     return {};
   throw NotApplicable("node " + node.name + " is a " + node.operation + ", whose weights morphs know nothing of");
 }

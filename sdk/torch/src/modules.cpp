@@ -265,6 +265,16 @@ class Add final : public OperationModule {
   }
 };
 
+class Mean final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true, .commutative = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    at::Tensor sum = at::add(inputs[0], inputs[1]);
+    for (const at::Tensor& term : inputs.slice(2)) sum.add_(term);
+    return sum.div_(static_cast<double>(inputs.size()));
+  }
+};
+
 class Multiply final : public OperationModule {
  public:
   Traits traits() const override { return {.pure = true, .commutative = true, .output_reusable = true}; }
@@ -392,6 +402,20 @@ class Resize final : public OperationModule {
 
  private:
   Shape from_, to_;
+};
+
+class Slice final : public OperationModule {
+ public:
+  explicit Slice(const ModuleArguments& arguments)
+      : from_(arguments.node.attributes.at("from")), channels_(arguments.node.shape.channels) {}
+
+  Traits traits() const override { return {.pure = true}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    return inputs[0].narrow(1, from_, channels_).clone(at::MemoryFormat::ChannelsLast);
+  }
+
+ private:
+  std::int64_t from_, channels_;
 };
 
 class WeightedSum final : public OperationModule {
@@ -601,6 +625,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("flatten", make_module<Flatten>);
     built_in.add("identity", make_module<Identity>);
     built_in.add("add", make_module<Add>);
+    built_in.add("mean", make_module<Mean>);
     built_in.add("multiply", make_module<Multiply>);
     built_in.add("concat", make_module<Concat>);
     built_in.add("dropout", make_module<Dropout>);
@@ -610,6 +635,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("scale", make_module<Scale>);
     built_in.add("pad", make_module<Pad>);
     built_in.add("resize", make_module<Resize>);
+    built_in.add("slice", make_module<Slice>);
     built_in.add("weighted_sum", make_module<WeightedSum>);
     built_in.add("learned_group_conv", make_module<LearnedGroupConvolution>);
     built_in.add("embedding", make_module<Embedding>);
