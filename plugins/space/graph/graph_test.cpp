@@ -67,15 +67,15 @@ TEST_CASE("graph keeps the contract of spaces") {
 TEST_CASE("graph: networks to start from") {
   // Convolutions without bias 3*3*3*8 and 3*3*8*16, batch norms 2*8 and 2*16, a linear layer 16*32 and its batch norm, the
   // classifier 32*10 + 10.
-  Opened chain({{"start", "C(8,3) P(2) C(16,3) FC(32)"}});
+  Opened chain(Json{{"start", "C(8,3) P(2) C(16,3) FC(32)"}});
   CHECK(chain.start().cost().parameters == 216 + 16 + 1152 + 32 + 512 + 64 + 330);
   CHECK(node(chain.start(), "layer 3/conv2d").shape == weft::Shape::image(16, 8, 8));
-  Opened trivial({{"start", ""}});
+  Opened trivial(Json{{"start", ""}});
   CHECK(trivial.start().cost().parameters == 3 * 10 + 10);
 
   const std::filesystem::path file = std::filesystem::temp_directory_path() / "weft_graph_test.json";
   std::ofstream(file) << chain.start().to_json();
-  Opened given({{"architecture", file.string()}});
+  Opened given(Json{{"architecture", file.string()}});
   CHECK(given.start().canonical_hash() == chain.start().canonical_hash());
   std::ofstream(file) << "{\"architecture\": 1, \"nodes\": [], \"output\": \"no\"}";
   const auto refused = [](const Json& args) { Opened opened(args); };
