@@ -141,12 +141,12 @@ void Search::go_on() {
   std::stable_partition(open.begin(), open.end(),
                         [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
   for (const TrialId id : open) expect_heir(trials_.at(id));
-  for (const TrialId id : open) admit(trials_.at(id));
   // A kill may have come between an event and the removal that follows from it; and the pipeline may keep fewer now.
   for (const Trial& trial : trials_.all()) {
     if (trial.ended() && keeps_files(trial)) drop_checkpoint(trial);
   }
   release_weights();
+  for (const TrialId id : open) admit(trials_.at(id));
 }
 
 void Search::retry_failed() {
@@ -450,6 +450,11 @@ bool Search::take_known_result(Trial& trial) {
   if (!known.ended()) {
     wait_for(trial, *original);
     return true;
+  }
+  // A result without its weights is of no use to whoever may want to inherit them.
+  if (inherits_ && keeps_files(known) && !with_weights_.contains(*original)) {
+    forget(known);
+    return false;
   }
   tell(trial.id, {.state = known.state,
                   .metrics = known.metrics,

@@ -431,6 +431,19 @@ TEST_CASE("weights live as long as a child may come to want them") {
                     ContainsSubstring("trial 2: inherits the weights of trial 1, which it did not retain"));
 }
 
+TEST_CASE("what is known is evaluated again where its weights, which might be inherited, are gone") {
+  Heredity heredity({cell(0), cell(1), cell(1), child(2, 2)}, 1, {{"keep_weights", 1}});
+  const auto answer = heredity.script.executor.answer;
+  heredity.script.executor.answer = [&](Held& held, TrialId trial) {
+    if (trial == 2) heredity.script.optimizer.retained = {2};
+    return answer(held, trial);
+  };
+  heredity.run();
+  CHECK(heredity.script.executor.started == std::vector<TrialId>{0, 1, 2, 3});
+  CHECK_FALSE(heredity.trial(2).duplicate_of.has_value());
+  CHECK(heredity.script.executor.folders.at(3).inherit == heredity.study.trial(2));
+}
+
 TEST_CASE("a transfer is checked as it arrives") {
   const auto refused = [](weft::Proposal proposal, const char* why, const Json& changes = Json::object()) {
     Heredity heredity({cell(0), std::move(proposal)}, 1, changes);

@@ -1,11 +1,11 @@
-// The meta-controller: it encodes a tree, and says of each decision that is to be taken there how likely its options are.
+// The meta-controller: it encodes a tree, and says of each decision that is to be taken there how likely its options
+// are.
 //
 // Cai et al. 2018b, section 3.3. One actor for each kind of decision, a multilayer perceptron with a hidden layer over
 // what the encoder knows of the place from both directions.
 #pragma once
 
 #include <Eigen/Core>
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -26,7 +26,7 @@ struct Choice {
   enum class Kind { set_merge_type, replace_identity, insert_node };
 
   Kind kind;
-  Json tree;  // as it was
+  Json tree;                            // as it was
   std::vector<std::size_t> place = {};  // branch by branch from the root, counted from 0
   std::vector<std::string> options = {};
   std::size_t taken = 0;
@@ -66,7 +66,8 @@ class MetaController {
   // Climbs along the accumulated gradient of `count` networks, and clears it.
   void step(std::size_t count) {
     weft::controllers::Parameters& parameters = weights_.parameters;
-    const Eigen::Map<const Vector> all(parameters.gradient().data(), static_cast<Eigen::Index>(parameters.gradient().size()));
+    const Eigen::Map<const Vector> all(parameters.gradient().data(),
+                                       static_cast<Eigen::Index>(parameters.gradient().size()));
     double scale = 1.0 / static_cast<double>(count);
     const double norm = scale * all.norm();
     if (options_.gradient_clip > 0.0 && norm > options_.gradient_clip) scale *= options_.gradient_clip / norm;

@@ -12,9 +12,9 @@
 // whatever the number of trials at once. Of trees and their morphs it knows what the capability space.trees says
 // (plugins/space/path_level).
 //
-// Ours: where a decision falls in the depth-first order, all operations of a node's branches before what is below them.
+// Ours: the operations of all of a node's branches are decided before what is below the first of them.
 
-#include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -43,7 +43,7 @@ std::size_t height(const Json& node) {
   return highest;
 }
 
-// ---- an episode --------------------------------------------------------------------------------------------------------
+// ---- an episode ---------------------------------------------------------------------------------------------------
 
 struct Episode {
   weft::Morphisms::Child network;  // and how its weights follow from the start's
@@ -124,7 +124,7 @@ class Sampling {
   Episode episode_;
 };
 
-// ---- the optimizer -------------------------------------------------------------------------------------------------------
+// ---- the optimizer ------------------------------------------------------------------------------------------------
 
 MetaController::Options controller_options(const weft::Context& context) {
   return {.sizes = {context.get<Eigen::Index>("units"), context.get<Eigen::Index>("embedding")},
@@ -148,8 +148,8 @@ class PathLevelEas final : public weft::Optimizer {
     check_space();
     const weft::Budget budget(context.study());
     if (budget.least() <= batch_size_ || budget.least() - batch_size_ < 2) {
-      throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less by two than " + budget.words() +
-                         ", or after the start nothing is sampled by what the controller learned");
+      throw InvalidInput("/children is " + std::to_string(batch_size_) + "; must be less by two than " +
+                         budget.words() + ", or after the start nothing is sampled by what the controller learned");
     }
   }
 
@@ -174,7 +174,7 @@ class PathLevelEas final : public weft::Optimizer {
 
   void tell(const weft::TrialResult& result) override {
     const std::optional<std::size_t> number = out_.take(result);
-    if (!number) return;  // not one of ours
+    if (!number) return;                 // not one of ours
     if (inherits_ && !trained_start_) {  // it is proposed until it has weights
       if (result.complete()) trained_start_ = result.trial;
       return;
@@ -197,7 +197,8 @@ class PathLevelEas final : public weft::Optimizer {
   // The highest tree is a chain of nodes, each in the first place where one can be inserted.
   void check_space() {
     if (!space_.has_morphisms())
-      throw InvalidInput("the space has no morphs (space.morphisms); path_level_eas needs a space of trees, path_level for one");
+      throw InvalidInput(
+          "the space has no morphs (space.morphisms); path_level_eas needs a space of trees, path_level for one");
     start_ = space_.parse("start");
     Genotype highest = start_;
     weft::Rng unused(0);

@@ -83,14 +83,23 @@ const Json tree = Json::parse(R"({"merge": "add", "branches": [
   {"operation": "pool", "node": {"merge": "add", "branches": [{"operation": "identity"}, {"operation": "pool"}]}}]})");
 
 const std::vector<Choice> choices = {
-    {.kind = Choice::Kind::set_merge_type, .tree = tree, .place = {0, 1}, .options = {"none", "add 2", "concat 2"}, .taken = 1},
+    {.kind = Choice::Kind::set_merge_type,
+     .tree = tree,
+     .place = {0, 1},
+     .options = {"none", "add 2", "concat 2"},
+     .taken = 1},
     {.kind = Choice::Kind::replace_identity, .tree = tree, .place = {0, 0}, .options = {"none", "conv"}, .taken = 0},
-    {.kind = Choice::Kind::replace_identity, .tree = tree, .place = {1}, .options = {"none", "conv", "pool"}, .taken = 2},
+    {.kind = Choice::Kind::replace_identity,
+     .tree = tree,
+     .place = {1},
+     .options = {"none", "conv", "pool"},
+     .taken = 2},
     {.kind = Choice::Kind::insert_node, .tree = tree, .place = {2, 1}, .options = {"none", "insert"}, .taken = 1},
     {.kind = Choice::Kind::set_merge_type, .tree = tree, .place = {}, .options = {"none", "add 3"}, .taken = 0}};
 
 MetaController controller(double entropy_weight = 0.3) {
-  return {{.sizes = {3, 2}, .actor_units = 5, .lr = 0.1, .entropy_weight = entropy_weight, .gradient_clip = 0.0}, Rng(5)};
+  return {{.sizes = {3, 2}, .actor_units = 5, .lr = 0.1, .entropy_weight = entropy_weight, .gradient_clip = 0.0},
+          Rng(5)};
 }
 
 }  // namespace
@@ -250,5 +259,6 @@ TEST_CASE("path_level_eas: what cannot work is refused") {
   CHECK_THROWS_WITH(refused(small(), small_network, {{"budget", {{"trials", 6}}}}),
                     ContainsSubstring("/children is 5; must be less by two than the budget's trials, 6"));
   CHECK_NOTHROW(refused(small(), small_network, {{"budget", {{"trials", 7}}}}));
-  CHECK_THROWS_WITH(Bench(small(), Json::object(), Json::object(), small_space()), ContainsSubstring("space.morphisms"));
+  CHECK_THROWS_WITH(Bench(small(), Json::object(), Json::object(), small_space()),
+                    ContainsSubstring("space.morphisms"));
 }

@@ -1,14 +1,14 @@
-// The encoder of the meta-controller: a bidirectional tree-LSTM over a cell's tree, from the leaves up and from the root
-// down.
+// The encoder of the meta-controller: a bidirectional tree-LSTM over a cell's tree, from the leaves up and from the
+// root down.
 //
 // Cai et al. 2018b, section 3.3.1; Tai, Socher, Manning 2015, "Improved Semantic Representations From Tree-Structured
 // Long Short-Term Memory Networks": nodes that add, whose branches have no order, are child-sum units, those that
 // concatenate N-ary ones. An ordinary LSTM unit reads each branch's operation. Downwards a unit also reads the state of
-// the parent, and of the siblings the states from below (han-cai/PathLevel-EAS, encoder_net.py). A slot of an N-ary unit
-// has its weights from when it is first filled, which is the same as zeros in it before.
+// the parent, and of the siblings the states from below (han-cai/PathLevel-EAS, encoder_net.py). A slot of an N-ary
+// unit has its weights from when it is first filled, which is the same as zeros in it before.
 //
-// A tree is {"merge": TEXT, "branches": [{"operation": TEXT, "node": {..}} ..]}; of a leaf "branches", of a single branch
-// "merge" is absent.
+// A tree is {"merge": TEXT, "branches": [{"operation": TEXT, "node": {..}} ..]}; of a leaf "branches", of a single
+// branch "merge" is absent.
 #pragma once
 
 #include <Eigen/Core>

@@ -2,8 +2,8 @@
 //
 // Cai, Yang, Zhang, Han, Yu 2018, "Path-Level Network Transformation for Efficient Architecture Search". The network is
 // a DenseNet-BC (Huang et al. 2017) whose 3x3 convolutions are grouped, as in the authors' released code
-// (han-cai/PathLevel-EAS). Behind each of them grows a cell, the same tree in all places with weights of its own in each.
-// Morphs are the paper's three decisions:
+// (han-cai/PathLevel-EAS). Behind each of them grows a cell, the same tree in all places with weights of its own in
+// each. Morphs are the paper's three decisions:
 //
 //   set_merge_type    an identity becomes 2 or 3 copies that are averaged, or 2 shares of the channels side by side
 //   replace_identity  an identity becomes a convolution that begins as one; or a pooling, which only comes near: the
@@ -11,8 +11,8 @@
 //   insert_node       a leaf becomes a node with one identity, so that branches can be put in there
 //
 // Ours: batch norm and ReLU stand behind each convolution, the grouped ones too, so that what arrives in a cell is not
-// negative, and a convolution, batch norm and ReLU can be the identity. New batch norms are calibrated on one batch, where
-// the authors take ten.
+// negative, and a convolution, batch norm and ReLU can be the identity. New batch norms are calibrated on one batch,
+// where the authors take ten.
 //
 // Optimizers that read the tree ask for space.trees: a genotype is a tree as tree.hpp writes it; a morph's "at" is
 // "root", or the place of the branch and of the node where it ends, as "root/2/1"; "merge" and "branches", "operation"
@@ -80,7 +80,7 @@ struct Options {
 
 Node start() { return {.branches = {{"identity"}}}; }
 
-// ---- the network -------------------------------------------------------------------------------------------------------
+// ---- the network --------------------------------------------------------------------------------------------------
 
 NodeId apply(ArchitectureBuilder& graph, NodeId x, const std::string& operation) {
   if (operation == "identity") return x;
@@ -166,7 +166,7 @@ weft::WeightTransfer::Step identities(const Architecture& parent, const Architec
   return step;
 }
 
-// ---- the morphs --------------------------------------------------------------------------------------------------------
+// ---- the morphs ---------------------------------------------------------------------------------------------------
 
 // A node of a tree, the branch that ends there, and what arrives.
 struct Place {
@@ -196,12 +196,13 @@ std::vector<Place> places(Node& root, std::int64_t channels) {
 // "replace_identity root/2, sep_conv_3x3".
 std::string in_words(const Json& morph) {
   std::string words = morph.at("morph").get<std::string>() + " " + morph.at("at").get<std::string>();
-  if (morph.contains("merge")) words += ", " + morph.at("merge").get<std::string>() + " of " + morph.at("branches").dump();
+  if (morph.contains("merge"))
+    words += ", " + morph.at("merge").get<std::string>() + " of " + morph.at("branches").dump();
   if (morph.contains("operation")) words += ", " + morph.at("operation").get<std::string>();
   return words;
 }
 
-// ---- the space -----------------------------------------------------------------------------------------------------------
+// ---- the space ----------------------------------------------------------------------------------------------------
 
 class PathLevel final : public weft::Space, public weft::Mutation, public weft::Morphisms {
  public:
@@ -319,8 +320,9 @@ class PathLevel final : public weft::Space, public weft::Mutation, public weft::
 
   Node read(const Genotype& genotype) const {
     if (!genotype.decisions.empty() || !genotype.opaque.is_object())
-      throw InvalidInput("a genotype of this space is a tree, {\"branches\": [{\"operation\": \"identity\"}]} for one, not " +
-                         genotype.to_json().dump().substr(0, 200));
+      throw InvalidInput(
+          "a genotype of this space is a tree, {\"branches\": [{\"operation\": \"identity\"}]} for one, not " +
+          genotype.to_json().dump().substr(0, 200));
     Node root = path_level::read_node(genotype.opaque);
     check(root, "", options_.growth, 0);
     return root;
@@ -342,10 +344,11 @@ class PathLevel final : public weft::Space, public weft::Mutation, public weft::
       const auto counts = options_.branches.find(node.merge);
       if (counts == options_.branches.end()) fail("/merge is \"" + node.merge + "\"; must be add or concat");
       if (std::find(counts->second.begin(), counts->second.end(), count) == counts->second.end())
-        fail("/branches are " + std::to_string(count) + "; " + node.merge + " has one of /" + node.merge + "_branches, " +
-             Json(counts->second).dump());
+        fail("/branches are " + std::to_string(count) + "; " + node.merge + " has one of /" + node.merge +
+             "_branches, " + Json(counts->second).dump());
       if (!fits(node.merge, count, channels))
-        fail("/branches are " + std::to_string(count) + "; concat cannot split " + std::to_string(channels) + " channels so");
+        fail("/branches are " + std::to_string(count) + "; concat cannot split " + std::to_string(channels) +
+             " channels so");
     }
     const std::vector<std::int64_t> shares = path_level::allocation(node, channels);
     for (std::size_t i = 0; i < count; ++i) {
@@ -353,8 +356,8 @@ class PathLevel final : public weft::Space, public weft::Mutation, public weft::
       const std::string& operation = node.branches[i].operation;
       const auto& known = options_.operations;
       if (operation != "identity" && std::find(known.begin(), known.end(), operation) == known.end())
-        throw InvalidInput("the tree" + here + "/operation is \"" + operation + "\"; must be identity or one of /operations, " +
-                           Json(known).dump());
+        throw InvalidInput("the tree" + here + "/operation is \"" + operation +
+                           "\"; must be identity or one of /operations, " + Json(known).dump());
       check(node.branches[i].node, here + "/node", shares[i], depth + 1);
     }
   }

@@ -60,14 +60,20 @@ Json channels(const std::vector<weft::Node>& nodes) {
 
 TEST_CASE("path_level keeps the contract of spaces") {
   weft::testing::check_space(Plugin::open("space", "path_level"), {{"growth", 4}}, task({1, 28, 28}));
-  const Json args = {{"growth", 3},      {"groups", 3},        {"stages", 2},           {"layers", 2},
-                     {"max_height", 4},  {"bottleneck", 1},    {"compression", 0.01},   {"concat_branches", {2, 3}},
+  const Json args = {{"growth", 3},
+                     {"groups", 3},
+                     {"stages", 2},
+                     {"layers", 2},
+                     {"max_height", 4},
+                     {"bottleneck", 1},
+                     {"compression", 0.01},
+                     {"concat_branches", {2, 3}},
                      {"add_branches", Json::array()}};
   weft::testing::check_space(Plugin::open("space", "path_level"), args, task({3, 7, 4}));
 }
 
-// DenseNet-BC of 100 layers with growth 12 has 769,162 parameters (Huang et al. 2017: 0.8 M); each of the 48 layers has a
-// batch norm of 12 channels more.
+// DenseNet-BC of 100 layers with growth 12 has 769,162 parameters (Huang et al. 2017: 0.8 M); each of the 48 layers has
+// a batch norm of 12 channels more.
 TEST_CASE("path_level: without branches it is a DenseNet-BC") {
   const Opened densenet({{"layers", 16}, {"groups", 1}});
   CHECK(densenet.decode("start").cost().parameters == 769162 + 48 * 2 * 12);
@@ -117,12 +123,13 @@ TEST_CASE("path_level: a transfer holds what is new, in every place, and nothing
     CHECK(transfer.steps.at(0).tensors.empty());
     CHECK(transfer.steps.at(0).removed.empty());
   }
-  const weft::WeightTransfer transfer = opened.morph("concat(conv_1x1, identity)", replace("root/2", "sep_conv_3x3")).transfer;
+  const weft::WeightTransfer transfer =
+      opened.morph("concat(conv_1x1, identity)", replace("root/2", "sep_conv_3x3")).transfer;
   const auto& tensors = transfer.steps.at(0).tensors;
   CHECK(transfer.steps.at(0).morph == "replace_identity root/2, sep_conv_3x3");
   CHECK(tensors.size() == 6 * 6);  // layers; two convolutions and a batch norm
-  const auto& depthwise = std::get<weft::WeightTransfer::Identity>(
-      tensors.at("stage 3/layer 2/cell/branch 2/sep_conv_3x3/conv2d.weight"));
+  const auto& depthwise =
+      std::get<weft::WeightTransfer::Identity>(tensors.at("stage 3/layer 2/cell/branch 2/sep_conv_3x3/conv2d.weight"));
   CHECK(depthwise.extents == weft::WeightTransfer::Extents{6, 1, 3, 3});
   CHECK(depthwise.noise == 0.01);
 }
@@ -164,7 +171,8 @@ TEST_CASE("path_level: what is malformed or cannot be done is refused") {
   morph("conv_1x1", replace("root/1", "conv_1x1"), "cannot be done to the tree conv_1x1");
   morph("conv_1x1", merge("root", "add", 2), "there nothing can be done");
   morph("identity > identity", insert("root/1/1"), "cannot be done");
-  CHECK_THROWS_WITH(Opened(Json{{"growth", 5}}), ContainsSubstring("/growth holds 5; must be a multiple of /groups, 2"));
+  CHECK_THROWS_WITH(Opened(Json{{"growth", 5}}),
+                    ContainsSubstring("/growth holds 5; must be a multiple of /groups, 2"));
   CHECK_THROWS_WITH(Instance(Plugin::open("space", "path_level"), Json::object(), {.study = task({3, 3, 3})}),
                     ContainsSubstring("at least 4 x 4") && ContainsSubstring("give fewer /stages"));
 }

@@ -3,15 +3,17 @@
 //
 // Cai, Yang, Zhang, Han, Yu 2018, "Path-Level Network Transformation for Efficient Architecture Search", section 3.2.
 // How a node allocates follows from how it merges, as the two are equivalent to an identity only in pairs: every branch
-// gets a copy and their results are averaged ("add"), or each gets its share of the channels and the results lie side by
-// side ("concat").
+// gets a copy and their results are averaged ("add"), or each gets its share of the channels and the results lie side
+// by side ("concat").
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weft/error.hpp"
@@ -59,7 +61,7 @@ inline std::vector<std::int64_t> allocation(const Node& node, std::int64_t chann
   return shares;
 }
 
-// ---- as JSON: {"merge": "add", "branches": [{"operation": "sep_conv_3x3", "node": {..}} ..]} ----------------------------
+// ---- as JSON: {"merge": "add", "branches": [{"operation": "sep_conv_3x3", "node": {..}} ..]} ----------------------
 //
 // A leaf is left out, and "merge" where there is one branch.
 
@@ -77,7 +79,8 @@ inline Json to_json(const Node& node) {
 namespace detail {
 
 inline void only(const Json& json, const std::string& place, std::initializer_list<std::string_view> members) {
-  if (!json.is_object()) throw InvalidInput("the tree" + place + " must be an object, not " + json.dump().substr(0, 200));
+  if (!json.is_object())
+    throw InvalidInput("the tree" + place + " must be an object, not " + json.dump().substr(0, 200));
   for (const auto& [name, value] : json.items()) {
     if (std::find(members.begin(), members.end(), name) == members.end())
       throw InvalidInput("the tree" + place + "/" + name + " is nothing that belongs there");
@@ -113,7 +116,7 @@ inline Node read_node(const Json& json, const std::string& place = {}) {
   return node;
 }
 
-// ---- in words: add(sep_conv_3x3, identity > concat(avg_pool_3x3, identity)) --------------------------------------------
+// ---- in words: add(sep_conv_3x3, identity > concat(avg_pool_3x3, identity)) ---------------------------------------
 
 inline std::string to_text(const Node& node) {
   std::string text;
