@@ -21,6 +21,7 @@
 #include "weft/morphs.hpp"
 #include "weft/plugin.hpp"
 #include "weft/requirements.hpp"
+#include "weft/tried_morphs.hpp"
 
 namespace {
 
@@ -489,16 +490,6 @@ std::map<std::string, Morph> known_morphs() {
   return all;
 }
 
-// "widen layer 1/conv2d, factor 2".
-std::string in_words(const Json& morph) {
-  std::string words = morph.at("morph");
-  if (morph.contains("at")) words += " " + morph.at("at").get<std::string>();
-  for (const auto& [name, value] : morph.items()) {
-    if (name != "morph" && name != "at") words += ", " + name + " " + (value.is_string() ? std::string(value) : value.dump());
-  }
-  return words;
-}
-
 // ---- the space -------------------------------------------------------------------------------------------------------
 
 class Graph final : public weft::Space, public weft::Mutation, public weft::Morphisms, public weft::Encoding {
@@ -544,46 +535,28 @@ class Graph final : public weft::Space, public weft::Mutation, public weft::Morp
 
   std::vector<Json> morphs(const Genotype& parent) const override {
     const State state = read(parent);
-    std::vector<Json> found;
-    for (const std::string& name : options_.morphs) {
-      for (Json& morph : list(name, state)) {
-        if (applies(state, morph)) found.push_back(std::move(morph));
-      }
-    }
-    return found;
+    return weft::tried_morphs::all(
+        options_.morphs, [&](const std::string& name) { return list(name, state); },
+        [&](const Json& morph) { return applies(state, morph); });
   }
 
-  // By trying, so that not all have to be looked at.
   std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const override {
     const State state = read(parent);
-    std::vector<std::string> names = options_.morphs;
-    rng.shuffle(names);
-    for (const std::string& name : names) {
-      std::vector<Json> all = list(name, state);
-      rng.shuffle(all);
-      const Morph& kind = known_.at(name);
-      for (Json& morph : all) {
-        if (kind.vary) kind.vary(morph, state, options_, rng);
-        if (applies(state, morph)) return std::move(morph);
-      }
-    }
-    return {};
+    const auto vary = [&](Json& morph) {
+      const Morph& kind = known_.at(morph.at("morph").get<std::string>());
+      if (kind.vary) kind.vary(morph, state, options_, rng);
+    };
+    return weft::tried_morphs::draw(
+        options_.morphs, rng, [&](const std::string& name) { return list(name, state); }, vary,
+        [&](const Json& morph) { return applies(state, morph); });
   }
 
   Child morph(const Genotype& parent, const Json& morph, Rng& rng) const override {
     State state = read(parent);
-    if (!morph.is_object() || !morph.contains("morph") || !morph.at("morph").is_string())
-      throw InvalidInput("a morph is an object with \"morph\", its name, not " + morph.dump());
-    const auto kind = known_.find(morph.at("morph").get<std::string>());
-    if (kind == known_.end() ||
-        std::find(options_.morphs.begin(), options_.morphs.end(), kind->first) == options_.morphs.end()) {
-      std::string known;
-      for (const std::string& name : options_.morphs) known += (known.empty() ? "" : ", ") + name;
-      throw InvalidInput("the morph " + morph.at("morph").dump() + " is none of /morphs: " + known);
-    }
+    const Morph& kind = known_.at(weft::tried_morphs::name_of(morph, options_.morphs));
     try {
-      Morphed morphed = kind->second.apply(state, morph, options_, rng);
-      morphed.transfer.steps.front().morph = in_words(morph);
+      Morphed morphed = kind.apply(state, morph, options_, rng);
+      morphed.transfer.steps.front().morph = weft::tried_morphs::in_words(morph);
       return {write({std::move(morphed.child), std::move(state.recipe)}), std::move(morphed.transfer)};
     } catch (const Json::exception& error) {
       throw InvalidInput("the morph " + morph.dump() + " cannot be read: " + error.what());

@@ -20,6 +20,7 @@
 #include "weft/plugin.hpp"
 #include "weft/renaming.hpp"
 #include "weft/requirements.hpp"
+#include "weft/tried_morphs.hpp"
 
 namespace {
 
@@ -232,16 +233,6 @@ const std::map<std::string, Change>& changes() {
   return all;
 }
 
-// "widen conv2d 1, factor 2".
-std::string in_words(const Json& morph) {
-  std::string words = morph.at("morph").get<std::string>() + " " + morph.at("at").get<std::string>();
-  for (const auto& [name, value] : morph.items()) {
-    if (name != "morph" && name != "at")
-      words += ", " + name + " " + (value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  return words;
-}
-
 class WistubaCells final : public weft::Space, public weft::Mutation, public weft::Morphisms, public weft::Encoding {
  public:
   explicit WistubaCells(const weft::Context& context)
@@ -288,38 +279,21 @@ class WistubaCells final : public weft::Space, public weft::Mutation, public wef
 
   std::vector<Json> morphs(const Genotype& parent) const override {
     const Cell cell = read(parent);
-    std::vector<Json> found;
-    for (const std::string& name : options_.morphs) {
-      for (Json& morph : list(name, cell)) {
-        if (applies(cell, morph)) found.push_back(std::move(morph));
-      }
-    }
-    return found;
+    return weft::tried_morphs::all(
+        options_.morphs, [&](const std::string& name) { return list(name, cell); },
+        [&](const Json& morph) { return applies(cell, morph); });
   }
 
-  // By trying, so that not all have to be looked at.
   std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const override {
     const Cell cell = read(parent);
-    std::vector<std::string> names = options_.morphs;
-    rng.shuffle(names);
-    for (const std::string& name : names) {
-      std::vector<Json> all = list(name, cell);
-      rng.shuffle(all);
-      for (Json& morph : all) {
-        if (applies(cell, morph)) return std::move(morph);
-      }
-    }
-    return {};
+    return weft::tried_morphs::draw(
+        options_.morphs, rng, [&](const std::string& name) { return list(name, cell); }, [](Json&) {},
+        [&](const Json& morph) { return applies(cell, morph); });
   }
 
   Child morph(const Genotype& parent, const Json& morph, Rng& rng) const override {
     const Cell cell = read(parent);
-    if (!morph.is_object() || !morph.contains("morph") || !morph.at("morph").is_string())
-      throw InvalidInput("a morph is an object with \"morph\", its name, not " + morph.dump());
-    const std::string name = morph.at("morph");
-    if (std::find(options_.morphs.begin(), options_.morphs.end(), name) == options_.morphs.end())
-      throw InvalidInput("the morph " + morph.at("morph").dump() +
-                         " is none of /morphs: " + Json(options_.morphs).dump());
+    weft::tried_morphs::name_of(morph, options_.morphs);
     try {
       return grow(cell, network_, morph, rng);
     } catch (const Json::exception& error) {
@@ -439,7 +413,7 @@ class WistubaCells final : public weft::Space, public weft::Mutation, public wef
     } catch (const InvalidInput& error) {
       throw NotApplicable("the morph " + morph.dump() + " does not make equal cells of equal ones: " + error.what());
     }
-    for (weft::WeightTransfer::Step& step : grown.transfer.steps) step.morph = in_words(morph);
+    for (weft::WeightTransfer::Step& step : grown.transfer.steps) step.morph = weft::tried_morphs::in_words(morph);
     return {write(child), std::move(grown.transfer)};
   }
 

@@ -98,9 +98,9 @@ std::vector<std::string> inherit_weights(const EvaluationRequest& request, Netwo
 // The network as its training begins, on its device.
 void begin(const EvaluationRequest& request, const TrainingTrial& trial, Network& network, Rng rng) {
   constexpr std::int64_t calibrated_on = 64;  // examples (Cai et al. 2018: a batch)
-  const bool goes_on = request.folder && !checkpointed_curve(*request.folder).empty();
+  const auto goes_on = [&] { return request.folder && !checkpointed_curve(*request.folder).empty(); };
   std::vector<std::string> calibrated;
-  if (!request.transfer.is_null() && !goes_on) calibrated = inherit_weights(request, network, rng);
+  if (!request.transfer.is_null() && !goes_on()) calibrated = inherit_weights(request, network, rng);
   network.to(trial.device);
   if (calibrated.empty()) return;
   if (!trial.examples)
