@@ -231,6 +231,9 @@ typedef struct weft_result {
   weft_text metrics; /* JSON object */
   weft_text notes;
   weft_text reason; /* why it was pruned or failed */
+  /* Since 1.1. The reward that a stopper predicted of a trial that it ended before its time (WEFT_PRUNED); not a number
+   * where it did not. */
+  double predicted;
 } weft_result;
 
 typedef struct weft_trials_sink {
@@ -248,6 +251,9 @@ typedef struct weft_optimizer_1 {
   /* Since 1.1. Hands over, in one call or several, the trials that may still be named as parents: the weights of no
    * others are kept for that. Where weights are not inherited, it is null or makes no call. */
   weft_status (*retain)(void* self, const weft_trials_sink* out, const weft_writer* error);
+  /* Since 1.1. Hands over, in one call or several, the trials that a later proposal may go on from ("resume_from" of its
+   * fidelity): the checkpoints of no others are kept. Where nothing is gone on from, it is null or makes no call. */
+  weft_status (*resumable)(void* self, const weft_trials_sink* out, const weft_writer* error);
 } weft_optimizer_1;
 
 /* ---- evaluator -------------------------------------------------------------------------------------------- */
@@ -269,10 +275,12 @@ typedef struct weft_request {
 typedef struct weft_reporter {
   uint64_t size;
   void* context;
-  /* `report` is a JSON object with an integer "epoch". Returns 0 to continue, 1 to stop, 2 to pause: checkpoint and
-   * return. */
+  /* `report` is a JSON object with an integer "epoch"; since 1.1 also "epochs", of how many. Returns 0 to continue, 1 to
+   * stop, 2 to pause: checkpoint and return. */
   int32_t (*report)(void* context, weft_text report);
 } weft_reporter;
+
+enum { WEFT_GO_ON = 0, WEFT_STOP = 1, WEFT_PAUSE = 2 };
 
 #define WEFT_EVALUATOR_1 "weft.evaluator/1"
 typedef struct weft_evaluator_1 {
@@ -302,7 +310,70 @@ typedef struct weft_objective_1 {
   weft_status (*before)(void* self, weft_text candidate, double* value, int32_t* known, const weft_writer* error);
   /* The value after an evaluation, from its metrics. Null when `before` always knows. */
   weft_status (*after)(void* self, weft_text metrics, double* value, const weft_writer* error);
+  /* Since 1.1. The least and the largest value there can be; *known is 0 where there is no bound. Null: not said. */
+  weft_status (*range)(void* self, double* least, double* largest, int32_t* known, const weft_writer* error);
 } weft_objective_1;
+
+/* ---- learning curves: predictors and stoppers --------------------------------------------------------------- */
+
+/* Since 1.1. A training as far as it has come. */
+typedef struct weft_curve {
+  uint64_t size;
+  int64_t trial;
+  const int32_t* epochs; /* of the points, ascending, counted from 1 */
+  const double* rewards; /* the first objective after each, as a reward: to be maximised */
+  uint64_t count;
+  int32_t horizon;    /* how many epochs it is to have; 0 where that is not known */
+  weft_text features; /* JSON object: what is trained (weft/curve.hpp) */
+  weft_text fidelity; /* JSON or empty */
+  weft_text report;   /* the last one, JSON; or empty */
+} weft_curve;
+
+typedef struct weft_prediction {
+  uint64_t size;
+  double mean;              /* of the reward after `horizon` epochs */
+  double deviation;         /* standard deviation */
+  double probability_above; /* that it is above the threshold */
+} weft_prediction;
+
+typedef struct weft_prediction_sink {
+  void* context;
+  void (*receive)(void* context, const weft_prediction* prediction);
+} weft_prediction_sink;
+
+#define WEFT_PREDICTOR_1 "weft.predictor/1"
+typedef struct weft_predictor_1 {
+  uint64_t size;
+  /* Learns from these finished trainings, in place of all that it learned before. */
+  weft_status (*fit)(void* self, const weft_curve* const* curves, uint64_t count, const weft_writer* error);
+  /* Calls `out` once, or not at all where nothing can be said of this curve. The same curve, the same answer. */
+  weft_status (*predict)(void* self, const weft_curve* partial, int32_t horizon, double threshold,
+                         const weft_prediction_sink* out, const weft_writer* error);
+} weft_predictor_1;
+
+typedef struct weft_judgement {
+  uint64_t size;
+  int32_t verdict; /* WEFT_GO_ON, WEFT_STOP or WEFT_PAUSE */
+  double predicted; /* of a trial that is stopped: what the optimizer may take as its reward; else not a number */
+  weft_text reason; /* in words; empty where it goes on */
+} weft_judgement;
+
+typedef struct weft_judgement_sink {
+  void* context;
+  void (*receive)(void* context, const weft_judgement* judgement);
+} weft_judgement_sink;
+
+#define WEFT_STOPPER_1 "weft.stopper/1"
+typedef struct weft_stopper_1 {
+  uint64_t size;
+  /* Of every report; a trial that was interrupted may report an epoch anew, and counts once. */
+  weft_status (*observe)(void* self, const weft_curve* curve, const weft_writer* error);
+  /* Of a curve that was just observed: whether it should go on. Calls `out` once. What it learns here it must learn just
+   * as well later: a study that is resumed observes again, and is not judged again. */
+  weft_status (*judge)(void* self, const weft_curve* curve, const weft_judgement_sink* out, const weft_writer* error);
+  /* Of every trial that ended. `reward` is not a number unless `state` is WEFT_COMPLETE. */
+  weft_status (*end)(void* self, const weft_curve* curve, int32_t state, double reward, const weft_writer* error);
+} weft_stopper_1;
 
 /* ---- the random stream, in C -------------------------------------------------------------------------------- */
 

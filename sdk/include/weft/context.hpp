@@ -89,12 +89,16 @@ class Context {
     return detail::view(context_->folder);
   }
 
-  // {"task", "objectives": [{"name", "direction"}..], "budget": {"trials", "seconds"}, "phase", "slots"}; members may
-  // be absent. "direction" is "maximize" or "minimize"; optimizers and evaluators are told it. Spaces and data sets are
-  // not: an objective may be created with them.
+  // {"task", "objectives": [{"name", "direction", "range"}..], "budget": {"trials", "seconds"}, "phase", "slots",
+  // "fidelities": [{"name", "cost"}..]}; members may be absent. "direction" is "maximize" or "minimize", "range" the
+  // least and the largest value; spaces and data sets are not told them: an objective may be created with them.
   const Json& study() const { return study_; }
   // During a search the test split must not be touched; a final evaluation may.
   bool final_phase() const { return study_.value("phase", "search") == "final"; }
+
+  // The plugin that an argument names ("plugin": its kind, in the manifest), to be given to that kind's reference:
+  // OptimizerRef(context.plugin("sampler")). Throws Error where the argument is absent.
+  weft_handle plugin(const std::string& argument) const { return collaborator("/" + argument); }
 
   // Throws Error if the pipeline has no component in this role.
   weft_handle collaborator(std::string_view role) const {

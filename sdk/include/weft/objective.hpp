@@ -3,6 +3,8 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include "weft/candidate.hpp"
 #include "weft/context.hpp"
@@ -34,6 +36,8 @@ class Objective {
   virtual double after(const Json& metrics) const {
     throw Error("this objective is not measured by an evaluation: " + metrics.dump());
   }
+  // The least and the largest value there can be; nothing where it has no bounds.
+  virtual std::optional<std::pair<double, double>> range() const { return {}; }
 };
 
 namespace detail {
@@ -57,6 +61,14 @@ struct ObjectiveTables {
       .after =
           [](void* instance, weft_text metrics, double* value, const weft_writer* error) {
             return guard(error, [&] { *value = self<T>(instance).after(parse_json(metrics)); });
+          },
+      .range =
+          [](void* instance, double* least, double* largest, std::int32_t* known, const weft_writer* error) {
+            return guard(error, [&] {
+              const std::optional<std::pair<double, double>> range = self<T>(instance).range();
+              *known = range ? 1 : 0;
+              std::tie(*least, *largest) = range.value_or(std::pair(0.0, 0.0));
+            });
           }};
 
   static const void* find(std::string_view id) { return id == WEFT_OBJECTIVE_1 ? &objective : nullptr; }
@@ -97,6 +109,14 @@ class ObjectiveRef {
       throw Error("the objective cannot be measured by an evaluation");
     detail::check(table_->after(instance_, detail::text(metrics), &value, error), error);
     return value;
+  }
+  std::optional<std::pair<double, double>> range() const {
+    if (!detail::has(table_, &weft_objective_1::range)) return {};
+    double least = 0.0, largest = 0.0;
+    std::int32_t known = 0;
+    detail::StringWriter error;
+    detail::check(table_->range(instance_, &least, &largest, &known, error), error);
+    return known != 0 ? std::optional(std::pair(least, largest)) : std::nullopt;
   }
 
  private:

@@ -5,7 +5,9 @@
 // same order give the same proposals: this is how a study is resumed.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -28,6 +30,9 @@ class Optimizer {
   // Of an optimizer whose proposals inherit weights: the trials that may still be named as parents, also those that have
   // not ended. The weights of no others are kept for that. Nothing: weights are not inherited.
   virtual std::optional<std::vector<TrialId>> retain() const { return {}; }
+  // Of an optimizer whose proposals go on from earlier trials (Fidelity::resume_from): the trials that they may still
+  // name, also those that have not ended. The checkpoints of no others are kept. Nothing: nothing is gone on from.
+  virtual std::optional<std::vector<TrialId>> resumable() const { return {}; }
 };
 
 namespace detail {
@@ -43,6 +48,8 @@ inline TrialResult to_result(const weft_result& lent) {
   if (lent.metrics.size != 0) result.metrics = parse_json(lent.metrics);
   result.notes = parse_json(lent.notes);
   result.reason = view(lent.reason);
+  if (lent.size >= offsetof(weft_result, predicted) + sizeof(double) && !std::isnan(lent.predicted))
+    result.predicted = lent.predicted;
   return result;
 }
 
@@ -76,6 +83,13 @@ struct OptimizerTables {
           [](void* instance, const weft_trials_sink* out, const weft_writer* error) {
             return guard(error, [&] {
               const std::optional<std::vector<TrialId>> trials = self<T>(instance).retain();
+              if (trials) out->receive(out->context, trials->data(), trials->size());
+            });
+          },
+      .resumable =
+          [](void* instance, const weft_trials_sink* out, const weft_writer* error) {
+            return guard(error, [&] {
+              const std::optional<std::vector<TrialId>> trials = self<T>(instance).resumable();
               if (trials) out->receive(out->context, trials->data(), trials->size());
             });
           }};
@@ -129,7 +143,8 @@ class OptimizerRef final : public Optimizer {
                            detail::text(fidelity),
                            detail::text(metrics),
                            detail::text(notes),
-                           detail::text(result.reason)};
+                           detail::text(result.reason),
+                           result.predicted.value_or(std::numeric_limits<double>::quiet_NaN())};
     detail::StringWriter error;
     detail::check(detail::need(table_, &weft_optimizer_1::tell)(instance_, &lent, error), error);
   }
@@ -141,20 +156,29 @@ class OptimizerRef final : public Optimizer {
     return finished != 0;
   }
 
-  std::optional<std::vector<TrialId>> retain() const override {
-    if (!detail::has(table_, &weft_optimizer_1::retain)) return {};
-    std::optional<std::vector<TrialId>> retained;
-    const weft_trials_sink sink{&retained, [](void* context, const std::int64_t* trials, std::uint64_t count) {
-                                  auto& retained = *static_cast<std::optional<std::vector<TrialId>>*>(context);
-                                  if (!retained) retained.emplace();
-                                  retained->insert(retained->end(), trials, trials + count);
-                                }};
-    detail::StringWriter error;
-    detail::check(table_->retain(instance_, &sink, error), error);
-    return retained;
+  std::optional<std::vector<TrialId>> retain() const override { return trials_of(&weft_optimizer_1::retain, {}); }
+  // Nothing of a plugin of release 1.0, which cannot say.
+  std::optional<std::vector<TrialId>> resumable() const override {
+    return trials_of(&weft_optimizer_1::resumable, std::vector<TrialId>());
   }
 
  private:
+  using Listing = weft_status (*)(void*, const weft_trials_sink*, const weft_writer*);
+  // What it hands over; `silent` if it makes no call.
+  std::optional<std::vector<TrialId>> trials_of(Listing weft_optimizer_1::*member,
+                                                std::optional<std::vector<TrialId>> silent) const {
+    if (!detail::has(table_, member)) return {};
+    std::optional<std::vector<TrialId>> all = std::move(silent);
+    const weft_trials_sink sink{&all, [](void* context, const std::int64_t* trials, std::uint64_t count) {
+                                  auto& listed = *static_cast<std::optional<std::vector<TrialId>>*>(context);
+                                  if (!listed) listed.emplace();
+                                  listed->insert(listed->end(), trials, trials + count);
+                                }};
+    detail::StringWriter error;
+    detail::check((table_->*member)(instance_, &sink, error), error);
+    return all;
+  }
+
   void* instance_;
   const weft_optimizer_1* table_;
 };

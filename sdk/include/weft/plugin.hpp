@@ -17,7 +17,9 @@
 #include "weft/evaluator.hpp"
 #include "weft/objective.hpp"
 #include "weft/optimizer.hpp"
+#include "weft/predictor.hpp"
 #include "weft/space.hpp"
+#include "weft/stopper.hpp"
 
 #if defined(_LIBCPP_VERSION)
 #define WEFT_LIBRARY_TAG "libc++"
@@ -39,6 +41,10 @@ template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Evaluator, T>>> : EvaluatorTables<T> {};
 template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Objective, T>>> : ObjectiveTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Predictor, T>>> : PredictorTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Stopper, T>>> : StopperTables<T> {};
 
 }  // namespace weft::detail
 

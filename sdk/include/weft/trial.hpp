@@ -44,6 +44,7 @@ struct Fidelity {
   std::optional<int> epochs = {};
   std::optional<TrialId> resume_from = {};   // go on from the last checkpoint of this trial
   std::optional<double> data_fraction = {};  // of the training split, (0, 1]
+  std::optional<int> level = {};             // one of /fidelities in the pipeline, counted from 0, the cheapest
   std::optional<int> resolution = {};        // pixels, height and width
   std::optional<double> width_scale = {}, depth_scale = {};
 
@@ -54,6 +55,7 @@ struct Fidelity {
     if (epochs) json["epochs"] = *epochs;
     if (resume_from) json["resume_from"] = *resume_from;
     if (data_fraction) json["data_fraction"] = *data_fraction;
+    if (level) json["level"] = *level;
     if (resolution) json["resolution"] = *resolution;
     if (width_scale) json["width_scale"] = *width_scale;
     if (depth_scale) json["depth_scale"] = *depth_scale;
@@ -67,6 +69,7 @@ struct Fidelity {
     read("epochs", fidelity.epochs);
     read("resume_from", fidelity.resume_from);
     read("data_fraction", fidelity.data_fraction);
+    read("level", fidelity.level);
     read("resolution", fidelity.resolution);
     read("width_scale", fidelity.width_scale);
     read("depth_scale", fidelity.depth_scale);
@@ -111,8 +114,11 @@ struct TrialResult {
   Json metrics = Json::object();
   Json notes;
   std::string reason;  // why it was pruned or failed
+  std::optional<double> predicted = {};  // the reward that a stopper predicted of a trial that it ended before its time
 
   bool complete() const { return state == TrialState::complete; }
+  // What an optimizer learns from it: the reward it came to, or was to come to. Nothing of any other trial.
+  std::optional<double> told_reward() const { return complete() ? std::optional(reward) : predicted; }
 
   Json to_json() const {
     Json json = {{"trial", trial}, {"state", to_string(state)}, {"genotype", genotype.to_json()}, {"metrics", metrics}};
@@ -120,6 +126,7 @@ struct TrialResult {
     if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
     if (!notes.is_null()) json["notes"] = notes;
     if (!reason.empty()) json["reason"] = reason;
+    if (predicted) json["predicted"] = *predicted;
     return json;
   }
   static TrialResult from_json(const Json& json) {
@@ -133,18 +140,9 @@ struct TrialResult {
     result.metrics = json.at("metrics");
     result.notes = json.value("notes", Json());
     result.reason = json.value("reason", "");
+    if (json.contains("predicted")) result.predicted = json.at("predicted").get<double>();
     return result;
   }
-};
-
-// A metric over epochs: what `report` collects and predictors extrapolate.
-struct LearningCurve {
-  struct Point {
-    int epoch;  // counted from 1
-    double value;
-  };
-  std::string metric;
-  std::vector<Point> points;
 };
 
 }  // namespace weft

@@ -18,7 +18,9 @@
 #include "weft/testing/evaluator_contract.hpp"
 #include "weft/testing/objective_contract.hpp"
 #include "weft/testing/optimizer_contract.hpp"
+#include "weft/testing/predictor_contract.hpp"
 #include "weft/testing/space_contract.hpp"
+#include "weft/testing/stopper_contract.hpp"
 #ifdef WEFT_CONTRACT_TORCH
 #include "weft/testing/dataset_contract.hpp"
 #endif
@@ -69,6 +71,8 @@ Setting read_setting(const Json& json) {
     const bool maximized = ObjectiveRef(instance.handle()).direction() == Direction::maximize;
     setting.study["objectives"].push_back(
         {{"name", objective.plugin.component->name}, {"direction", maximized ? "maximize" : "minimize"}});
+    if (const auto range = ObjectiveRef(instance.handle()).range())
+      setting.study["objectives"].back()["range"] = {range->first, range->second};
   }
   return setting;
 }
@@ -122,6 +126,12 @@ bool run_suite(const Plugin& plugin, const Setting& setting) {
   } else if (kind == "objective") {
     check_objective(plugin, setting.args,
                     {.space = setting.space.plugin, .space_args = setting.space.args, .study = setting.study});
+  } else if (kind == "predictor") {
+    PredictorCheck check;
+    check.worst = 100.0;  // how good it is, is its own affair
+    check_predictor(plugin, setting.args, check);
+  } else if (kind == "stopper") {
+    check_stopper(plugin, setting.args, {.stops = false});
   } else if (kind == "evaluator") {
     check_evaluator_in(plugin, setting);
 #ifdef WEFT_CONTRACT_TORCH

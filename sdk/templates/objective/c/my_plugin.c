@@ -96,7 +96,7 @@ static weft_status create(const weft_context* context, void** instance, const we
 
 static void destroy(void* instance) { (void)instance; }
 
-static const weft_objective_1 table = {sizeof table, direction, before, NULL};
+static const weft_objective_1 table = {sizeof table, direction, before, NULL, NULL};
 
 static const void* find_interface(const char* id) { return strcmp(id, WEFT_OBJECTIVE_1) == 0 ? &table : NULL; }
 

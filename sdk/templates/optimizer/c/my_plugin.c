@@ -149,7 +149,7 @@ static weft_status finished(void* instance, int32_t* out, const weft_writer* err
   return WEFT_OK;
 }
 
-static const weft_optimizer_1 table = {sizeof table, ask, tell, finished, NULL};
+static const weft_optimizer_1 table = {sizeof table, ask, tell, finished, NULL, NULL};
 
 static const void* find_interface(const char* id) { return strcmp(id, WEFT_OPTIMIZER_1) == 0 ? &table : NULL; }
 

@@ -77,6 +77,7 @@ impl<T: Objective> Tables<T> {
         direction: Some(direction::<T>),
         before: Some(before::<T>),
         after: Some(after::<T>),
+        range: None, // has no bounds that it could name
     };
 }
 

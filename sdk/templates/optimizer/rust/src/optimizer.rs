@@ -153,6 +153,7 @@ impl<T: Optimizer> Tables<T> {
         tell: Some(tell::<T>),
         finished: Some(finished),
         retain: None, // weights are not inherited
+        resumable: None, // and no trial goes on from another
     };
 }
 

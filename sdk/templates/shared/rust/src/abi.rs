@@ -331,6 +331,8 @@ pub struct weft_result {
     pub metrics: weft_text,
     pub notes: weft_text,
     pub reason: weft_text,
+    /// Since 1.1.
+    pub predicted: f64,
 }
 
 #[repr(C)]
@@ -360,6 +362,14 @@ pub struct weft_optimizer_1 {
     >,
     /// Since 1.1.
     pub retain: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            out: *const weft_trials_sink,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    /// Since 1.1.
+    pub resumable: Option<
         unsafe extern "C" fn(
             this: *mut c_void,
             out: *const weft_trials_sink,
@@ -442,6 +452,16 @@ pub struct weft_objective_1 {
             this: *mut c_void,
             metrics: weft_text,
             value: *mut f64,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    /// Since 1.1.
+    pub range: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            least: *mut f64,
+            largest: *mut f64,
+            known: *mut i32,
             error: *const weft_writer,
         ) -> weft_status,
     >,

@@ -123,4 +123,54 @@ class Instance {
   void* instance_ = nullptr;
 };
 
+#ifdef WEFT_TEST_PLUGINS
+// Instances of the plugins that arguments of another one name, such as a sampler, among the same surroundings.
+class Nested {
+ public:
+  Nested(const Plugin& plugin, const Json& args, const Surroundings& surroundings) {
+    const Json configuration = plugin.configuration(args);
+    const Json properties = plugin.manifest.at("parameters").value("properties", Json::object());
+    for (const auto& [argument, schema] : properties.items()) {
+      if (!schema.contains("plugin") || !configuration.contains(argument)) continue;
+      const Json& use = configuration.at(argument);
+      const Plugin inner = Plugin::open(schema.at("plugin").get<std::string>(), use.at("name").get<std::string>());
+      const Json inner_args = use.value("args", Json::object());
+      inner_.push_back(std::make_unique<Nested>(inner, inner_args, surroundings));
+      Surroundings own = surroundings;
+      own.rng = surroundings.rng.derive(argument);
+      for (const auto& [role, handle] : inner_.back()->collaborators()) own.collaborators[role] = handle;
+      instances_.push_back(std::make_unique<Instance>(inner, inner_args, std::move(own)));
+      collaborators_["/" + argument] = instances_.back()->handle();
+    }
+  }
+  // By the role in which they are asked for: "/sampler".
+  const std::map<std::string, weft_handle>& collaborators() const { return collaborators_; }
+
+ private:
+  std::vector<std::unique_ptr<Nested>> inner_;
+  std::vector<std::unique_ptr<Instance>> instances_;
+  std::map<std::string, weft_handle> collaborators_;
+};
+#endif
+
+// `given` with the plugins that arguments name.
+class Company {
+ public:
+  Company(const Plugin& plugin, const Json& args, Surroundings given) : surroundings_(std::move(given)) {
+#ifdef WEFT_TEST_PLUGINS
+    nested_ = std::make_unique<Nested>(plugin, args, surroundings_);
+    for (const auto& [role, handle] : nested_->collaborators()) surroundings_.collaborators[role] = handle;
+#else
+    static_cast<void>(plugin), static_cast<void>(args);
+#endif
+  }
+  const Surroundings& surroundings() const { return surroundings_; }
+
+ private:
+  Surroundings surroundings_;
+#ifdef WEFT_TEST_PLUGINS
+  std::unique_ptr<Nested> nested_;
+#endif
+};
+
 }  // namespace weft::testing

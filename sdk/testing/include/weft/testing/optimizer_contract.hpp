@@ -19,6 +19,7 @@
 #include <algorithm>
 #include <ctime>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,8 +52,9 @@ class Bench {
  public:
   Bench(const Plugin& plugin, const Json& args, const OptimizerCheck& check, std::uint64_t seed)
       : space_instance_(check.space, check.space_args, {.study = study(check), .rng = Rng(seed, 1)}),
-        instance_(plugin, args,
-                  {.study = study(check), .rng = Rng(seed, 2), .collaborators = {{"space", space_instance_.handle()}}}),
+        company_(plugin, args,
+                 {.study = study(check), .rng = Rng(seed, 2), .collaborators = {{"space", space_instance_.handle()}}}),
+        instance_(plugin, args, company_.surroundings()),
         space(space_instance_.handle()),
         optimizer(instance_.handle()) {}
 
@@ -63,6 +65,7 @@ class Bench {
     return study;
   }
   Instance space_instance_;
+  Company company_;
   Instance instance_;
 
  public:
@@ -132,6 +135,9 @@ inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool&
     const std::size_t capacity = std::min(pool.slots - running.size(), trials - static_cast<std::size_t>(asked));
     const bool finished = bench.optimizer.finished();
     std::vector<Proposal> proposals;
+    const std::vector<TrialId> resumable = bench.optimizer.resumable().value_or(std::vector<TrialId>());
+    const std::set<TrialId> may_resume(resumable.begin(), resumable.end());
+    REQUIRE(std::all_of(resumable.begin(), resumable.end(), [&](TrialId trial) { return trial >= 0 && trial < asked; }));
     if (!finished && capacity > 0) {
       proposals = bench.optimizer.ask(capacity);
       INFO("ask(" << capacity << ") after " << told << " results proposed " << proposals.size());
@@ -144,6 +150,8 @@ inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool&
       if (static_cast<std::size_t>(asked) < decoded) bench.space.decode(proposal.genotype);
       REQUIRE((!proposal.parent || (*proposal.parent >= 0 && *proposal.parent < asked)));
       REQUIRE((!proposal.fidelity.resume_from || *proposal.fidelity.resume_from < asked));
+      INFO("what it goes on from must have been named by resumable() until then");
+      REQUIRE((!proposal.fidelity.resume_from || may_resume.contains(*proposal.fidelity.resume_from)));
       running.push_back({asked++, std::move(proposal)});
     }
     if (running.empty()) {
