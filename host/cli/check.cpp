@@ -14,9 +14,9 @@
 namespace weft::host {
 namespace {
 
-void try_to_build(const SpaceRef& space, const Genotype& genotype, Shortfall& unbuilt) {
+void try_to_build(Assembly& final, const Genotype& genotype, Shortfall& unbuilt) {
   try {
-    space.decode_text(genotype);
+    final.scaled(genotype).space().decode_text(genotype);
   } catch (const Error& error) {
     unbuilt.add(genotype, error.what());
   }
@@ -97,7 +97,7 @@ Sampled sample_space(const Pipeline& pipeline, Assembly& search, Assembly* final
   for (std::size_t i = 0; i < samples; ++i) {
     const Genotype genotype = space.sample(rng);
     if (limits.keep(space.decode_text(genotype))) ++sampled.feasible;
-    if (final != nullptr) try_to_build(final->space(), genotype, sampled.unbuilt);
+    if (final != nullptr) try_to_build(*final, genotype, sampled.unbuilt);
     if (pipeline.is_inline) try_to_evaluate(search.evaluator(), genotype, sampled.unevaluated);
   }
   sampled.ranges = limits.ranges();
@@ -108,12 +108,12 @@ void check_final_space(const Pipeline& pipeline, Assembly& search, Assembly& fin
   constexpr std::size_t samples = 20;
   Rng rng = Rng(pipeline.seed()).derive("final space");
   Shortfall unbuilt;
-  for (std::size_t i = 0; i < samples; ++i) try_to_build(final.space(), search.space().sample(rng), unbuilt);
+  for (std::size_t i = 0; i < samples; ++i) try_to_build(final, search.space().sample(rng), unbuilt);
   if (unbuilt.count == samples) {
     throw InvalidInput(fmt::format(
-        "{}: /final/space/args do not build a network from a genotype of /space; change only what leaves its "
-        "decisions as they are. {}",
-        pipeline.file(), unbuilt.first));
+        "{}: {} do not build a network from a genotype of /space; change only what leaves its decisions as they are. {}",
+        pipeline.file(),
+        pipeline.json().at("final").contains("space") ? "/final/space/args" : "the sizes of /final/scale", unbuilt.first));
   }
   if (unbuilt.count > 0) {
     spdlog::warn("{}: /final/space/args build no network from {} of {} sampled genotypes, the first {}",

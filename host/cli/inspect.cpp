@@ -35,6 +35,7 @@ struct Recorded {
       trials.apply(event);
       provenance.apply(event);
     });
+    if (provenance.pipeline.is_object()) trials.measure_by(provenance.pipeline);
   }
 
   // What final trainings brought of the candidates as they are now.

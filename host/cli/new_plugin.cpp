@@ -42,8 +42,9 @@ std::string class_name(const std::string& name) {
   }
   // What the templates call something else.
   static const std::set<std::string> taken = {"Best", "Box",   "Context",   "Decision", "Err",      "Genotype",
-                                              "None", "Ok",    "Optimizer", "Option",   "Proposal", "Result",
-                                              "Some", "Space", "String",    "Vec"};
+                                              "Judgement", "LearningCurve", "None", "Ok",    "Optimizer", "Option",
+                                              "Prediction", "Predictor", "Proposal", "Result",
+                                              "Some", "Space", "Stopper", "String",    "Vec", "Verdict"};
   return taken.contains(text) ? text + "Plugin" : text;
 }
 

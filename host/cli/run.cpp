@@ -168,7 +168,7 @@ class Conduct {
       test_split_ = described.test;
       test_fingerprint_ = described.task.value("fingerprint", "") + test_split_;  // of all that it reads
     }
-    if (!pipeline_.json().at("final").contains("space")) return;
+    if (!pipeline_.json().at("final").contains("space") && !pipeline_.final->scale) return;
     final_assembly_ = std::make_unique<Assembly>(pipeline_, final_task_, Phase::final, libraries_);
     check_final_space(pipeline_, *assembly_, *final_assembly_);
   }

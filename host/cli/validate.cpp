@@ -123,9 +123,12 @@ const Use* use_of(const Manifest& manifest, const Pipeline& pipeline) {
   for (const ObjectiveUse& objective : pipeline.objectives) uses.push_back(&objective);
   if (pipeline.dataset) uses.push_back(&*pipeline.dataset);
   if (pipeline.final) uses.push_back(&pipeline.final->evaluator);
-  for (const Use* use : uses) {
+  for (const Use& stopper : pipeline.stoppers) uses.push_back(&stopper);
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    const Use& use = *uses[i];
     std::error_code ignored;
-    if (fs::equivalent(use->manifest->file, manifest.file, ignored)) return use;
+    if (fs::equivalent(use.manifest->file, manifest.file, ignored)) return &use;
+    for (const Use& nested : use.nested) uses.push_back(&nested);
   }
   return nullptr;
 }

@@ -24,7 +24,8 @@ bool names_a_parameter(std::string_view message, const Manifest& manifest) {
 
 struct Assembly::Part {
   Assembly* assembly;
-  std::string role;
+  std::string pointer;  // in the pipeline
+  const Use* use;
   const Manifest* manifest;
   const weft_component* component = nullptr;
   void* instance = nullptr;
@@ -54,10 +55,79 @@ Assembly::~Assembly() {
   }
 }
 
-std::optional<weft_handle> Assembly::role(std::string_view name) {
+// "/sampler" is the plugin that an argument of the asking one names.
+std::optional<weft_handle> Assembly::role(const Part& asking, std::string_view name) {
+  // They are called by a thread of their own, and those by another.
+  const bool beside = asking.manifest->kind == "stopper" || asking.manifest->kind == "predictor";
+  if (beside && !name.starts_with('/'))
+    throw Error(fmt::format("a {} works beside the search and has no {}; what it is to know of a candidate is in the "
+                            "features of its curve",
+                            asking.manifest->kind, name));
   if (name == "space") return space_part();
-  if (name == "dataset" && pipeline_.dataset) return part("dataset", *pipeline_.dataset);
+  if (name == "dataset" && pipeline_.dataset) return part("/dataset", *pipeline_.dataset);
+  for (const Use& nested : asking.use->nested) {
+    if (name == "/" + nested.argument) return part(asking.pointer + "/args" + std::string(name), nested);
+  }
   return {};
+}
+
+Assembly& Assembly::at(const Fidelity& fidelity) {
+  if (!fidelity.level) return *this;
+  const Pipeline& level = pipeline_.levels.at(static_cast<std::size_t>(*fidelity.level));
+  const bool same_data = level.json().value("dataset", Json()) == pipeline_.json().value("dataset", Json());
+  if (same_data && level.space.args == pipeline_.space.args && level.evaluator.args == pipeline_.evaluator.args)
+    return *this;
+  std::unique_ptr<Assembly>& at = levels_[*fidelity.level];
+  if (!at) {
+    at = std::make_unique<Assembly>(level, same_data ? task_ : Json(), phase_, libraries_);
+    at->task();
+  }
+  return *at;
+}
+
+struct Assembly::Scaled {
+  Pipeline pipeline;
+  std::unique_ptr<Assembly> assembly = {};
+};
+
+Pipeline Assembly::scaled_pipeline(std::int64_t argument) const {
+  Pipeline pipeline = pipeline_;
+  pipeline.final->space.args[pipeline.final->scale->argument] = argument;
+  pipeline.final->scale.reset();
+  return pipeline;
+}
+
+std::int64_t Assembly::parameters_under(std::int64_t argument, const Genotype& genotype) const {
+  const Pipeline pipeline = scaled_pipeline(argument);
+  Assembly alone(pipeline, task_, phase_, libraries_);
+  return alone.space().decode(genotype).architecture.cost().parameters;
+}
+
+Assembly& Assembly::scaled(const Genotype& genotype) {
+  if (phase_ != Phase::final || !pipeline_.final || !pipeline_.final->scale) return *this;
+  const Scale& scale = *pipeline_.final->scale;
+  const auto fits = [&](std::int64_t multiple) {
+    const std::int64_t argument = multiple * scale.multiple_of;
+    return argument <= scale.largest && parameters_under(argument, genotype) <= scale.parameters;
+  };
+  if (!fits(1)) {
+    throw InvalidInput(fmt::format("{}: /final/scale/parameters is {}; with {} = {} the network of genotype {} has more "
+                                   "already",
+                                   pipeline_.file(), scale.parameters, scale.argument, scale.multiple_of, genotype.key()));
+  }
+  std::int64_t most = 1;  // multiple that fits
+  std::int64_t over = 2;  // and one that does not
+  for (; fits(over); over *= 2) most = over;
+  while (over - most > 1) {
+    const std::int64_t middle = most + (over - most) / 2;
+    (fits(middle) ? most : over) = middle;
+  }
+  std::unique_ptr<Scaled>& scaled = scaled_[most * scale.multiple_of];
+  if (!scaled) {
+    scaled = std::make_unique<Scaled>(Scaled{scaled_pipeline(most * scale.multiple_of)});
+    scaled->assembly = std::make_unique<Assembly>(scaled->pipeline, task_, phase_, libraries_);
+  }
+  return *scaled->assembly;
 }
 
 // A library that was replaced since the study began would mix results of two versions.
@@ -72,16 +142,18 @@ void Assembly::check_library(const Manifest& manifest) const {
   }
 }
 
-// Only the kinds that no objective can have as a collaborator are told directions: to know them, every objective is
-// created first.
+// Only the kinds that no objective can have as a collaborator are told directions and ranges: to know them, every
+// objective is created first.
 Json Assembly::study_for(const Manifest& manifest) {
-  const bool told = manifest.kind == "optimizer" || manifest.kind == "evaluator";
+  const bool told = manifest.kind == "optimizer" || manifest.kind == "evaluator" || manifest.kind == "predictor" ||
+                    manifest.kind == "stopper";
   Json listed = Json::array();
   for (const ObjectiveUse& objective : pipeline_.objectives) listed.push_back({{"name", objective.manifest->name}});
   const std::vector<ObjectiveRef> created = told ? objectives() : std::vector<ObjectiveRef>();
   for (std::size_t i = 0; i < created.size(); ++i) {
     try {
       listed[i]["direction"] = created[i].direction() == Direction::maximize ? "maximize" : "minimize";
+      if (const auto range = created[i].range()) listed[i]["range"] = {range->first, range->second};
     } catch (...) {
       rethrow_as_refusal(*pipeline_.objectives[i].manifest, "direction");
     }
@@ -90,14 +162,15 @@ Json Assembly::study_for(const Manifest& manifest) {
                 {"objectives", std::move(listed)},
                 {"budget", pipeline_.told.at("budget")},
                 {"slots", pipeline_.told.at("slots")}};
+  if (pipeline_.told.contains("fidelities")) study["fidelities"] = pipeline_.told.at("fidelities");
   if (!task_.is_null()) study["task"] = task_;
   return study;
 }
 
 // A plugin that asks for what is waiting for it would be created without end.
-void Assembly::expect_finished(const std::string& key) const {
+void Assembly::expect_finished(const std::string& pointer) const {
   const auto first =
-      std::find_if(unfinished_.begin(), unfinished_.end(), [&](const Part* part) { return part->role == key; });
+      std::find_if(unfinished_.begin(), unfinished_.end(), [&](const Part* part) { return part->pointer == pointer; });
   if (first == unfinished_.end()) return;
   std::string chain;
   for (auto part = first; part != unfinished_.end(); ++part) chain += (*part)->manifest->title() + " asks for ";
@@ -105,13 +178,13 @@ void Assembly::expect_finished(const std::string& key) const {
                           (*first)->manifest->title()));
 }
 
-weft_handle Assembly::part(const std::string& role_name, const Use& use, std::size_t index) {
-  const std::string key = fmt::format("{}/{}", role_name, index);
+// `index` is that in a list of plugins, which tells apart the streams of several of one name.
+weft_handle Assembly::part(const std::string& pointer, const Use& use, std::size_t index) {
   for (const auto& part : parts_) {
-    if (part->role == key) return {part->component, part->instance};
+    if (part->pointer == pointer) return {part->component, part->instance};
   }
-  expect_finished(key);
-  auto part = std::make_unique<Part>(Part{this, key, use.manifest});
+  expect_finished(pointer);
+  auto part = std::make_unique<Part>(Part{this, pointer, &use, use.manifest});
   part->component = &open_component(*use.manifest);
   check_library(*use.manifest);
 
@@ -122,7 +195,8 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   context.size = sizeof(context);
   context.configuration = detail::text(configuration);
   context.study = detail::text(study_text);
-  context.rng = Rng(pipeline_.seed()).derive(use.manifest->title(), index).state();
+  const std::string stream = use.argument.empty() ? use.manifest->title() : use.manifest->title() + " of " + pointer;
+  context.rng = Rng(pipeline_.seed()).derive(stream, index).state();
   context.host = part.get();
   context.folder = detail::text(folder);
   context.log = [](void* host, std::int32_t level, weft_text message) {
@@ -134,7 +208,8 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   };
   context.collaborator = [](void* host, weft_text name, weft_handle* found, const weft_writer* error) {
     return detail::guard(error, [&] {
-      const std::optional<weft_handle> handle = static_cast<Part*>(host)->assembly->role(detail::view(name));
+      const Part& asking = *static_cast<Part*>(host);
+      const std::optional<weft_handle> handle = asking.assembly->role(asking, detail::view(name));
       if (!handle) throw Error(fmt::format("the pipeline has no {}", detail::view(name)));
       *found = *handle;
     });
@@ -148,8 +223,6 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
   } catch (const InvalidInput& invalid) {
     // A collaborator that was refused in the course of it has been named.
     if (std::string_view(invalid.what()).starts_with(pipeline_.file() + ": ")) throw;
-    const std::string pointer =
-        index == 0 && role_name != "objectives" ? "/" + role_name : fmt::format("/{}/{}", role_name, index);
     throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer,
                                    names_a_parameter(invalid.what(), *use.manifest) ? "" : ": ", invalid.what()));
   } catch (...) {
@@ -161,28 +234,35 @@ weft_handle Assembly::part(const std::string& role_name, const Use& use, std::si
 }
 
 weft_handle Assembly::space_part() {
-  return phase_ == Phase::final && pipeline_.final ? part("final/space", pipeline_.final->space)
-                                                   : part("space", pipeline_.space);
+  return phase_ == Phase::final && pipeline_.final ? part("/final/space", pipeline_.final->space)
+                                                   : part("/space", pipeline_.space);
 }
 
 SpaceRef Assembly::space() { return SpaceRef(space_part()); }
-OptimizerRef Assembly::optimizer() { return OptimizerRef(part("optimizer", pipeline_.optimizer)); }
+OptimizerRef Assembly::optimizer() { return OptimizerRef(part("/optimizer", pipeline_.optimizer)); }
 
 EvaluatorRef Assembly::evaluator() {
-  return EvaluatorRef(phase_ == Phase::final ? part("final/evaluator", pipeline_.final->evaluator)
-                                             : part("evaluator", pipeline_.evaluator));
+  return EvaluatorRef(phase_ == Phase::final ? part("/final/evaluator", pipeline_.final->evaluator)
+                                             : part("/evaluator", pipeline_.evaluator));
 }
 
 std::vector<ObjectiveRef> Assembly::objectives() {
   std::vector<ObjectiveRef> references;
   for (std::size_t i = 0; i < pipeline_.objectives.size(); ++i)
-    references.emplace_back(part("objectives", pipeline_.objectives[i], i));
+    references.emplace_back(part(fmt::format("/objectives/{}", i), pipeline_.objectives[i], i));
+  return references;
+}
+
+std::vector<StopperRef> Assembly::stoppers() {
+  std::vector<StopperRef> references;
+  for (std::size_t i = 0; i < pipeline_.stoppers.size(); ++i)
+    references.emplace_back(part(fmt::format("/stoppers/{}", i), pipeline_.stoppers[i], i));
   return references;
 }
 
 Json Assembly::task() {
   if (!pipeline_.dataset) return task_.is_null() ? Task{}.to_json() : task_;
-  const weft_handle handle = part("dataset", *pipeline_.dataset);
+  const weft_handle handle = part("/dataset", *pipeline_.dataset);
   const auto* table = static_cast<const weft_task_1*>(handle.component->find_interface(WEFT_TASK_1));
   if (table == nullptr) throw Error(fmt::format("{} does not describe its task", pipeline_.dataset->manifest->title()));
   detail::StringWriter out;

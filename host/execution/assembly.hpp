@@ -1,6 +1,7 @@
 // The instances of a pipeline's plugins in one process, created as they are asked for.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "weft/optimizer.hpp"
 #include "weft/rng.hpp"
 #include "weft/space.hpp"
+#include "weft/stopper.hpp"
 
 namespace weft::host {
 
@@ -31,10 +33,18 @@ class Assembly {
   // The same pipeline and task in another phase.
   Assembly in(Phase phase) const { return {pipeline_, task_, phase, libraries_}; }
 
+  // At a level of fidelity: the pipeline under that level's patch. This one where there is none, or it changes nothing.
+  Assembly& at(const Fidelity& fidelity);
+
+  // In the final phase of a pipeline that scales its final networks: under the argument by which this one comes to the
+  // parameters that it may have. Else this one. Throws InvalidInput where even the least is too large.
+  Assembly& scaled(const Genotype& genotype);
+
   SpaceRef space();  // as the final networks are built in the final phase
   OptimizerRef optimizer();
   EvaluatorRef evaluator();  // the final one in the final phase
   std::vector<ObjectiveRef> objectives();
+  std::vector<StopperRef> stoppers();
   // {"input", "classes", "splits", "fingerprint", and "test_fingerprint" in the final phase} of the data set, which
   // whatever is created later is told; of the pipeline's `task` where there is none.
   Json task();
@@ -50,9 +60,9 @@ class Assembly {
   class Unfinished;
   weft_handle space_part();
   Json study_for(const Manifest& manifest);
-  weft_handle part(const std::string& role, const Use& use, std::size_t index = 0);
-  std::optional<weft_handle> role(std::string_view name);
-  void expect_finished(const std::string& role) const;
+  weft_handle part(const std::string& pointer, const Use& use, std::size_t index = 0);
+  std::optional<weft_handle> role(const Part& asking, std::string_view name);
+  void expect_finished(const std::string& pointer) const;
 
   const Pipeline& pipeline_;
   Json task_;
@@ -60,6 +70,12 @@ class Assembly {
   Json libraries_;
   std::vector<std::unique_ptr<Part>> parts_;  // in order of creation; destroyed in reverse
   std::vector<const Part*> unfinished_;       // are being created: each was asked for by the one before it
+  std::int64_t parameters_under(std::int64_t argument, const Genotype& genotype) const;
+  Pipeline scaled_pipeline(std::int64_t argument) const;
+
+  std::map<int, std::unique_ptr<Assembly>> levels_;
+  struct Scaled;
+  std::map<std::int64_t, std::unique_ptr<Scaled>> scaled_;  // by the argument's value
 };
 
 }  // namespace weft::host

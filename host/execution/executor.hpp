@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "host/processes/alarm.hpp"
 #include "weft/evaluator.hpp"
 #include "weft/json.hpp"
 #include "weft/trial.hpp"
@@ -45,15 +46,24 @@ struct SlotStatus {
 
 class Executor {
  public:
-  // Called for every report of a running job, from within wait() or start(); the answer goes back to the job.
-  using OnReport = std::function<Verdict(TrialId, const Json& report)>;
+  // Called for every report of a running job, from within wait() or start(); the answer goes back to the job. Without
+  // one the job waits until it is given by answer().
+  using OnReport = std::function<std::optional<Verdict>(TrialId, const Json& report)>;
 
   virtual ~Executor() = default;
   virtual std::size_t free_slots() const = 0;
   // Needs a free slot.
   virtual void start(const Job& job) = 0;
-  // The next job that ended; nothing after `timeout`, or earlier when a signal arrived.
+  // The next job that ended; nothing after `timeout`, or earlier when a signal arrived or the alarm rang.
   virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
+  // The answer to the last report of a job that waits for it; of one that has ended since, nothing happens. Executors that
+  // are answered at once have none.
+  virtual void answer(TrialId trial, Verdict verdict) {
+    static_cast<void>(trial);
+    static_cast<void>(verdict);
+  }
+  // What ends wait() early; null: nothing. It outlives the executor's work.
+  void heed(const Alarm* alarm) { alarm_ = alarm; }
   // Ends a job that does not end by itself: wait() then returns it as PRUNED, with this reason, unless it had just come
   // to an end of its own. Where a job cannot be ended from outside, or has reported just now, nothing happens.
   virtual void cancel(TrialId trial, const std::string& reason) {
@@ -61,6 +71,9 @@ class Executor {
     static_cast<void>(reason);
   }
   virtual std::vector<SlotStatus> status() const = 0;
+
+ protected:
+  const Alarm* alarm_ = nullptr;
 };
 
 }  // namespace weft::host

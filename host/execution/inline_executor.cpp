@@ -6,7 +6,7 @@
 
 namespace weft::host {
 
-JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::uint64_t seed,
+JobResult InlineExecutor::run_job(Assembly& assembly, const Job& job, std::uint64_t seed,
                                   const OnReport& on_report) {
   // Nothing may be thrown through the plugin's frames: what goes wrong in a report is kept until it has returned.
   struct Reports {
@@ -28,7 +28,7 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
           return static_cast<std::int32_t>(Verdict::stop);
         }
         try {
-          return static_cast<std::int32_t>(reports.on_report(reports.job.trial, report));
+          return static_cast<std::int32_t>(reports.on_report(reports.job.trial, report).value_or(Verdict::go_on));
         } catch (...) {
           reports.unheard = std::current_exception();
           return static_cast<std::int32_t>(Verdict::stop);
@@ -44,7 +44,7 @@ JobResult InlineExecutor::run_job(EvaluatorRef& evaluator, const Job& job, std::
                                     .resume_folder = job.resume_folder,
                                     .inherit_folder = job.inherit_folder,
                                     .rng = Assembly::trial_stream(seed, job.trial)};
-    Evaluation evaluation = evaluator.evaluate(request, reporter);
+    Evaluation evaluation = assembly.at(job.fidelity).scaled(job.genotype).evaluator().evaluate(request, reporter);
     if (reports.malformed) std::rethrow_exception(reports.malformed);
     result.state = evaluation.state;
     result.metrics = std::move(evaluation.metrics);

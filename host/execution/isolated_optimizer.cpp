@@ -46,6 +46,12 @@ std::optional<std::vector<TrialId>> IsolatedOptimizer::retain() const {
   return answer.at("trials").get<std::vector<TrialId>>();
 }
 
+std::optional<std::vector<TrialId>> IsolatedOptimizer::resumable() const {
+  const Json answer = call({{"job", "resumable"}}, "trials", Json::value_t::array);
+  if (!answer.value("tells", false)) return {};
+  return answer.at("trials").get<std::vector<TrialId>>();
+}
+
 // The answer, which has this member, from as many processes as it takes.
 Json IsolatedOptimizer::call(const Json& job, const char* member, Json::value_t type) const {
   for (;;) {

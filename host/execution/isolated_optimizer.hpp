@@ -24,6 +24,7 @@ class IsolatedOptimizer final : public Optimizer {
   void tell(const TrialResult& result) override;
   bool finished() const override;
   std::optional<std::vector<TrialId>> retain() const override;
+  std::optional<std::vector<TrialId>> resumable() const override;
 
  private:
   static constexpr int quarantine_after = 3;

@@ -39,8 +39,9 @@ std::map<std::string, std::string> environment_of(const std::string& slot) {
 
 std::string in_words(const Json& report) {
   std::string words = fmt::format("epoch {}", report.value("epoch", 0));
+  if (report.contains("epochs")) words += fmt::format(" of {}", report.at("epochs").dump());
   for (const auto& [name, value] : report.items()) {
-    if (name != "epoch" && value.is_number()) words += fmt::format(", {} {:.4g}", name, value.get<double>());
+    if (name != "epoch" && name != "epochs" && value.is_number()) words += fmt::format(", {} {:.4g}", name, value.get<double>());
   }
   return words;
 }
@@ -183,7 +184,7 @@ std::optional<JobResult> LocalExecutor::wait(std::chrono::milliseconds timeout) 
       return std::exchange(worker.ended, std::nullopt);
     }
     if (Clock::now() >= deadline) return {};
-    if (idle && !rest(deadline)) return {};
+    if (idle && (!rest(deadline) || (alarm_ != nullptr && alarm_->rings()))) return {};
   }
 }
 
@@ -194,7 +195,7 @@ bool LocalExecutor::rest(Clock::time_point until) const {
     if (worker->process) children.push_back(worker->process.get());
     if (worker->ended) until = std::min(until, worker->due);
   }
-  return Child::await(children, until);
+  return Child::await(children, until, alarm_ == nullptr ? -1 : alarm_->descriptor());
 }
 
 // One message, or a death. Whether there was one.
@@ -228,7 +229,8 @@ void LocalExecutor::handle(Worker& worker, const Json& message) {
   } else if (event == "report") {
     worker.report = message.at("report");
     ++worker.reports;
-    worker.process->send({{"verdict", static_cast<int>(on_report_(*worker.trial, worker.report))}});
+    if (const std::optional<Verdict> verdict = on_report_(*worker.trial, worker.report))
+      worker.process->send({{"verdict", static_cast<int>(*verdict)}});
   } else if (event == "error") {
     // The worker could not set itself up: every further trial would fail the same way.
     const std::string text = message.at("text");
@@ -268,6 +270,13 @@ JobResult LocalExecutor::bury(Worker& worker) {
   if (worker.busy()) keep_output(worker);
   worker.process.reset();
   return result;
+}
+
+void LocalExecutor::answer(TrialId trial, Verdict verdict) {
+  for (const auto& worker : workers_) {
+    if (worker->trial == trial && worker->busy() && worker->process)
+      worker->process->send({{"verdict", static_cast<int>(verdict)}});
+  }
 }
 
 void LocalExecutor::cancel(TrialId trial, const std::string& reason) {

@@ -43,6 +43,7 @@ class LocalExecutor final : public Executor {
   // A worker's death is handed over a moment after it was heard of: the signal that killed it may be on its way to the
   // host, too, and then it was no failure but the end of the study.
   std::optional<JobResult> wait(std::chrono::milliseconds timeout) override;
+  void answer(TrialId trial, Verdict verdict) override;
   void cancel(TrialId trial, const std::string& reason) override;
   std::vector<SlotStatus> status() const override;
 

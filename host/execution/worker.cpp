@@ -101,7 +101,28 @@ class Worker {
       test = last.task().value("test_fingerprint", "");  // says what is to be said of the test split, too
       last.evaluator();
     }
+    check_levels();
     channel_.send({{"event", "described"}, {"task", task}, {"fingerprint", fingerprint}, {"test", test}});
+  }
+
+  // Whether every level can be evaluated: its data set, its evaluator, and the networks that its space builds.
+  void check_levels() {
+    constexpr int samples = 20;
+    for (std::size_t level = 0; level < pipeline_->levels.size(); ++level) {
+      Assembly& at = assembly().at({.level = static_cast<int>(level)});
+      at.evaluator();
+      Rng rng(pipeline_->seed());
+      for (int i = 0; i < samples; ++i) {
+        const Genotype genotype = assembly().space().sample(rng);
+        try {
+          at.space().decode_text(genotype);
+        } catch (const InvalidInput& error) {
+          throw InvalidInput(fmt::format("{}: /fidelities/{}: {} cannot build the network of genotype {} at this level: {}",
+                                         pipeline_->file(), level, pipeline_->space.manifest->title(),
+                                         genotype.to_json().dump(), error.what()));
+        }
+      }
+    }
   }
 
   void drive_optimizer(const std::string& job, const Json& message) {
@@ -117,6 +138,10 @@ class Worker {
       const std::optional<std::vector<TrialId>> retained = optimizer.retain();
       answer["inherits"] = retained.has_value();
       answer["trials"] = retained.value_or(std::vector<TrialId>());
+    } else if (job == "resumable") {
+      const std::optional<std::vector<TrialId>> resumable = optimizer.resumable();
+      answer["tells"] = resumable.has_value();
+      answer["trials"] = resumable.value_or(std::vector<TrialId>());
     } else {
       answer["finished"] = optimizer.finished();
     }
@@ -154,11 +179,11 @@ class Worker {
       if (message.contains(name)) *folder = message.at(name).get<std::string>();
     }
     job.identity = message.value("identity", Json());
-    EvaluatorRef evaluator = assembly().evaluator();
+    assembly().evaluator();
     check_data();
     ignore_stop_signals();  // a plugin may have undone it
     const auto started = std::chrono::steady_clock::now();
-    JobResult result = InlineExecutor::run_job(evaluator, job, pipeline_->seed(), [&](TrialId, const Json& report) {
+    JobResult result = InlineExecutor::run_job(assembly(), job, pipeline_->seed(), [&](TrialId, const Json& report) {
       channel_.send({{"event", "report"}, {"report", report}});
       const std::optional<Json> answer = channel_.receive();
       if (!answer) std::_Exit(1);  // the host is gone

@@ -72,6 +72,19 @@ void check_place(const Json& json, const Json::json_pointer& place) {
   }
 }
 
+// How a pipeline names a plugin.
+const Json& plugin_schema() {
+  static const Json schema =
+      read_json(Installation::locate().schemas / "pipeline.json").at("definitions").at("plugin");
+  return schema;
+}
+
+std::string replace_all(std::string text, const std::string& what, const std::string& by) {
+  for (std::size_t at = 0; (at = text.find(what, at)) != std::string::npos; at += by.size())
+    text.replace(at, what.size(), by);
+  return text;
+}
+
 // JSON where it can be read as such, else text.
 Json value_of(const std::string& text) {
   detail::check_bounds(text);
@@ -158,6 +171,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
     if (entry.contains("limit")) objective.limit = entry.at("limit").get<double>();
     pipeline.objectives.push_back(std::move(objective));
   }
+  pipeline.read_stoppers(catalogue);
   const Json& budget = pipeline.json_.at("budget");
   if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
   if (budget.contains("unique")) pipeline.budget.unique = budget.at("unique").get<std::int64_t>();
@@ -167,8 +181,8 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   if (pipeline.json_.contains("final")) {
     Json& final = pipeline.json_.at("final");
     if (!final.contains("evaluator")) final["evaluator"] = pipeline.json_.at("evaluator");
-    pipeline.final = Final{pipeline.final_space(), pipeline.use("evaluator", "/final/evaluator", catalogue),
-                           final.at("top"), final.value("slots", std::vector<std::string>())};
+    pipeline.final = Final{pipeline.final_space(catalogue), pipeline.use("evaluator", "/final/evaluator", catalogue),
+                           final.at("top"), final.value("slots", std::vector<std::string>()), pipeline.read_scale()};
   }
   pipeline.choose_executor();
   pipeline.check_capabilities(catalogue);
@@ -176,6 +190,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   for (const char* limit : {"trials", "unique", "seconds"}) {
     if (budget.contains(limit)) pipeline.told["budget"][limit] = budget.at(limit);
   }
+  pipeline.read_levels(catalogue);
   return pipeline;
 }
 
@@ -186,7 +201,7 @@ Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catal
   pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
   try {
     pipeline.space = pipeline.use("space", "/space", catalogue);
-    if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(), {}, 1, {}};
+    if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(catalogue), {}, 1, {}, pipeline.read_scale()};
   } catch (const Json::exception& error) {
     throw InvalidInput(fmt::format("{}: /space cannot be read: {}", file, error.what()));
   }
@@ -198,36 +213,110 @@ std::vector<const Manifest*> Pipeline::manifests() const {
   const auto add = [&](const Manifest* manifest) {
     if (std::find(all.begin(), all.end(), manifest) == all.end()) all.push_back(manifest);
   };
-  if (dataset) add(dataset->manifest);
-  for (const Use* use : {&space, &optimizer, &evaluator}) add(use->manifest);
-  for (const ObjectiveUse& objective : objectives) add(objective.manifest);
-  if (final) add(final->evaluator.manifest);
+  const auto add_all = [&](const Use& use, const auto& add_nested) -> void {
+    add(use.manifest);
+    for (const Use& nested : use.nested) add_nested(nested, add_nested);
+  };
+  if (dataset) add_all(*dataset, add_all);
+  for (const Use* use : {&space, &optimizer, &evaluator}) add_all(*use, add_all);
+  for (const ObjectiveUse& objective : objectives) add_all(objective, add_all);
+  for (const Use& stopper : stoppers) add_all(stopper, add_all);
+  if (final) add_all(final->evaluator, add_all);
   return all;
 }
 
 // Finds the plugin named at `pointer`.
 Use Pipeline::use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue) {
   const std::string name = json_.at(Json::json_pointer(pointer + "/name"));
-  return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer);
+  return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer, catalogue);
 }
 
-// Checks the args at `pointer` against the plugin's manifest and fills in their defaults.
-Use Pipeline::use(const Manifest& manifest, const std::string& pointer) {
+// Checks the args at `pointer` against the plugin's manifest and fills in their defaults, also of plugins that they name.
+Use Pipeline::use(const Manifest& manifest, const std::string& pointer, const Catalogue& catalogue) {
   Json& args = json_[Json::json_pointer(pointer)]["args"];
   if (args.is_null()) args = Json::object();
   fill_defaults(args, manifest.parameters(), defaults_);
   validate(args, manifest.parameters(), file_, pointer + "/args");
-  return {&manifest, args};
+  Use use{&manifest, {}};
+  const Json properties = manifest.parameters().value("properties", Json::object());
+  for (const auto& [argument, schema] : properties.items()) {
+    if (!schema.is_object() || !schema.contains("plugin") || !args.contains(argument)) continue;
+    const std::string place = fmt::format("{}/args/{}", pointer, argument);
+    validate(args.at(argument), plugin_schema(), file_, place);
+    use.nested.push_back(this->use(schema.at("plugin"), place, catalogue));
+    use.nested.back().argument = argument;
+  }
+  use.args = args;
+  return use;
+}
+
+void Pipeline::read_stoppers(const Catalogue& catalogue) {
+  const std::size_t count = json_.value("stoppers", Json::array()).size();
+  for (std::size_t i = 0; i < count; ++i) stoppers.push_back(use("stopper", fmt::format("/stoppers/{}", i), catalogue));
+}
+
+// Each level is a pipeline of its own, and what is wrong with its args is told at the place of its patch.
+void Pipeline::read_levels(const Catalogue& catalogue) {
+  const Json entries = json_.value("fidelities", Json::array());
+  Json told_levels = Json::array();
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    Json patched = json_;
+    for (const char* part : {"fidelities", "final", "stoppers"}) patched.erase(part);
+    for (const char* part : {"space", "dataset", "evaluator"}) {
+      if (!entries[i].contains(part)) continue;
+      if (!patched.contains(part)) {
+        throw InvalidInput(fmt::format("{}: /fidelities/{}/{} is given, but the pipeline has no /{}", file_, i, part, part));
+      }
+      patched[part].merge_patch(entries[i].at(part));
+    }
+    try {
+      levels.push_back(resolve(std::move(patched), file_, catalogue, defaults_));
+    } catch (const InvalidInput& error) {
+      throw InvalidInput(
+          replace_all(error.what(), file_ + ": /", fmt::format("{}: /fidelities/{}/", file_, i)));
+    }
+    told_levels.push_back({{"name", entries[i].value("name", fmt::format("level {}", i))}});
+    if (entries[i].contains("cost")) told_levels.back()["cost"] = entries[i].at("cost");
+  }
+  if (!told_levels.empty()) told["fidelities"] = std::move(told_levels);
+  for (std::size_t i = 0; i < levels.size(); ++i) {
+    levels[i].told = told;
+    levels[i].file_ = fmt::format("{}: /fidelities/{}", file_, i);  // for what its plugins find wrong
+  }
+}
+
+std::optional<int> Pipeline::epochs() const {
+  const Json epochs = evaluator.args.value("epochs", Json());
+  return epochs.is_number_integer() ? std::optional(epochs.get<int>()) : std::nullopt;
 }
 
 // The space that builds the final networks: that of the search, under a merge patch of its args.
-Use Pipeline::final_space() {
+Use Pipeline::final_space(const Catalogue& catalogue) {
   Json& final = json_.at("final");
   if (!final.contains("space")) return space;
   Json args = space.args;
   args.merge_patch(final.at("space").at("args"));
   final["space"]["args"] = std::move(args);
-  return use(*space.manifest, "/final/space");
+  return use(*space.manifest, "/final/space", catalogue);
+}
+
+std::optional<Scale> Pipeline::read_scale() const {
+  const Json& final = json_.at("final");
+  if (!final.contains("scale")) return {};
+  const Json& given = final.at("scale");
+  Scale scale{given.at("argument"), given.at("parameters"), given.at("multiple_of")};
+  std::vector<std::string> known;
+  const Json properties = space.manifest->parameters().value("properties", Json::object());
+  for (const auto& [name, schema] : properties.items()) {
+    if (!schema.is_object() || schema.value("type", Json()) != "integer") continue;
+    known.push_back(name);
+    if (name != scale.argument) continue;
+    scale.largest = schema.value("maximum", std::int64_t{1} << 30);
+    return scale;
+  }
+  throw InvalidInput(fmt::format("{}: /final/scale/argument is \"{}\"; must be an integer argument of {}{} There are: {}",
+                                 file_, scale.argument, space.manifest->title(),
+                                 ended(did_you_mean(scale.argument, known)), fmt::join(known, ", ")));
 }
 
 void Pipeline::choose_executor() {
@@ -248,15 +337,14 @@ void Pipeline::choose_executor() {
 }
 
 void Pipeline::check_capabilities(const Catalogue& catalogue) const {
-  std::vector<const Manifest*> parts = {space.manifest, optimizer.manifest, evaluator.manifest};
-  if (dataset) parts.push_back(dataset->manifest);
-  for (const ObjectiveUse& objective : objectives) parts.push_back(objective.manifest);
+  const std::vector<const Manifest*> parts = manifests();
   std::set<std::string> provided;
   for (const Manifest* part : parts) {
+    // The final evaluator provides nothing to the search.
+    if (final && part == final->evaluator.manifest && part != evaluator.manifest) continue;
     provided.insert(part->kind);
     provided.insert(part->provided.begin(), part->provided.end());
   }
-  if (final) parts.push_back(final->evaluator.manifest);
 
   // "space.mutation" is a space's to provide, "dataset.images" a data set's; a metric is an evaluator's.
   const auto blamed = [&](const std::string& capability) {

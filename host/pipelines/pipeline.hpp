@@ -17,6 +17,8 @@ namespace weft::host {
 struct Use {
   const Manifest* manifest = nullptr;  // owned by the catalogue
   Json args;                           // valid, complete
+  std::string argument = {};           // of the plugin that it is an argument of, if it is
+  std::vector<Use> nested = {};        // plugins that its own arguments name
 };
 
 struct ObjectiveUse : Use {
@@ -31,11 +33,20 @@ struct Budget {
   std::size_t failures = 1;  // in a row, for the same reason
 };
 
+// The final network is as large as a number of parameters allows, by one argument of the space.
+struct Scale {
+  std::string argument;
+  std::int64_t parameters = 0;
+  std::int64_t multiple_of = 1;  // whose multiples are tried
+  std::int64_t largest = 0;      // that the argument may be
+};
+
 struct Final {
   Use space;  // reads the search's genotypes, and may build other networks from them
   Use evaluator;
   std::size_t top = 1;
   std::vector<std::string> slots;  // empty: all cores for one candidate, one core each for several
+  std::optional<Scale> scale = {};
 };
 
 // What the command line changes.
@@ -63,6 +74,8 @@ class Pipeline {
   std::string name() const { return json_.at("name"); }
   std::uint64_t seed() const { return json_.at("seed"); }
   bool reuse_duplicates() const { return json_.at("duplicates") == "reuse"; }
+  // The epochs that the evaluator trains for by its own arguments, where it says.
+  std::optional<int> epochs() const;
   std::size_t keep_weights() const { return json_.at("keep_weights"); }
   // Every plugin in use, once.
   std::vector<const Manifest*> manifests() const;
@@ -70,11 +83,13 @@ class Pipeline {
   std::optional<Use> dataset;
   Use space, optimizer, evaluator;
   std::vector<ObjectiveUse> objectives;
+  std::vector<Use> stoppers;
+  std::vector<Pipeline> levels;  // this pipeline under each patch of /fidelities, cheapest first
   Budget budget;
   std::optional<Final> final;
   bool is_inline = false;  // trials run in the host's own process
   std::vector<std::string> slots;
-  // What plugins are told of the study: {"budget", "slots"}. As it was when the study began, so that an optimizer
+  // What plugins are told of the study: {"budget", "slots", "fidelities"}. As it was when the study began, so that an optimizer
   // proposes the same again after the study was extended.
   Json told;
 
@@ -83,8 +98,11 @@ class Pipeline {
 
  private:
   Use use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue);
-  Use use(const Manifest& manifest, const std::string& pointer);
-  Use final_space();
+  Use use(const Manifest& manifest, const std::string& pointer, const Catalogue& catalogue);
+  Use final_space(const Catalogue& catalogue);
+  std::optional<Scale> read_scale() const;
+  void read_stoppers(const Catalogue& catalogue);
+  void read_levels(const Catalogue& catalogue);
   void check_capabilities(const Catalogue& catalogue) const;
   void choose_executor();
 

@@ -219,9 +219,9 @@ void Child::end_if_due() {
   if (!ended_ && closed_at_ && Clock::now() >= *closed_at_ + closing_time) kill();
 }
 
-bool Child::await(std::span<Child* const> children, Clock::time_point until) {
+bool Child::await(std::span<Child* const> children, Clock::time_point until, int other) {
   std::vector<pollfd> polled;
-  polled.reserve(3 * children.size());
+  polled.reserve(3 * children.size() + 1);
   for (Child* child : children) {
     child->end_if_due();
     if (child->has_news()) until = {};
@@ -232,6 +232,7 @@ bool Child::await(std::span<Child* const> children, Clock::time_point until) {
     polled.push_back({child->output_.get(), POLLIN, 0});
     polled.push_back({child->ended_ ? -1 : child->ending_.get(), POLLIN, 0});
   }
+  polled.push_back({other, POLLIN, 0});
   const int ready = poll(polled.data(), polled.size(), milliseconds_until(until));
   if (ready < 0) return false;
   for (std::size_t i = 0; i < children.size(); ++i)

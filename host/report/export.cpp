@@ -21,7 +21,7 @@ const FinalResult* final_of(TrialId id, const std::vector<FinalResult>& finals) 
 
 Candidate candidate_of(const Trial& trial, Assembly& search, const std::vector<FinalResult>& finals) {
   const Genotype& genotype = trial.proposal.genotype;
-  return final_of(trial.id, finals) != nullptr ? search.in(Phase::final).space().decode(genotype)
+  return final_of(trial.id, finals) != nullptr ? search.in(Phase::final).scaled(genotype).space().decode(genotype)
                                                : search.space().decode(genotype);
 }
 

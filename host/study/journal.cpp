@@ -196,13 +196,14 @@ void Journal::commit() {
   }
 }
 
-void Journal::for_each(const Visit& visit, Order order) const {
+void Journal::for_each(const Visit& visit, Order order, Reports reports) const {
   std::int64_t sequence = 0;
   try {
     SQLite::Statement query(
         *database_->database,
-        fmt::format("SELECT sequence, elapsed, kind, trial, body FROM {} WHERE kind <> 'report' ORDER BY {}sequence",
-                    database_->events(), order == Order::of_trials ? "trial, " : ""));
+        fmt::format("SELECT sequence, elapsed, kind, trial, body FROM {} ORDER BY {}sequence",
+                    reports == Reports::included ? "events" : database_->events() + " WHERE kind <> 'report'",
+                    order == Order::of_trials ? "trial, " : ""));
     while (query.executeStep()) {
       sequence = query.getColumn(0).getInt64();
       Event event{query.getColumn(1).getDouble(), query.getColumn(2).getString(), query.getColumn(3).getInt64(), {}};

@@ -35,6 +35,7 @@ class Journal {
   };
   enum class Mode { append, read };
   enum class Order { of_events, of_trials };  // of_trials: by trial, and of each trial in the order of events
+  enum class Reports { left_out, included };
   using Visit = std::function<void(const Event&)>;
 
   // Makes a journal that holds one event, "study", whole or not at all: where there is a file, there is a study.
@@ -54,10 +55,10 @@ class Journal {
   // All events so far, together: a process that is killed after this loses none of them. Cheap when there are none.
   void commit();
 
-  // The events but reports, which are most of a journal and which nothing is rebuilt from. Throws Error naming the
-  // sequence number of an event that is damaged, or of which `visit`
-  // throws DamagedEvent.
-  void for_each(const Visit& visit, Order order = Order::of_events) const;
+  // The events; without reports, which are most of a journal and from which nothing but the stoppers' knowledge is
+  // rebuilt, unless they are asked for. Throws Error naming the sequence number of an event that is damaged, or of which
+  // `visit` throws DamagedEvent.
+  void for_each(const Visit& visit, Order order = Order::of_events, Reports reports = Reports::left_out) const;
   // Of the search's last event, reports included: final trainings are no part of it.
   double elapsed() const;
   // The bodies of all events of a kind, in order.

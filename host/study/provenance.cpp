@@ -121,9 +121,11 @@ std::string Provenance::made_of(Phase phase) const {
     const Json& final = pipeline.at("final");
     add("evaluator", final.contains("evaluator") ? final.at("evaluator") : pipeline.at("evaluator"));
     parts["final"] = final.value("space", Json());
+    if (final.contains("scale")) parts["scale"] = final.at("scale");
     parts["test"] = test;
   } else {
     add("evaluator", pipeline.at("evaluator"));
+    if (pipeline.contains("fidelities")) parts["fidelities"] = pipeline.at("fidelities");
   }
   return fmt::format("{:016x}", hash_text(parts.dump()));
 }

@@ -29,15 +29,6 @@ constexpr std::size_t fewest_known_in_a_row = 1000, known_in_a_row_per_candidate
 constexpr std::chrono::milliseconds longest_uncommitted(50);
 constexpr std::chrono::milliseconds tick_interval(200);
 
-// What makes two proposals ask for the same evaluation.
-std::string key_of(const Proposal& proposal) {
-  std::string key = proposal.genotype.key();
-  if (proposal.fidelity != Fidelity{}) key += proposal.fidelity.to_json().dump();
-  if (proposal.parent) key += fmt::format("<{}", *proposal.parent);
-  if (!proposal.transfer.is_null()) key += fmt::format("~{:016x}", hash_text(proposal.transfer.dump()));
-  return key;
-}
-
 // Nothing but the candidate decides its result.
 bool is_plain(const Proposal& proposal) { return !proposal.parent && proposal.fidelity == Fidelity{}; }
 
@@ -77,8 +68,22 @@ Search::Search(Parts parts, Observer observer)
   const bool read_before =
       std::any_of(pipeline_.objectives.begin(), pipeline_.objectives.end(),
                   [](const ObjectiveUse& objective) { return objective.manifest->provides("objective.before"); });
-  decodes_ = read_before || !pipeline_.is_inline;
+  decodes_ = read_before || !pipeline_.is_inline || !pipeline_.stoppers.empty();
   inherits_ = retained().has_value();
+  trials_.measure_by(pipeline_.json());
+  if (!pipeline_.stoppers.empty())
+    judges_ = std::make_unique<Judges>(pipeline_, parts.assembly.stoppers(), !pipeline_.is_inline);
+}
+
+// What makes two proposals ask for the same evaluation. What a duplicate is gone on from is its original.
+std::string Search::key_of(const Proposal& proposal) const {
+  std::string key = proposal.genotype.key();
+  Fidelity fidelity = proposal.fidelity;
+  if (fidelity.resume_from) fidelity.resume_from = original(*fidelity.resume_from);
+  if (fidelity != Fidelity{}) key += fidelity.to_json().dump();
+  if (proposal.parent) key += fmt::format("<{}", *proposal.parent);
+  if (!proposal.transfer.is_null()) key += fmt::format("~{:016x}", hash_text(proposal.transfer.dump()));
+  return key;
 }
 
 double Search::elapsed() const {
@@ -117,13 +122,19 @@ void Search::replay() {
       }
       proposed.pop_front();
     }
+    if (event.kind == "report") {
+      listen(trials_.at(event.trial), event.body);
+      return;
+    }
     trials_.apply(event);
+    if (judges_ && event.kind == "start") read_features(trials_.at(event.trial));
     if (event.kind != "tell") return;
     const Trial& trial = trials_.at(event.trial);
+    end_curve(trial);
     if (!trial.retried) told(trial);
     rank(trial.id);
     if (trial.has_result() && !trial.duplicate_of) remember(trial);
-  });
+  }, Journal::Order::of_events, judges_ ? Journal::Reports::included : Journal::Reports::left_out);
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
                             pipeline_.optimizer.manifest->title()));
@@ -136,15 +147,13 @@ void Search::go_on() {
   // Those that were begun come first: what waits for their results must not take their place.
   std::vector<TrialId> open;
   for (const Trial& trial : trials_.all()) {
-    if (!trial.ended()) open.push_back(trial.id);
+    if (trial.under_way()) open.push_back(trial.id);
   }
   std::stable_partition(open.begin(), open.end(),
                         [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
   for (const TrialId id : open) expect_heir(trials_.at(id));
   // A kill may have come between an event and the removal that follows from it; and the pipeline may keep fewer now.
-  for (const Trial& trial : trials_.all()) {
-    if (trial.ended() && keeps_files(trial)) drop_checkpoint(trial);
-  }
+  release_checkpoints();
   release_weights();
   for (const TrialId id : open) admit(trials_.at(id));
 }
@@ -165,6 +174,7 @@ void Search::retry_failed() {
 
 Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interrupted) {
   auto last_tick = Clock::now();
+  if (judges_ && judges_->beside()) executor.heed(&judges_->alarm());
   while (!interrupted) {
     const bool goes_on = fill(executor);
     if (running_ == 0 && queue_.empty() && !goes_on) {
@@ -183,6 +193,7 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
     const std::optional<JobResult> result = executor.wait(goes_on ? std::chrono::milliseconds(0) : tick_interval);
     if (interrupted) break;  // what the signal did to a trial is no result of it
     if (result) finish(*result);
+    answer_judged(executor);
     if (now - last_tick < tick_interval) continue;
     last_tick = now;
     stop_overdue(executor);
@@ -254,7 +265,10 @@ bool Search::ask(std::size_t capacity) {
   if (waiting_for_results_ || over()) return false;
   capacity = std::min(capacity, budget_left());
   std::vector<Proposal> proposals = asked(capacity);
-  for (std::size_t i = 0; i < proposals.size(); ++i) check_parent(proposals[i], static_cast<TrialId>(trials_.size() + i));
+  for (std::size_t i = 0; i < proposals.size(); ++i) {
+    check_parent(proposals[i], static_cast<TrialId>(trials_.size() + i));
+    check_resumed(proposals[i], static_cast<TrialId>(trials_.size() + i));
+  }
   record("ask", -1, [&] { return Json{{"capacity", capacity}}; });
   const TrialId first = static_cast<TrialId>(trials_.size());
   for (Proposal& proposal : proposals) {
@@ -290,14 +304,28 @@ void Search::told(const Trial& trial) {
 std::optional<std::vector<TrialId>> Search::retained() const {
   try {
     const std::optional<std::vector<TrialId>> retained = optimizer_.retain();
-    for (const TrialId id : retained.value_or(std::vector<TrialId>())) {
-      if (id < 0 || id >= static_cast<TrialId>(trials_.size()))
-        throw Error(fmt::format("it names trial {}, of {} that were asked for", id, trials_.size()));
-    }
-    return retained;
+    return retained ? std::optional(checked(*retained)) : std::nullopt;
   } catch (...) {
     rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("retain, after {} trials", trials_.size()));
   }
+}
+
+// Nothing of an optimizer of release 1.0.
+std::optional<std::vector<TrialId>> Search::resumable() const {
+  try {
+    const std::optional<std::vector<TrialId>> resumable = optimizer_.resumable();
+    return resumable ? std::optional(checked(*resumable)) : std::nullopt;
+  } catch (...) {
+    rethrow_as_refusal(*pipeline_.optimizer.manifest, fmt::format("resumable, after {} trials", trials_.size()));
+  }
+}
+
+std::vector<TrialId> Search::checked(const std::vector<TrialId>& trials) const {
+  for (const TrialId id : trials) {
+    if (id < 0 || id >= static_cast<TrialId>(trials_.size()))
+      throw Error(fmt::format("it names trial {}, of {} that were asked for", id, trials_.size()));
+  }
+  return trials;
 }
 
 bool Search::optimizer_finished() const {
@@ -319,10 +347,34 @@ void Search::refuse(TrialId trial, const std::string& found, const std::string& 
 void Search::check_parent(const Proposal& proposal, TrialId trial) {
   if (proposal.transfer.is_null() || folder_ == nullptr || pipeline_.is_inline) return;
   const Trial& parent = trials_.at(original(*proposal.parent));
-  if (!parent.ended() || parent.refused || parent.state == TrialState::fail) return;
+  if (parent.under_way() || parent.refused || parent.state == TrialState::fail) return;
   if (!with_weights_.contains(parent.id))
     refuse(trial, fmt::format("inherits the weights of trial {}, which it did not retain", *proposal.parent),
            "a parent that retain() names from its own proposal on");
+}
+
+// What is gone on from still has its checkpoint.
+void Search::check_resumed(const Proposal& proposal, TrialId trial) {
+  if (!proposal.fidelity.resume_from || folder_ == nullptr || pipeline_.is_inline) return;
+  const Trial& origin = trials_.at(original(*proposal.fidelity.resume_from));
+  if (origin.under_way() || origin.refused || origin.state == TrialState::fail) return;
+  if (!with_checkpoints_.contains(origin.id) && resumable())
+    refuse(trial, fmt::format("goes on from trial {}, whose checkpoint is not kept", *proposal.fidelity.resume_from),
+           "a trial that resumable() names from its own proposal on");
+}
+
+void Search::check_fidelity(const Proposal& proposal, TrialId trial) const {
+  const Fidelity& fidelity = proposal.fidelity;
+  if (fidelity.level && (*fidelity.level < 0 || *fidelity.level >= static_cast<int>(pipeline_.levels.size())))
+    refuse(trial, fmt::format("asks for level {}", *fidelity.level),
+           fmt::format("one of the {} of /fidelities, counted from 0", pipeline_.levels.size()));
+  if (fidelity.epochs && *fidelity.epochs < 1) refuse(trial, fmt::format("asks for {} epochs", *fidelity.epochs), "1 or more");
+  if (fidelity.data_fraction && !(*fidelity.data_fraction > 0.0 && *fidelity.data_fraction <= 1.0))
+    refuse(trial, fmt::format("asks for a share of {} of the data", *fidelity.data_fraction), "above 0, at most 1");
+  if (fidelity.resume_from && !pipeline_.is_inline && !pipeline_.evaluator.manifest->provides("evaluator.resumable"))
+    refuse(trial, fmt::format("goes on from trial {}", *fidelity.resume_from),
+           fmt::format("a trial from the start: {} does not provide evaluator.resumable",
+                       pipeline_.evaluator.manifest->title()));
 }
 
 void Search::check_transfer(const Proposal& proposal, TrialId trial) const {
@@ -353,6 +405,7 @@ void Search::check(const Proposal& proposal, TrialId trial) const {
   if (resumed && parent && *resumed != *parent && !proposal.transfer.is_null())
     refuse(fmt::format("goes on from trial {} and inherits weights of trial {}", *resumed, *parent),
            "one of the two: resume_from, or a parent and a transfer");
+  check_fidelity(proposal, trial);
   if (!proposal.transfer.is_null()) check_transfer(proposal, trial);
   const std::vector<std::int32_t>& decisions = proposal.genotype.decisions;
   if (!space_.has_decisions()) {
@@ -419,7 +472,9 @@ std::uint64_t Search::read_candidate(const Trial& trial) {
     known.push_back(pipeline_.objectives[i].manifest->provides("objective.before") ? objectives_[i].before(candidate)
                                                                                    : std::nullopt);
   }
-  return Candidate::from_json(detail::parse_json(candidate)).hash();
+  const Candidate decoded = Candidate::from_json(detail::parse_json(candidate));
+  if (judges_) begin_curve(trial, features_of(decoded));
+  return decoded.hash();
 }
 
 // Of trials to come that ask for the same, this one is the original.
@@ -447,12 +502,15 @@ bool Search::take_known_result(Trial& trial) {
   }
   if (!original || *original == trial.id) return false;
   const Trial& known = trials_.at(*original);
-  if (!known.ended()) {
+  if (known.under_way()) {
     wait_for(trial, *original);
     return true;
   }
-  // A result without its weights is of no use to whoever may want to inherit them.
-  if (inherits_ && keeps_files(known) && !with_weights_.contains(*original)) {
+  // A result without its weights is of no use to whoever may want to inherit them, nor one without its checkpoint to
+  // whoever may want to go on from it.
+  const bool resumed = trial.proposal.fidelity.epochs && trials_.go_on_from_others();
+  if (keeps_files(known) && ((inherits_ && !with_weights_.contains(*original)) ||
+                             (resumed && !with_checkpoints_.contains(*original)))) {
     forget(known);
     return false;
   }
@@ -478,14 +536,16 @@ bool Search::has_origin(Trial& trial) {
   for (const std::optional<TrialId>& other : {trial.proposal.parent, trial.proposal.fidelity.resume_from}) {
     if (!other) continue;
     const Trial& origin = trials_.at(*other);
-    if (!origin.ended()) {
+    if (origin.under_way()) {
       wait_for(trial, *other);
       return false;
     }
-    if (!trial.inherits() || other != trial.proposal.parent) continue;
+    const bool resumed = other == trial.proposal.fidelity.resume_from;
+    if (!resumed && !trial.inherits()) continue;
     if (origin.state != TrialState::fail && !origin.refused) continue;
     tell(trial.id, {.state = TrialState::fail,
-                    .reason = fmt::format("trial {}, whose weights it inherits, left none: {}", *other,
+                    .reason = fmt::format("trial {}, {}, left none: {}", *other,
+                                          resumed ? "from whose checkpoint it goes on" : "whose weights it inherits",
                                           origin.reason.empty() ? "it failed" : origin.reason)});
     return false;
   }
@@ -549,12 +609,102 @@ Json Search::identity(TrialId id, Phase phase) const {
           {"proposal", std::move(proposal)}};
 }
 
-Verdict Search::report(TrialId trial, const Json& report) {
-  record("report", trial, [&] { return report; });
+// ---- reports, and what the stoppers say of them -------------------------------------------------------------------
+
+std::optional<Verdict> Search::report(TrialId id, const Json& report) {
+  record("report", id, [&] { return report; });
   if (!pipeline_.is_inline) commit();
-  if (time_left()) return Verdict::go_on;
-  if (std::optional<double>& told = underway_.at(trial).told_to_stop; !told) told = elapsed();
-  return Verdict::stop;
+  const Trial& trial = trials_.at(id);
+  listen(trial, report);
+  if (!time_left()) {
+    if (std::optional<double>& told = underway_.at(id).told_to_stop; !told) told = elapsed();
+    return Verdict::stop;
+  }
+  if (trial.verdict) {  // it was interrupted before it could heed it, and comes to where it was once more
+    return report.at("epoch") < trial.verdict->epoch ? Verdict::go_on : trial.verdict->verdict;
+  }
+  if (!judges_) return Verdict::go_on;
+  judges_->judge(curves_.at(id), report.at("epoch"));
+  if (judges_->beside()) return {};
+  return rule(judges_->take().front());
+}
+
+// A report's point of its trial's curve; an epoch that is repeated after an interruption takes the place of the first.
+void Search::listen(const Trial& trial, const Json& report) {
+  if (!judges_) return;
+  LearningCurve& curve = curves_[trial.id];
+  const int epoch = report.at("epoch");
+  while (!curve.empty() && curve.epochs.back() >= epoch) {
+    curve.epochs.pop_back();
+    curve.rewards.pop_back();
+  }
+  if (const std::optional<double> reward = reward_of(report)) {
+    curve.epochs.push_back(epoch);
+    curve.rewards.push_back(*reward);
+  }
+  curve.report = report;
+  if (report.contains("epochs") && report.at("epochs").is_number_integer()) curve.horizon = report.at("epochs");
+  judges_->observe(curve);
+}
+
+// Of a report that has the first objective's metric.
+std::optional<double> Search::reward_of(const Json& report) const {
+  try {
+    const double value = objectives_.front().after(report.dump()) * direction_.front();
+    return std::isfinite(value) ? std::optional(value) : std::nullopt;
+  } catch (const std::exception&) {
+    return {};
+  }
+}
+
+// A trial that goes on from another has the other's points before its own.
+void Search::begin_curve(const Trial& trial, Json features) {
+  const auto origin = trial.proposal.fidelity.resume_from;
+  if (!curves_.contains(trial.id) && origin && curves_.contains(original(*origin)))
+    curves_[trial.id] = curves_.at(original(*origin));
+  LearningCurve& curve = curves_[trial.id];
+  curve.trial = trial.id;
+  curve.fidelity = trial.proposal.fidelity;
+  curve.features = std::move(features);
+  const std::optional<int> planned = trial.proposal.fidelity.epochs ? trial.proposal.fidelity.epochs : pipeline_.epochs();
+  curve.horizon = planned.value_or(0);
+}
+
+// Of a trial that was begun before the study was resumed.
+void Search::read_features(const Trial& trial) {
+  try {
+    begin_curve(trial, features_of(space_.decode(trial.proposal.genotype)));
+  } catch (const std::exception&) {  // whether it may be another by now is for go_on() to see
+    begin_curve(trial, Json::object());
+  }
+}
+
+Verdict Search::rule(const Ruling& ruling) {
+  if (ruling.judgement.verdict == Verdict::go_on) return Verdict::go_on;
+  const StandingVerdict verdict{ruling.judgement.verdict, ruling.epoch, ruling.by, ruling.judgement.reason,
+                                ruling.judgement.predicted};
+  record("verdict", ruling.trial, [&] { return verdict.to_json(); });
+  trials_.at(ruling.trial).verdict = verdict;
+  return verdict.verdict;
+}
+
+void Search::answer_judged(Executor& executor) {
+  if (!judges_) return;
+  for (const Ruling& ruling : judges_->take()) {
+    if (!underway_.contains(ruling.trial)) continue;  // it died, or was stopped, while they thought
+    const Verdict verdict = rule(ruling);
+    commit();
+    executor.answer(ruling.trial, verdict);
+  }
+}
+
+void Search::end_curve(const Trial& trial) {
+  if (!judges_ || trial.duplicate_of || trial.refused) return;
+  LearningCurve& curve = curves_[trial.id];
+  curve.trial = trial.id;
+  const bool complete = trial.state == TrialState::complete;
+  judges_->end(curve, trial.state, complete ? std::optional(trial.reward) : std::nullopt);
+  curve.features = Json();  // of whatever goes on from it, its own are read
 }
 
 // ---- how a trial ends -------------------------------------------------------------------------------------------
@@ -568,12 +718,19 @@ void Search::finish(const JobResult& result) {
 
 Ending Search::judge(const Trial& trial, const JobResult& result) const {
   Ending ending{.state = result.state, .metrics = result.metrics, .reason = result.reason};
-  if (result.state == TrialState::pruned && result.reason.empty()) ending.reason = "the time of the budget was over";
-  if (result.state != TrialState::complete && result.state != TrialState::pruned && result.state != TrialState::fail) {
+  const std::optional<StandingVerdict>& verdict = trial.verdict;
+  const bool asked_to_pause = verdict && verdict->verdict == Verdict::pause;
+  if (result.state == TrialState::pruned && result.reason.empty()) {
+    ending.reason = verdict ? fmt::format("{}: {}", verdict->by, verdict->reason) : "the time of the budget was over";
+    if (verdict) ending.predicted = verdict->predicted;
+  } else if (result.state == TrialState::paused && asked_to_pause) {
+    ending.reason = fmt::format("{}: {}", verdict->by, verdict->reason);
+    return ending;
+  } else if (result.state != TrialState::complete && result.state != TrialState::pruned &&
+             result.state != TrialState::fail) {
     ending.state = TrialState::fail;
-    ending.reason =
-        fmt::format("answered with state {}, in which nothing goes on from here; COMPLETE and PRUNED are known",
-                    weft::to_string(result.state));
+    ending.reason = fmt::format("answered with state {}, which nobody asked it for; COMPLETE and PRUNED are known",
+                                weft::to_string(result.state));
   }
   if (ending.state == TrialState::fail)
     ending.reason = fmt::format("{}: {}", pipeline_.evaluator.manifest->title(), ending.reason);
@@ -617,12 +774,14 @@ void Search::tell(TrialId id, const Ending& ending) {
   underway_.erase(id);
   rank(id);
   const Trial& trial = trials_.at(id);
+  end_curve(trial);
   if (trial.inherits()) heirs_.erase(heirs_.find(*trial.proposal.parent));
+  if (const auto origin = trial.proposal.fidelity.resume_from) successors_.erase(successors_.find(*origin));
   if (!trial.has_result()) forget(trial);
   if (keeps_files(trial)) commit();  // before anything that follows from it is removed
   if (!trial.retried) told(trial);
   if (keeps_files(trial)) {
-    drop_checkpoint(trial);
+    release_checkpoints();
     release_weights();
   }
   waiting_for_results_ = false;
@@ -663,15 +822,17 @@ void Search::count_failures(const Trial& trial) {
 void Search::rank(TrialId id) {
   const Trial& ended = trials_.at(id);
   if (!keeps_files(ended)) return;
+  with_checkpoints_.insert(id);
   if (ended.state != TrialState::fail) with_weights_.insert(id);
   if (ended.state != TrialState::complete) return;
-  const auto better = [&](TrialId a, TrialId b) { return trials_.at(a).reward > trials_.at(b).reward; };
+  const auto better = [&](TrialId a, TrialId b) { return trials_.better(a, b); };
   best_.insert(std::upper_bound(best_.begin(), best_.end(), id, better), id);
   if (best_.size() > pipeline_.keep_weights()) best_.pop_back();
 }
 
 void Search::expect_heir(const Trial& trial) {
   if (trial.inherits()) heirs_.insert(*trial.proposal.parent);
+  if (const auto origin = trial.proposal.fidelity.resume_from) successors_.insert(*origin);
 }
 
 // Weights are kept of the best, of what the optimizer may still name as a parent, and of the parents of what is to come.
@@ -688,10 +849,20 @@ void Search::release_weights() {
   });
 }
 
-// A later trial may go on from the checkpoint of one that was not to be trained to its end.
-void Search::drop_checkpoint(const Trial& trial) const {
-  std::error_code ignored;  // it may be gone already
-  if (!trial.proposal.fidelity.epochs) fs::remove(folder_->trial(trial.id) / "checkpoint.pt", ignored);
+// Checkpoints are kept of what the optimizer may still go on from, and of what those that are to come go on from.
+void Search::release_checkpoints() {
+  if (folder_ == nullptr || pipeline_.is_inline) return;
+  const std::optional<std::vector<TrialId>> resumable = this->resumable();
+  std::unordered_set<TrialId> wanted;
+  for (const TrialId id : resumable.value_or(std::vector<TrialId>())) wanted.insert(original(id));
+  for (const TrialId origin : successors_) wanted.insert(original(origin));
+  std::erase_if(with_checkpoints_, [&](TrialId id) {
+    if (trials_.at(id).under_way()) return true;  // it failed, and is evaluated again: what it leaves now is its own
+    // An optimizer of release 1.0 does not say: what was not to be trained to its end may be gone on from.
+    const bool kept = wanted.contains(id) || (!resumable && trials_.at(id).proposal.fidelity.epochs);
+    std::error_code ignored;  // it may be gone already
+    return !kept && (fs::remove(folder_->trial(id) / "checkpoint.pt", ignored), true);
+  });
 }
 
 }  // namespace weft::host

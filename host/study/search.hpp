@@ -8,6 +8,7 @@
 #include <chrono>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -19,6 +20,7 @@
 #include "host/pipelines/pipeline.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/journal.hpp"
+#include "host/study/judges.hpp"
 #include "host/study/provenance.hpp"
 #include "host/study/trials.hpp"
 
@@ -57,8 +59,8 @@ class Search {
   // Throws Error when trials keep failing for the same reason, or nothing keeps the limits.
   Outcome run(Executor& executor, const std::atomic<bool>& interrupted);
 
-  // Reports of running trials come in here; hand it to the executor.
-  Verdict report(TrialId trial, const Json& report);
+  // Reports of running trials come in here; hand it to the executor. Nothing while the stoppers are asked.
+  std::optional<Verdict> report(TrialId trial, const Json& report);
 
   // Provenance::made_of; empty without one.
   std::string made_of(Phase phase) const { return provenance_ == nullptr ? "" : provenance_->made_of(phase); }
@@ -97,6 +99,8 @@ class Search {
   void check(const Proposal& proposal, TrialId trial) const;
   void check_transfer(const Proposal& proposal, TrialId trial) const;
   void check_parent(const Proposal& proposal, TrialId trial);
+  void check_fidelity(const Proposal& proposal, TrialId trial) const;
+  void check_resumed(const Proposal& proposal, TrialId trial);
   void admit(Trial& trial);
   std::uint64_t read_candidate(const Trial& trial);
   void remember(const Trial& trial);
@@ -108,6 +112,13 @@ class Search {
   std::optional<std::string> over_limit(std::size_t objective, double value) const;
   void start(Executor& executor, TrialId id);
   void stop_overdue(Executor& executor) const;
+  void listen(const Trial& trial, const Json& report);
+  void begin_curve(const Trial& trial, Json features);
+  void read_features(const Trial& trial);
+  Verdict rule(const Ruling& ruling);
+  void answer_judged(Executor& executor);
+  void end_curve(const Trial& trial);
+  std::optional<double> reward_of(const Json& report) const;
   void finish(const JobResult& result);
   Ending judge(const Trial& trial, const JobResult& result) const;
   void tell(TrialId id, const Ending& ending);
@@ -115,10 +126,15 @@ class Search {
   void count_failures(const Trial& trial);
   void rank(TrialId id);
   void expect_heir(const Trial& trial);
+  std::optional<std::vector<TrialId>> resumable() const;
+  std::vector<TrialId> checked(const std::vector<TrialId>& trials) const;
+  std::string key_of(const Proposal& proposal) const;
   void release_weights();
-  void drop_checkpoint(const Trial& trial) const;
+  void release_checkpoints();
   // Whose files stand for this one's.
-  TrialId original(TrialId id) { return trials_.at(id).duplicate_of.value_or(id); }
+  TrialId original(TrialId id) const {
+    return trials_.all().at(static_cast<std::size_t>(id)).duplicate_of.value_or(id);
+  }
   bool keeps_files(const Trial& trial) const {
     return folder_ != nullptr && !pipeline_.is_inline && !trial.duplicate_of && !trial.refused;
   }
@@ -147,6 +163,10 @@ class Search {
   std::vector<TrialId> best_;                       // as many as keep their weights for it, best first
   std::unordered_set<TrialId> with_weights_;        // ended trials whose weights were not removed
   std::unordered_multiset<TrialId> heirs_;          // the parents of trials that have not ended and inherit weights
+  std::unordered_set<TrialId> with_checkpoints_;    // trials no longer under way whose checkpoints were not removed
+  std::unordered_multiset<TrialId> successors_;     // what trials that have not ended go on from
+  std::unique_ptr<Judges> judges_;                  // null without stoppers
+  std::unordered_map<TrialId, LearningCurve> curves_;  // with stoppers: of all trials that were begun
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program
   std::size_t failures_in_a_row_ = 0;

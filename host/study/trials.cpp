@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 
 namespace weft::host {
 namespace {
@@ -25,7 +26,8 @@ TrialResult Trial::result() const {
                      .fidelity = proposal.fidelity,
                      .metrics = metrics,
                      .notes = proposal.notes,
-                     .reason = reason};
+                     .reason = reason,
+                     .predicted = predicted};
   if (state == TrialState::complete) {
     result.reward = reward;
     result.objectives = objectives;
@@ -61,6 +63,7 @@ Json Trial::to_json() const {
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;
   if (waits_for) json["waits_for"] = *waits_for;
   if (!reason.empty()) json["reason"] = reason;
+  if (predicted) json["predicted"] = *predicted;
   if (hash) json["hash"] = fmt::format("{:016x}", *hash);
   return json;
 }
@@ -72,6 +75,7 @@ Json Ending::to_json() const {
     json["objectives"] = objectives;
   }
   if (!reason.empty()) json["reason"] = reason;
+  if (predicted) json["predicted"] = *predicted;
   if (duplicate_of) json["duplicate_of"] = *duplicate_of;
   if (refused) json["refused"] = true;
   if (infeasible) json["infeasible"] = true;
@@ -86,6 +90,7 @@ Ending Ending::from_json(const Json& json) {
   ending.reward = json.value("reward", 0.0);
   ending.objectives = json.value("objectives", std::vector<double>());
   ending.reason = json.value("reason", "");
+  if (json.contains("predicted")) ending.predicted = json.at("predicted").get<double>();
   if (json.contains("duplicate_of")) ending.duplicate_of = json.at("duplicate_of").get<TrialId>();
   ending.refused = json.value("refused", false);
   // Release 1.0 said it in words alone.
@@ -106,6 +111,8 @@ void Trial::end(const Ending& ending) {
   objectives = ending.objectives;
   reward = ending.reward;
   reason = ending.reason;
+  predicted = ending.predicted;
+  verdict.reset();
   duplicate_of = ending.duplicate_of;
   refused = ending.refused;
   infeasible = ending.infeasible;
@@ -129,6 +136,8 @@ void Trial::apply(const Journal::Event& event) try {
     waits_for = body.at("for").get<TrialId>();
   } else if (event.kind == "tell") {
     end(Ending::from_json(body));
+  } else if (event.kind == "verdict") {
+    verdict = StandingVerdict::from_json(body);
   } else if (event.kind == "retry") {
     retry();
   }
@@ -136,7 +145,66 @@ void Trial::apply(const Journal::Event& event) try {
   throw DamagedEvent(error.what());
 }
 
+Json StandingVerdict::to_json() const {
+  Json json = {{"verdict", verdict == Verdict::pause ? "pause" : "stop"}, {"epoch", epoch}, {"by", by}, {"reason", reason}};
+  if (predicted) json["predicted"] = *predicted;
+  return json;
+}
+
+StandingVerdict StandingVerdict::from_json(const Json& json) {
+  StandingVerdict verdict{json.at("verdict") == "pause" ? Verdict::pause : Verdict::stop, json.at("epoch"),
+                          json.at("by"), json.at("reason"), {}};
+  if (json.contains("predicted")) verdict.predicted = json.at("predicted").get<double>();
+  return verdict;
+}
+
+FidelityOrder::FidelityOrder(const Json& pipeline) {
+  const Json levels = pipeline.value("fidelities", Json::array());
+  if (!levels.empty()) levels_ = static_cast<int>(levels.size());
+  const Json epochs = pipeline.value("/evaluator/args/epochs"_json_pointer, Json());
+  if (epochs.is_number_integer()) epochs_ = epochs.get<int>();
+}
+
+std::array<double, 3> FidelityOrder::rank(const Fidelity& fidelity) const {
+  constexpr double highest = std::numeric_limits<double>::infinity();
+  const double level = !fidelity.level || (levels_ && *fidelity.level + 1 >= *levels_) ? highest : *fidelity.level;
+  const double share = fidelity.data_fraction.value_or(1.0);
+  double epochs = highest;
+  if (fidelity.epochs) {
+    const bool whole = epochs_ && *fidelity.epochs >= *epochs_;
+    epochs = whole && !resumes ? highest : *fidelity.epochs;
+  } else if (resumes && epochs_) {
+    epochs = *epochs_;
+  }
+  return {level, share, epochs};
+}
+
+void Trials::measure_by(const Json& pipeline) {
+  const bool resumes = order_.resumes;
+  order_ = FidelityOrder(pipeline);
+  order_.resumes = resumes;
+  find_best();
+}
+
+bool Trials::better(TrialId a, TrialId b) const {
+  const Trial &left = trials_[static_cast<std::size_t>(a)], &right = trials_[static_cast<std::size_t>(b)];
+  const auto left_rank = order_.rank(left.proposal.fidelity), right_rank = order_.rank(right.proposal.fidelity);
+  if (left_rank != right_rank) return left_rank > right_rank;
+  return left.reward > right.reward;
+}
+
+void Trials::find_best() {
+  best_.reset();
+  for (const Trial& trial : trials_) {
+    if (trial.state == TrialState::complete && (!best_ || better(trial.id, *best_))) best_ = trial.id;
+  }
+}
+
 Trial& Trials::propose(Proposal proposal) {
+  if (proposal.fidelity.resume_from && !order_.resumes) {
+    order_.resumes = true;
+    find_best();
+  }
   Trial trial;
   trial.id = static_cast<TrialId>(trials_.size());
   trial.proposal = std::move(proposal);
@@ -156,7 +224,7 @@ void Trials::end(TrialId id, const Ending& ending) {
   if (ending.duplicate_of) ++duplicates_;
   if (ending.refused || ending.duplicate_of) ++nothing_new_in_a_row_;
   if (ending.state == TrialState::fail) ++failed_;
-  if (ending.state == TrialState::complete && (!best_ || ending.reward > at(*best_).reward)) best_ = id;
+  if (ending.state == TrialState::complete && (!best_ || better(id, *best_))) best_ = id;
 }
 
 void Trials::retry(TrialId id) {
@@ -186,7 +254,7 @@ void Trials::apply(const Journal::Event& event) {
     } else if (event.kind == "start") {
       at(known()).apply(event);
       nothing_new_in_a_row_ = refused_in_a_row_ = 0;
-    } else if (event.kind == "wait") {
+    } else if (event.kind == "wait" || event.kind == "verdict") {
       at(known()).apply(event);
     } else if (event.kind == "tell") {
       end(known(), Ending::from_json(body));
@@ -234,11 +302,7 @@ std::vector<TrialId> Trials::best(std::size_t count) const {
   }
   count = std::min(count, complete.size());
   std::partial_sort(complete.begin(), complete.begin() + static_cast<std::ptrdiff_t>(count), complete.end(),
-                    [&](TrialId a, TrialId b) {
-                      const double left = trials_[static_cast<std::size_t>(a)].reward;
-                      const double right = trials_[static_cast<std::size_t>(b)].reward;
-                      return left != right ? left > right : a < b;
-                    });
+                    [&](TrialId a, TrialId b) { return better(a, b) || (!better(b, a) && a < b); });
   complete.resize(count);
   return complete;
 }

@@ -1,6 +1,7 @@
 // The trials of a study and what became of them: a fold over the journal's events.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -10,11 +11,40 @@
 #include <vector>
 
 #include "host/study/journal.hpp"
+#include "weft/evaluator.hpp"
 #include "weft/trial.hpp"
 
 namespace weft::host {
 
 struct Ending;
+
+// What the stoppers have said of a trial under way, other than that it should go on.
+struct StandingVerdict {
+  Verdict verdict = Verdict::stop;
+  int epoch = 0;  // of the report that it answers
+  std::string by, reason;
+  std::optional<double> predicted;
+
+  Json to_json() const;
+  static StandingVerdict from_json(const Json& json);
+};
+
+// Which of two fidelities is the higher one: by level, then by the share of the data, then by epochs. What is absent is
+// the evaluator's own setting, and so the highest.
+class FidelityOrder {
+ public:
+  FidelityOrder() = default;
+  // Of the study of this pipeline, resolved.
+  explicit FidelityOrder(const Json& pipeline);
+
+  // Trials go on from others: then more epochs are a higher fidelity without end, and else up to the evaluator's own.
+  bool resumes = false;
+
+  std::array<double, 3> rank(const Fidelity& fidelity) const;
+
+ private:
+  std::optional<int> levels_, epochs_;
+};
 
 struct Trial {
   TrialId id = 0;
@@ -28,14 +58,14 @@ struct Trial {
   std::vector<double> objectives;
   double reward = 0.0;  // of a complete trial
   std::string reason;
+  std::optional<double> predicted = {};         // by the stopper that ended it before its time
+  std::optional<StandingVerdict> verdict = {};  // under way, and told so
   bool refused = false;     // over a limit before it was evaluated: cost nothing, counts for nothing
   bool infeasible = false;  // over a limit once it was evaluated
   bool retried = false;     // failed before, which is what the optimizer was told
   double seconds = 0.0;
 
-  bool ended() const {
-    return state == TrialState::complete || state == TrialState::pruned || state == TrialState::fail;
-  }
+  bool under_way() const { return state == TrialState::waiting || state == TrialState::running; }
   // Whether the same candidate, evaluated again, would end the same: neither failed nor cut short.
   bool has_result() const { return state == TrialState::complete || infeasible; }
 
@@ -61,6 +91,7 @@ struct Ending {
   std::vector<double> objectives;
   double reward = 0.0;
   std::string reason;
+  std::optional<double> predicted;
   std::optional<TrialId> duplicate_of;
   bool refused = false;
   bool infeasible = false;
@@ -82,6 +113,8 @@ struct FinalResult {
 
 class Trials {
  public:
+  // Of the study of this pipeline, resolved: by which the best of several fidelities are told.
+  void measure_by(const Json& pipeline);
   Trial& propose(Proposal proposal);
   void start(TrialId id, std::optional<std::uint64_t> hash);
   void end(TrialId id, const Ending& ending);
@@ -103,7 +136,12 @@ class Trials {
   // Trials since the last one that was begun: that were known or over a limit, and those over a limit alone.
   std::size_t nothing_new_in_a_row() const { return nothing_new_in_a_row_; }
   std::size_t refused_in_a_row() const { return refused_in_a_row_; }
-  // The best complete trials, best first, duplicates left out; equal rewards in order of their numbers.
+  // Whether any trial goes on from another one's checkpoint.
+  bool go_on_from_others() const { return order_.resumes; }
+  // Whether `a` is better than `b`; both are complete.
+  bool better(TrialId a, TrialId b) const;
+  // The best complete trials, best first, duplicates left out: those of the highest fidelity first, equal rewards in
+  // order of their numbers.
   std::vector<TrialId> best(std::size_t count) const;
   const Trial* best() const { return best_ ? &trials_[static_cast<std::size_t>(*best_)] : nullptr; }
 
@@ -117,10 +155,12 @@ class Trials {
 
  private:
   void forget_hashes();
+  void find_best();
 
   std::deque<Trial> trials_;
   std::size_t ended_ = 0, failed_ = 0, refused_ = 0, duplicates_ = 0;
   std::size_t nothing_new_in_a_row_ = 0, refused_in_a_row_ = 0;
+  FidelityOrder order_;
   std::optional<TrialId> best_;
   std::vector<FinalResult> finals_;
   bool search_over_ = false;
