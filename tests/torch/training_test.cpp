@@ -192,6 +192,11 @@ TEST_CASE("learning rate schedules, worked out by hand") {
   for (const double begin : {0.0, 1.0, 3.0, 7.0}) CHECK(restarts.learning_rate(begin) == Approx(0.05));
   for (const double middle : {0.5, 2.0, 5.0, 11.0}) CHECK(restarts.learning_rate(middle) == Approx(0.025));
   CHECK(restarts.learning_rate(14.999999) < 1e-12);
+  // A training that goes on from a shorter one has the course of the longest.
+  const Recipe rung = recipe({{"epochs", 3}, {"schedule_epochs", 9}, {"lr", 0.1}, {"drop_path", 0.3}});
+  CHECK(rung.learning_rate(3.0) == Approx(0.1 * (1.0 + 0.5) / 2.0));  // cos(pi / 3) = 1/2
+  CHECK(rung.learning_rate(12.0) == Approx(0.0).margin(1e-12));
+  CHECK(rung.drop_path_at(4) == Approx(0.1));
   const Recipe dropping = recipe({{"epochs", 4}, {"drop_path", 0.2}});
   CHECK(dropping.drop_path_at(1) == 0.0);
   CHECK(dropping.drop_path_at(3) == Approx(0.1));

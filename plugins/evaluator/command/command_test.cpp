@@ -93,8 +93,19 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 TEST_CASE("command keeps the contract of evaluators") {
-  std::string program = three_epochs;  // and all metrics that the manifest promises
-  program.replace(program.rfind("}}'"), 3, ", \"validation_perplexity\": 5}}'");
+  // With all metrics that the manifest promises, and a checkpoint that the next attempt goes on from.
+  const std::string program = R"sh(read request
+own=$(echo "$request" | sed -n 's/.*[{,] *"folder": *"\([^"]*\)".*/\1/p')
+epoch=0
+[ -n "$own" ] && [ -f "$own/checkpoint.pt" ] && epoch=$(cat "$own/checkpoint.pt")
+while [ $epoch -lt 3 ]; do
+  epoch=$((epoch + 1))
+  echo '{"event": "report", "epoch": '$epoch', "validation_accuracy": '$epoch'0}'
+  read verdict
+  [ -n "$own" ] && echo $epoch > "$own/checkpoint.pt"
+  case "$verdict" in *continue*) ;; *) break ;; esac
+done
+echo '{"event": "result", "metrics": {"validation_accuracy": '$epoch'0, "validation_perplexity": 5}}')sh";
   const Bench bench(program);
   check_evaluator(Plugin::open("evaluator", "command"), bench.args(), bench.surroundings());
 }

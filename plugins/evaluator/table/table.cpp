@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -56,8 +57,10 @@ class Table final : public weft::Evaluator {
       }
       fidelities_[std::stoi(epochs)] = columns_of(columns);
     }
+    if (context.configuration().contains("epochs")) epochs_ = context.get<int>("epochs");
     std::string text = contents(file);
     fingerprint_ = weft::hash_text(text);
+    add_curve(context.configuration().at("curve"), columns_in(file, text));
     if (file.extension() == ".json") {
       read_json(text, key);
     } else {
@@ -69,16 +72,30 @@ class Table final : public weft::Evaluator {
     look_for_samples(context);
   }
 
-  weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
+  // Reports what the table has on the way to the epochs that are asked for.
+  weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     const std::string notation = space_.notation(request.genotype);
     const auto row = rows_.find(notation);
     if (row == rows_.end()) throw weft::Error("the architecture " + notation + " is not in " + path_);
     const double* values = values_.data() + row->second * columns_.size();
-    weft::Evaluation evaluation;
-    for (const auto& [metric, column] : metrics_at(request.fidelity)) {
-      evaluation.metrics[metric] = values[column];
+    const auto measured = [&](const Metrics& metrics) {
+      weft::Json measured = weft::Json::object();
+      for (const auto& [metric, column] : metrics) measured[metric] = values[column];
+      return measured;
+    };
+    const Metrics& last = metrics_at(request.fidelity);
+    const std::optional<int> end = request.fidelity.epochs ? request.fidelity.epochs : epochs_;
+    for (const auto& [epochs, metrics] : fidelities_) {
+      if (!end || epochs > *end) break;
+      weft::Json report = measured(epochs == *end ? last : metrics);
+      weft::Evaluation so_far{.metrics = report};
+      report.update({{"epoch", epochs}, {"epochs", *end}});
+      const weft::Verdict verdict = reporter.report(report);
+      if (verdict == weft::Verdict::go_on || epochs == *end) continue;
+      so_far.state = verdict == weft::Verdict::stop ? weft::TrialState::pruned : weft::TrialState::paused;
+      return so_far;
     }
-    return evaluation;
+    return {.metrics = measured(last)};
   }
 
   std::string fingerprint() const override { return std::to_string(fingerprint_); }
@@ -97,6 +114,42 @@ class Table final : public weft::Evaluator {
       if (found == columns_.end()) columns_.push_back(column);
     }
     return metrics;
+  }
+
+  // The names of all columns.
+  static std::vector<std::string> columns_in(const std::filesystem::path& file, const std::string& text) {
+    std::vector<std::string> names;
+    if (file.extension() != ".json") {
+      Csv(text, file.string()).next(names);
+      return names;
+    }
+    const weft::Json rows = weft::Json::parse(text, nullptr, false);  // what is wrong with it is said by read_json
+    if (rows.is_array() && !rows.empty() && rows[0].is_object()) {
+      for (const auto& [name, unused] : rows[0].items()) names.push_back(name);
+    }
+    return names;
+  }
+
+  // Each column that a pattern stands for is one more fidelity.
+  void add_curve(const weft::Json& patterns, const std::vector<std::string>& columns) {
+    std::map<int, weft::Json> found;
+    for (const auto& [metric, given] : patterns.items()) {
+      const auto pattern = given.get<std::string>();
+      const std::size_t at = pattern.find("{epoch}");
+      const std::string before = pattern.substr(0, at), after = pattern.substr(at + 7);
+      bool any = false;
+      for (const std::string& column : columns) {
+        if (!column.starts_with(before) || !column.ends_with(after) || column.size() <= before.size() + after.size()) continue;
+        const std::string epoch = column.substr(before.size(), column.size() - before.size() - after.size());
+        if (epoch.size() > 6 || epoch.find_first_not_of("0123456789") != std::string::npos || std::stoi(epoch) == 0) continue;
+        found[std::stoi(epoch)][metric] = column;
+        any = true;
+      }
+      if (!any)
+        throw weft::InvalidInput("/curve/" + metric + " is \"" + pattern + "\", but " + path_ +
+                                 " has no column of that name with a number in place of {epoch}");
+    }
+    for (const auto& [epochs, mapping] : found) fidelities_.emplace(epochs, columns_of(mapping));
   }
 
   void read_csv(std::string text, const std::string& key) {
@@ -230,7 +283,7 @@ class Table final : public weft::Evaluator {
     if (fidelity.data_fraction || fidelity.resolution || fidelity.width_scale || fidelity.depth_scale) {
       throw weft::Error("a table knows epochs alone, not the fidelity " + fidelity.to_json().dump());
     }
-    if (!fidelity.epochs) return metrics_;
+    if (!fidelity.epochs || fidelity.epochs == epochs_) return metrics_;
     const auto found = fidelities_.find(*fidelity.epochs);
     if (found != fidelities_.end()) return found->second;
     std::string known;
@@ -245,6 +298,7 @@ class Table final : public weft::Evaluator {
   std::vector<std::string> columns_;  // that are read, beside the key
   Metrics metrics_;
   std::map<int, Metrics> fidelities_;  // by epochs
+  std::optional<int> epochs_;          // of metrics_
   std::unordered_map<std::string, std::size_t> rows_;
   std::vector<double> values_;  // rows x columns
 };

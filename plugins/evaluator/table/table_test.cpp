@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
 
 #include "tests/catch.hpp"
@@ -215,4 +216,44 @@ TEST_CASE("table: genotypes drawn from the whole space find their rows") {
     const double sum = std::accumulate(genotype.begin(), genotype.end(), 0.0);
     REQUIRE(metrics_of(table, genotype).at("validation_accuracy") == sum);
   }
+}
+
+TEST_CASE("table: a curve is reported on the way, and stopped or paused where that is the answer") {
+  const Bench bench("architecture,at_1,at_3,at_9,loss_3\n\"0,0,0,0,0,0\",10,30,90,0.5\n");
+  const Json args = {{"metrics", {{"validation_accuracy", "at_9"}}},
+                     {"epochs", 9},
+                     {"curve", {{"validation_accuracy", "at_{epoch}"}, {"validation_loss", "loss_{epoch}"}}}};
+  const Instance table = bench.open(args);
+  struct Listener {
+    std::vector<Json> reports = {};
+    std::map<int, Verdict> answers = {};
+  };
+  const auto evaluate = [&](Listener& listener, const Fidelity& fidelity) {
+    const weft_reporter reporter{sizeof(weft_reporter), &listener, [](void* context, weft_text text) {
+                                   auto& listener = *static_cast<Listener*>(context);
+                                   listener.reports.push_back(weft::detail::parse_json(text));
+                                   return static_cast<std::int32_t>(
+                                       listener.answers[listener.reports.back().at("epoch").get<int>()]);
+                                 }};
+    return EvaluatorRef(table.handle())
+        .evaluate({.genotype = Genotype(std::vector<std::int32_t>(6, 0)), .fidelity = fidelity}, reporter);
+  };
+  Listener whole;
+  CHECK(evaluate(whole, {}).metrics == Json{{"validation_accuracy", 90.0}});
+  REQUIRE(whole.reports.size() == 3);
+  CHECK(whole.reports[1] ==
+        Json{{"epoch", 3}, {"epochs", 9}, {"validation_accuracy", 30.0}, {"validation_loss", 0.5}});
+  Listener shorter;
+  CHECK(evaluate(shorter, {.epochs = 3}).metrics == Json{{"validation_accuracy", 30.0}, {"validation_loss", 0.5}});
+  CHECK(shorter.reports.size() == 2);
+  for (const auto& [verdict, state] : {std::pair(Verdict::stop, TrialState::pruned), std::pair(Verdict::pause, TrialState::paused)}) {
+    Listener strict{.answers = {{1, Verdict::go_on}, {3, verdict}}};
+    const Evaluation evaluation = evaluate(strict, {});
+    CHECK(evaluation.state == state);
+    CHECK(evaluation.metrics.at("validation_accuracy") == 30.0);
+  }
+  Listener at_the_end{.answers = {{9, Verdict::stop}}};
+  CHECK(evaluate(at_the_end, {}).state == TrialState::complete);
+  CHECK_THAT(bench.refusal({{"metrics", args.at("metrics")}, {"curve", {{"validation_loss", "lost_{epoch}"}}}}),
+             ContainsSubstring("/curve/validation_loss is \"lost_{epoch}\"") && ContainsSubstring("has no column"));
 }

@@ -25,6 +25,10 @@ class Accuracy final : public weft::Objective {
     }
     return value;
   }
+  std::optional<std::pair<double, double>> range() const override {
+    if (!metric_.ends_with("accuracy")) return {};
+    return std::pair(0.0, 100.0);
+  }
 
  private:
   std::string metric_;

@@ -305,8 +305,8 @@ class Evolution final : public weft::Optimizer {
   void tell(const weft::TrialResult& result) override {
     const std::optional<std::size_t> number = in_flight_.take(result);
     if (!number) return;  // not one of ours
-    if (result.complete() && std::isfinite(result.reward)) {
-      Individual individual{result.genotype, result.reward, result.trial};
+    if (const std::optional<double> reward = result.told_reward(); reward && std::isfinite(*reward)) {
+      Individual individual{result.genotype, *reward, result.trial};
       if (algorithm_.generations) {
         evaluated_.emplace(*number, std::move(individual));
       } else {

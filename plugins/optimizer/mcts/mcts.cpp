@@ -64,9 +64,9 @@ class MonteCarloTreeSearch final : public weft::Optimizer {
   void tell(const weft::TrialResult& result) override {
     const std::optional<mcts::Visit> ended = in_flight_.take(result);
     if (!ended) return;
-    const double scaled = search_.options.reward_scale * result.reward;
-    const std::optional<double> reward =
-        result.complete() && std::isfinite(scaled) ? std::optional(scaled) : std::nullopt;
+    std::optional<double> reward = result.told_reward();
+    if (reward) *reward *= search_.options.reward_scale;
+    if (reward && !std::isfinite(*reward)) reward.reset();
     const std::optional<double> value = reward ? std::optional(value_of(*reward, *ended)) : std::nullopt;
     for (mcts::Statistics* const statistics : ended->path) statistics->back_up(value);
     if (reward) {

@@ -131,7 +131,7 @@ class QLearning final : public weft::Optimizer {
   }
 
   void tell(const weft::TrialResult& result) override {
-    if (!result.complete() && !failure_.teaches()) return;
+    if (!result.told_reward() && !failure_.teaches()) return;
     if (result.genotype.decisions.empty()) return;
     const std::optional<double> told = reward_of(result);
     if (told) failure_.completed(least_return(*told, result.genotype.decisions.size()));
@@ -198,8 +198,8 @@ class QLearning final : public weft::Optimizer {
 
   // Zhong et al. 2018: ACC - mu log(FLOPs) - rho log(Density); with both weights 0, Baker's accuracy.
   std::optional<double> reward_of(const weft::TrialResult& result) {
-    if (!result.complete()) return {};
-    double reward = options_.reward_scale * result.reward;
+    if (!result.told_reward()) return {};
+    double reward = options_.reward_scale * *result.told_reward();
     if (options_.flops_weight > 0.0)
       reward -= options_.flops_weight * log_of(options_.flops_metric, "flops_weight", result);
     if (options_.density_weight > 0.0)

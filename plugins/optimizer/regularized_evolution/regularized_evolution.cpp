@@ -59,8 +59,9 @@ class RegularizedEvolution final : public weft::Optimizer {
 
   void tell(const weft::TrialResult& result) override {
     if (options_.count_in_flight && !in_flight_.take(result)) return;  // not one of ours
-    if (!result.complete()) return;
-    population_.push_back({result.genotype, result.reward});
+    const std::optional<double> reward = result.told_reward();
+    if (!reward) return;
+    population_.push_back({result.genotype, *reward});
     if (population_.size() >= options_.population_size) founded_ = true;
     if (population_.size() > options_.population_size) population_.pop_front();
   }

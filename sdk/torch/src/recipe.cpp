@@ -104,6 +104,7 @@ Recipe Recipe::from_json(const Json& json) {
   reader.read("weight_decay", recipe.weight_decay, 0.0);
   reader.read("gradient_clip", recipe.gradient_clip, 0.0);
   reader.choose("schedule", recipe.schedule, {"constant", "cosine", "step", "sgdr"});
+  if (json.contains("schedule_epochs")) reader.read("schedule_epochs", recipe.schedule_epochs, 0);
   reader.read("lr_min", recipe.lr_min, 0.0);
   reader.read("milestones", recipe.milestones);
   reader.read("gamma", recipe.gamma, 0.0);
@@ -131,8 +132,9 @@ double Recipe::learning_rate(double elapsed) const {
     return lr_min + (lr - lr_min) * (1.0 + std::cos(std::numbers::pi * t)) / 2.0;
   };
   double rate = lr;
-  if (schedule == Schedule::cosine && warmup_epochs < epochs)
-    rate = annealed((elapsed - warmup_epochs) / (epochs - warmup_epochs));
+  const int length = schedule_epochs > 0 ? schedule_epochs : epochs;
+  if (schedule == Schedule::cosine && warmup_epochs < length)
+    rate = annealed(std::min(1.0, (elapsed - warmup_epochs) / (length - warmup_epochs)));
   if (schedule == Schedule::sgdr) {
     double within = elapsed - warmup_epochs, period = restart_epochs;
     for (; within >= period; period *= restart_factor) within -= period;

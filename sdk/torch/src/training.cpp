@@ -322,7 +322,7 @@ class Training {
     Totals totals(device_);
     for (std::size_t i = 0; i < batches; ++i) {
       const double elapsed = epoch - 1 + static_cast<double>(i) / static_cast<double>(batches);  // epochs
-      network_.set_progress(elapsed / recipe_.epochs);
+      network_.set_progress(recipe_.progress(elapsed));
       const Batch batch = examples_->batch(i);
       rule_.zero_grad();
       Network::Output output;
@@ -464,8 +464,9 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
     trained->restarts = options.restarts;
     result.curve.push_back(*std::move(trained));
     const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
-    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report.
-    if (options.folder) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve, network);
+    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report. Nothing
+    // goes on from what is stopped.
+    if (options.folder && verdict != Verdict::stop) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve, network);
     if (verdict == Verdict::go_on || epoch == recipe.epochs) continue;
     result.state = verdict == Verdict::stop ? TrialState::pruned : TrialState::paused;
     break;

@@ -206,7 +206,12 @@ Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, 
     Network network(candidate.architecture, rng.derive("weights"));
     begin(request, trial, network, rng.derive("inherited"));
     TrainingOptions options{.folder = request.folder,
-                            .report = [&](const Json& report) { return reporter.report(completed(trial, report)); },
+                            .report =
+                                [&](const Json& report) {
+                                  Json told = completed(trial, report);
+                                  told["epochs"] = recipe.epochs;
+                                  return reporter.report(told);
+                                },
                             .device = trial.device};
     if (trial.restarts.most > 0) options.restarts = restarts;
     if (restarts < trial.restarts.most) {

@@ -38,10 +38,10 @@ class Reward {
     check_direction(configuration.at("reward").get<std::string>(), study);
   }
 
-  // Nothing if the trial did not complete.
+  // Nothing if the trial came to no reward, nor was predicted one.
   std::optional<double> of(const TrialResult& result) {
-    if (!result.complete()) return {};
-    const double reward = transformed(result.reward);
+    if (!result.told_reward()) return {};
+    const double reward = transformed(*result.told_reward());
     failure_.completed(reward);
     return reward;
   }

@@ -4,6 +4,7 @@
 // from_json; weft/torch/training.hpp follows it. There are no defaults here: they are in the evaluator's manifest.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -30,6 +31,7 @@ struct Recipe {
   double gradient_clip;         // largest norm of all gradients together; 0: off
 
   Schedule schedule;
+  int schedule_epochs;          // how long the schedule takes, drop_path's too; 0: as long as the training
   double lr_min;                // where cosine ends, and each period of sgdr
   std::vector<int> milestones;  // of step: epochs that begin with lr multiplied by gamma
   double gamma;
@@ -48,12 +50,18 @@ struct Recipe {
   static Recipe from_json(const Json& json);
 
   // The learning rate `elapsed` epochs after the start, a fraction within an epoch. Cosine (Loshchilov & Hutter 2017,
-  // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the epochs after warm-up.
+  // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the schedule's epochs after
+  // warm-up.
   // SGDR (the same paper, with its T_0 and T_mult): t from 0 to 1 over each period after warm-up.
   double learning_rate(double elapsed) const;
 
   // Of an epoch, counted from 1.
-  double drop_path_at(int epoch) const { return drop_path * (epoch - 1) / epochs; }
+  double drop_path_at(int epoch) const { return drop_path * progress(epoch - 1); }
+
+  // Of the schedule, `elapsed` epochs after the start: from 0 to 1.
+  double progress(double elapsed) const {
+    return std::min(1.0, elapsed / (schedule_epochs > 0 ? schedule_epochs : epochs));
+  }
 };
 
 }  // namespace weft
