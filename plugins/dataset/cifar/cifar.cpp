@@ -13,6 +13,7 @@
 
 #include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
+#include "weft/torch/area_resize.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/splits.hpp"
 
@@ -54,6 +55,8 @@ weft::Split read_split(const weft::Context& context, const char* list) {
     labels.push_back(records.select(1, label == "fine" ? 1 : 0).to(at::kLong));
     weft::check_labels(labels.back(), context.get<std::int64_t>("classes"), file.string());
     images.push_back(records.narrow(1, label_bytes, image_bytes).reshape({-1, 3, 32, 32}));
+    const weft::Json& resolution = context.configuration().at("resolution");
+    if (!resolution.is_null()) images.back() = weft::area_resize(images.back(), resolution.get<std::int64_t>());
   }
   return {at::cat(images), at::cat(labels)};
 }

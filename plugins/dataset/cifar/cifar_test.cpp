@@ -68,6 +68,21 @@ TEST_CASE("cifar reads the coarse or the fine label of CIFAR-100") {
       dataset_of(files.load({{"label", "coarse"}, {"classes", 20}})).train().labels.equal(at::tensor({3}, at::kLong)));
 }
 
+// Of 2 x 2 pixels each is the mean: of green's first in the second row (3 x 20 + 99) / 4, rounded.
+TEST_CASE("cifar scales images to a resolution") {
+  const Files files;
+  for (const char* name : {"a.bin", "b.bin", "t.bin"}) files.write(name, record("\x07"));
+  const weft::testing::Instance instance = files.load({{"resolution", 16}}, "final");
+  const weft::Dataset& data = dataset_of(instance);
+  CHECK(data.task().input == weft::Shape::image(3, 16, 16));
+  for (const at::Tensor& image : {data.train().images[0], data.validation().images[0], data.test().images[0]}) {
+    CHECK(image[0].eq(10).all().item<bool>());
+    CHECK(image[2].eq(30).all().item<bool>());
+    CHECK(image[1].eq(40).nonzero().equal(at::zeros({1, 2}, at::kLong)));
+    CHECK(image[1].eq(20).sum().item<std::int64_t>() == 255);
+  }
+}
+
 TEST_CASE("cifar says what is wrong with its files") {
   const Files files;
   files.write("a.bin", record("\x07"));

@@ -3,6 +3,8 @@
 // The format (LeCun, Cortes, Burges, "The MNIST database of handwritten digits"): two zero bytes, a byte for the type
 // (8: unsigned byte), a byte for the number of dimensions, each extent as a big-endian 32-bit integer, then the data,
 // row by row. zlib reads plain files and gzip alike.
+//
+// Of images that are scaled, the largest centred square is, as in image_folder.
 
 #include <ATen/ATen.h>
 #include <zlib.h>
@@ -16,6 +18,7 @@
 
 #include "weft/data_path.hpp"
 #include "weft/plugin.hpp"
+#include "weft/torch/area_resize.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/splits.hpp"
 
@@ -90,6 +93,8 @@ weft::Split read_split(const weft::Context& context, const char* images_name, co
                              " labels; the counts must be equal. Are both of one data set?");
   }
   weft::check_labels(split.labels, context.get<std::int64_t>("classes"), labels_file.string());
+  const weft::Json& resolution = context.configuration().at("resolution");
+  if (!resolution.is_null()) split.images = weft::area_resize(split.images, resolution.get<std::int64_t>());
   return split;
 }
 

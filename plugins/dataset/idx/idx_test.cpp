@@ -10,12 +10,14 @@
 #include "tests/catch.hpp"
 #include "weft/plugin.hpp"
 #include "weft/testing/dataset_contract.hpp"
+#include "weft/torch/area_resize.hpp"
 
 namespace {
 
 namespace fs = std::filesystem;
 using weft::Json;
 using weft::testing::dataset_contract::dataset_of;
+using weft::testing::dataset_contract::description_of;
 
 std::string word(std::uint32_t value) {
   std::string bytes;
@@ -173,6 +175,55 @@ TEST_CASE("idx says what is wrong with its files") {
   }
 }
 
+TEST_CASE("idx scales images to a resolution, in both phases, and the splits stay what they are") {
+  const Files files;
+  std::string images = word(2051) + word(10) + word(2) + word(3);
+  // The largest centred square is that of the first two columns, 200 + 10 + 200 + i; the mean of all six is another.
+  for (char i = 0; i < 10; ++i) images += std::string("\xC8\x0A\x00\xC8", 4) + i + std::string(1, '\0');
+  files.write("train-images", images);
+  files.write("test-images", images);
+  files.write("test-labels", files.labels);
+  const weft::testing::Instance given = files.load(), scaled = files.load({{"resolution", 1}});
+  const weft::Dataset& data = dataset_of(scaled);
+  CHECK(data.task().input == weft::Shape::image(1, 1, 1));
+  CHECK(data.train().labels.equal(dataset_of(given).train().labels));
+  const at::Tensor last = dataset_of(given).train().images.select(2, 1).select(2, 1).to(at::kLong);
+  const at::Tensor means = at::floor_divide(last + 410 + 2, 4);
+  CHECK(data.train().images.to(at::kLong).flatten().equal(means.flatten()));
+  CHECK(data.mean()[0] == Approx(means.to(at::kDouble).mean().item<double>() / 255.0));
+  CHECK(description_of(scaled).at("fingerprint") != description_of(given).at("fingerprint"));
+  CHECK(dataset_of(files.load({{"resolution", 2}})).task().input == weft::Shape::image(1, 2, 2));
+  CHECK(dataset_of(files.load({{"resolution", 1}}, "final")).test().images.sizes() == at::IntArrayRef({10, 1, 1, 1}));
+}
+
+TEST_CASE("area_resize: each pixel is the mean of what it covers, by hand") {
+  const auto resized = [](std::vector<int> pixels, std::int64_t rows, std::int64_t height, std::int64_t width) {
+    const at::Tensor image = at::tensor(pixels).to(at::kByte).view({1, 1, rows, -1});
+    const at::Tensor flat = weft::area_resize(image, height, width).to(at::kInt).flatten();
+    return std::vector<int>(flat.data_ptr<int>(), flat.data_ptr<int>() + flat.numel());
+  };
+  using Pixels = std::vector<int>;
+  // Whole pixels, and halves upwards.
+  CHECK(resized({1, 2, 10, 20, 3, 4, 30, 41}, 2, 1, 2) == Pixels{3, 25});
+  CHECK(resized({0, 0, 0, 1}, 2, 1, 1) == Pixels{0});
+  // 3 to 2: two thirds and one third of a side. (4 x 0 + 2 x 90 + 2 x 9 + 18) / 9 = 24; 1272 / 9, 836 / 9, 1472 / 9.
+  CHECK(resized({0, 90, 255, 9, 18, 27, 100, 200, 250}, 3, 2, 2) == Pixels{24, 141, 93, 164});
+  CHECK(resized({0, 90, 255}, 1, 1, 2) == Pixels{30, 200});
+  // 5 to 2: 2.5 pixels each.
+  CHECK(resized({10, 20, 30, 40, 50}, 5, 2, 1) == Pixels{18, 42});
+  // Larger, and as large.
+  CHECK(resized({10, 40}, 1, 2, 3) == Pixels{10, 25, 40, 10, 25, 40});
+  CHECK(resized({7, 0, 255, 9}, 2, 2, 2) == Pixels{7, 0, 255, 9});
+}
+
+TEST_CASE("area_resize keeps planes apart, and takes images in any layout") {
+  const at::Tensor planes = at::arange(2 * 3).to(at::kByte).view({2, 3, 1, 1}).expand({2, 3, 4, 6});
+  for (const at::Tensor& images : {planes, planes.contiguous(at::MemoryFormat::ChannelsLast)}) {
+    const at::Tensor resized = weft::area_resize(images, 3, 5);
+    CHECK(resized.equal(planes.narrow(2, 0, 3).narrow(3, 0, 5)));
+  }
+}
+
 TEST_CASE("idx: Fashion-MNIST, where it is installed") {
   if (!fs::exists("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")) {
     WARN("SKIPPED: the package dataset-fashion-mnist is not installed");
@@ -188,4 +239,9 @@ TEST_CASE("idx: Fashion-MNIST, where it is installed") {
   // Widely used figures of the whole training set: 0.2860, 0.3530.
   CHECK(data.mean()[0] == Approx(0.2860).margin(0.001));
   CHECK(data.standard_deviation()[0] == Approx(0.3530).margin(0.001));
+  // On a quarter of the pixels the mean is the same, but for rounding, and there is less contrast.
+  const weft::testing::Instance quarter(plugin, {{"resolution", 14}});
+  CHECK(dataset_of(quarter).train().images.sizes() == at::IntArrayRef({55000, 1, 14, 14}));
+  CHECK(dataset_of(quarter).mean()[0] == Approx(data.mean()[0]).margin(0.5 / 255));
+  CHECK(dataset_of(quarter).standard_deviation()[0] < data.standard_deviation()[0]);
 }
