@@ -56,6 +56,12 @@ Json arguments(const std::string& plugin) {
   return found == all.end() ? Json::object() : found->second;
 }
 
+// Whether its candidates come from another optimizer, which an argument names: what that one goes with, it goes with.
+bool is_composed(const Plugin& optimizer) {
+  const Json properties = optimizer.manifest.at("parameters").value("properties", Json::object());
+  return std::any_of(properties.begin(), properties.end(), [](const Json& schema) { return schema.contains("plugin"); });
+}
+
 std::vector<Plugin> built(const std::string& kind) {
   std::vector<std::filesystem::path> manifests;
   for (const auto& folder : std::filesystem::directory_iterator(std::filesystem::path(WEFT_TEST_PLUGINS) / kind)) {
@@ -65,6 +71,7 @@ std::vector<Plugin> built(const std::string& kind) {
   std::vector<Plugin> plugins;
   plugins.reserve(manifests.size());
   for (const std::filesystem::path& manifest : manifests) plugins.push_back(Plugin::open(manifest));
+  std::erase_if(plugins, is_composed);
   return plugins;
 }
 
