@@ -34,7 +34,7 @@ std::string refused(const std::vector<std::string>& arguments, const TemporaryFo
 
 TEST_CASE("plugin new: every kind gets its folder, in which no word of the template is left") {
   const TemporaryFolder folder;
-  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset"}) {
+  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset", "predictor", "stopper"}) {
     INFO(kind);
     const Ran ran = run({"plugin", "new", kind, "quick_idea", "--output", "of_kind/" + kind}, folder.path());
     REQUIRE(ran.code == 0);
@@ -101,7 +101,7 @@ TEST_CASE("plugin new: an unknown language, or a kind that has no template in it
 
 TEST_CASE("plugin new: the vendor stands before the name where the plugin is looked up, and nowhere else") {
   const TemporaryFolder folder;
-  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset"}) {
+  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset", "predictor", "stopper"}) {
     INFO(kind);
     const Ran ran = run({"plugin", "new", kind, "acme/quick_idea", "--output", kind}, folder.path());
     REQUIRE(ran.code == 0);
@@ -136,7 +136,7 @@ TEST_CASE("plugin new: an unknown kind names the kinds there are and the nearest
   const TemporaryFolder folder;
   CHECK_THAT(refused({"optimiser", "mine"}, folder),
              ContainsSubstring("KIND is \"optimiser\"") && ContainsSubstring("did you mean \"optimizer\"") &&
-                 ContainsSubstring("dataset, evaluator, objective, optimizer, space"));
+                 ContainsSubstring("dataset, evaluator, objective, optimizer, predictor, space, stopper"));
   refused({"shared", "mine"}, folder);
   refused({"..", "mine"}, folder);
 }
