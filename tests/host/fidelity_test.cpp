@@ -6,6 +6,8 @@
 #include <set>
 
 #include "host/execution/inline_executor.hpp"
+#include "host/installation.hpp"
+#include "host/plugins/schema.hpp"
 #include "host/study/folder.hpp"
 #include "host/study/judges.hpp"
 #include "tests/catch.hpp"
@@ -179,6 +181,20 @@ TEST_CASE("what levels, stoppers and nested plugins have wrong is told at its pl
   refused({{"optimizer", {{"name", "successive_halving"},
                           {"args", {{"candidates", 3}, {"maximum", 9}, {"sampler", {{"name", "hill"}}}}}}}},
           "/optimizer/args/sampler/name");
+}
+
+TEST_CASE("every installed pipeline is whole, and each of its profiles") {
+  const Catalogue catalogue = Catalogue::discover({});
+  const std::vector<std::string> names = Pipeline::installed();
+  REQUIRE(names.size() > 30);
+  for (const std::string& name : names) {
+    const Json profiles = read_json(Installation::locate().pipelines / (name + ".json")).value("profiles", Json::object());
+    CHECK_NOTHROW(Pipeline::load(name, {}, catalogue));
+    for (const auto& [profile, unused] : profiles.items()) {
+      INFO(name << ", " << profile);
+      CHECK_NOTHROW(Pipeline::load(name, {.profile = profile}, catalogue));
+    }
+  }
 }
 
 TEST_CASE("a proposal asks for a level that there is, and goes on from what was kept") {
