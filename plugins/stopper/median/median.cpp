@@ -16,18 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "weft/curves/rung.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
 
 using weft::Judgement;
 using weft::LearningCurve;
-
-// Trainings that went on from others are compared with those that did not.
-std::string name(weft::Fidelity fidelity) {
-  fidelity.resume_from.reset();
-  return fidelity.to_json().dump();
-}
 
 // The mean of the middle two where there is no one in the middle. Not of nothing.
 double median(std::vector<double> values) {
@@ -54,14 +49,14 @@ class Median final : public weft::Stopper {
         values.at[i] = sum / static_cast<double>(i + 1);
       }
     }
-    completed_[name(curve.fidelity)].push_back(std::move(values));
+    completed_[weft::curves::rung(curve.fidelity)].push_back(std::move(values));
   }
 
   Judgement judge(const LearningCurve& curve) override {
     if (curve.empty()) return {};
     const std::int32_t epoch = curve.epochs.back();
     if (epoch <= grace_ || (curve.horizon > 0 && epoch >= curve.horizon)) return {};
-    const auto completed = completed_.find(name(curve.fidelity));
+    const auto completed = completed_.find(weft::curves::rung(curve.fidelity));
     if (completed == completed_.end()) return {};
     std::vector<double> values;
     for (const Values& trial : completed->second) {

@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "weft/curves/rung.hpp"
 #include "weft/curves/scale.hpp"
 #include "weft/plugin.hpp"
 
@@ -112,12 +113,6 @@ struct Rung {
   }
 };
 
-// Trainings that went on from others are compared with those that did not.
-std::string name(weft::Fidelity fidelity) {
-  fidelity.resume_from.reset();
-  return fidelity.to_json().dump();
-}
-
 // ---- the criterion ------------------------------------------------------------------------------------------------
 
 class PredictiveTermination final : public weft::Stopper {
@@ -130,12 +125,12 @@ class PredictiveTermination final : public weft::Stopper {
         log_(context.log()) {}
 
   void observe(const LearningCurve& curve) override {
-    Rung& rung = rungs_[name(curve.fidelity)];
+    Rung& rung = rungs_[weft::curves::rung(curve.fidelity)];
     rung.seen.emplace(curve.trial, rung.seen.size());
   }
 
   void end(const LearningCurve& curve, weft::TrialState state, std::optional<double> reward) override {
-    Rung& rung = rungs_[name(curve.fidelity)];
+    Rung& rung = rungs_[weft::curves::rung(curve.fidelity)];
     if (state == weft::TrialState::pruned && rung.seen.contains(curve.trial)) ++rung.stopped;
     if (state != weft::TrialState::complete) return;
     if (!curve.empty()) rung.finished.push_back(curve);
@@ -147,7 +142,7 @@ class PredictiveTermination final : public weft::Stopper {
     if (curve.empty()) return {};
     const std::optional<int> horizon = horizon_of(curve);
     if (!horizon || !due(curve, *horizon)) return {};
-    const auto rung = rungs_.find(name(curve.fidelity));
+    const auto rung = rungs_.find(weft::curves::rung(curve.fidelity));
     if (rung == rungs_.end() || !may_be_stopped(rung->second, curve.trial)) return {};
 
     std::optional<double> best = rung->second.best(options_.rank);

@@ -21,6 +21,7 @@
 #include <string>
 #include <utility>
 
+#include "weft/curves/rung.hpp"
 #include "weft/plugin.hpp"
 
 namespace {
@@ -28,12 +29,6 @@ namespace {
 using weft::Judgement;
 using weft::LearningCurve;
 using weft::TrialId;
-
-// Trainings that went on from others are compared with those that did not.
-std::string name(weft::Fidelity fidelity) {
-  fidelity.resume_from.reset();
-  return fidelity.to_json().dump();
-}
 
 class SuccessiveHalving final : public weft::Stopper {
  public:
@@ -52,13 +47,13 @@ class SuccessiveHalving final : public weft::Stopper {
   void observe(const LearningCurve& curve) override {
     const std::optional<std::int64_t> rung = rung_reached(curve);
     if (rung && std::isfinite(curve.rewards.back()))
-      rungs_[{name(curve.fidelity), *rung}].emplace(curve.trial, curve.rewards.back());
+      rungs_[{weft::curves::rung(curve.fidelity), *rung}].emplace(curve.trial, curve.rewards.back());
   }
 
   Judgement judge(const LearningCurve& curve) override {
     const std::optional<std::int64_t> rung = rung_reached(curve);
     if (!rung || (curve.horizon > 0 && curve.epochs.back() >= curve.horizon)) return {};
-    const auto found = rungs_.find({name(curve.fidelity), *rung});
+    const auto found = rungs_.find({weft::curves::rung(curve.fidelity), *rung});
     if (found == rungs_.end()) return {};
     const std::map<TrialId, double>& recorded = found->second;
     const auto own = recorded.find(curve.trial);
