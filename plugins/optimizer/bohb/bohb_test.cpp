@@ -10,6 +10,7 @@
 
 #include "kernel_density.hpp"
 #include "tests/catch.hpp"
+#include "tests/nas_bench_201.hpp"
 #include "weft/search/sampler.hpp"
 #include "weft/testing/optimizer_contract.hpp"
 
@@ -76,28 +77,6 @@ class Bench {
   SpaceRef space;
   OptimizerRef optimizer;
 };
-
-// NAS-Bench-201: notation -> validation accuracy after 12 epochs; empty where the table is absent.
-std::unordered_map<std::string, double> nas_bench_201() {
-  const char* data = std::getenv("WEFT_DATA");
-  const std::filesystem::path root = data != nullptr ? data : std::string(WEFT_TEST_SOURCE) + "/../shared/data";
-  std::ifstream file(root / "nas-bench-201/cifar10.csv");
-  std::unordered_map<std::string, double> table;
-  std::string line;
-  std::getline(file, line);
-  while (std::getline(file, line)) {
-    std::istringstream text(line);
-    std::string number, architecture, accuracy;
-    std::getline(text, number, ','), std::getline(text, architecture, ','), std::getline(text, accuracy, ',');
-    table[architecture] = std::stod(accuracy);
-  }
-  return table;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
 
 }  // namespace
 
