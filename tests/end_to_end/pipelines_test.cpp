@@ -1,6 +1,7 @@
 // The pipelines that are installed, in every profile: their plugins exist and go together, take their arguments,
 // propose networks within the limits, and build the final ones from them. Whose data is here is checked with it.
 
+#include <cstdint>
 #include <optional>
 #include <set>
 #include <string>
@@ -50,8 +51,14 @@ Json task_of(const Pipeline& pipeline) {
   if (!pipeline.dataset) return {};
   const std::string& name = pipeline.dataset->manifest->name;
   const Json& args = pipeline.dataset->args;
-  if (name == "idx") return {{"input", {1, 28, 28}}, {"classes", args.at("classes")}};
-  if (name == "cifar") return {{"input", {3, 32, 32}}, {"classes", args.at("classes")}};
+  const auto pictures = [&args](Json extents, Json classes, std::int64_t examples) {
+    const auto held_out = args.at("validation").get<std::int64_t>();
+    return Json{{"input", std::move(extents)},
+                {"classes", std::move(classes)},
+                {"splits", {{"train", examples - held_out}, {"validation", held_out}}}};
+  };
+  if (name == "idx") return pictures({1, 28, 28}, args.at("classes"), 60000);
+  if (name == "cifar") return pictures({3, 32, 32}, args.at("classes"), 50000);
   if (name == "image_folder")  // ImageNet
     return {{"input", {args.at("channels"), args.at("resolution"), args.at("resolution")}}, {"classes", 1000}};
   if (name == "text") return {{"input", {args.at("positions"), 1}}, {"classes", 100}};
