@@ -36,7 +36,7 @@ using weft::Verdict;
 Recipe recipe(const Json& changes) {
   const weft::testing::Plugin plugin = weft::testing::Plugin::open("evaluator", "train");
   Json json = plugin.configuration({{"crop_padding", 0}, {"flip", false}, {"gradient_clip", 0}, {"weight_decay", 0}});
-  for (const char* name : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor"})
+  for (const char* name : {"use_validation", "data_fraction", "best_of_last", "measure_training", "restarts", "restart_lr_factor"})
     json.erase(name);  // the evaluator's own
   json.merge_patch(changes);
   return Recipe::from_json(json);
@@ -248,6 +248,61 @@ TEST_CASE("the update rules are LibTorch's") {
   }
   compare({{"update_rule", "adam"}, {"weight_decay", 0.1}},
           [](auto p) { return torch::optim::Adam(p, torch::optim::AdamOptions(0.01).weight_decay(0.1)); });
+}
+
+// Of a network of which each step computes a part, as LibTorch has it where a gradient is undefined.
+TEST_CASE("what took no part in a step is neither decayed nor moved") {
+  for (const char* rule_name : {"sgd", "adam"}) {
+    INFO(rule_name);
+    const auto parameters = [] {
+      at::manual_seed(2);
+      std::vector<at::Tensor> made;
+      for (int i = 0; i < 4; ++i) made.push_back(at::randn({3 + i}).requires_grad_());
+      return made;
+    };
+    std::vector<at::Tensor> ours = parameters(), theirs = parameters();
+    std::unique_ptr<torch::optim::Optimizer> optimizer;
+    if (std::string_view(rule_name) == "sgd")
+      optimizer = std::make_unique<torch::optim::SGD>(theirs, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
+    else
+      optimizer = std::make_unique<torch::optim::Adam>(theirs, torch::optim::AdamOptions(0.01).weight_decay(0.1));
+    weft::UpdateRule rule(ours, recipe({{"update_rule", rule_name}, {"weight_decay", 0.1}, {"nesterov", false}}),
+                          weft::UpdateRule::Parts::some);
+    const std::vector<std::vector<bool>> parts = {
+        {true, false, true, true}, {false, false, true, false}, {true, true, true, true}, {false, true, false, true}};
+    for (const std::vector<bool>& part : parts) {
+      const auto loss = [&](const std::vector<at::Tensor>& p) {
+        at::Tensor sum = at::zeros({});
+        for (std::size_t i = 0; i < p.size(); ++i) {
+          if (part[i]) sum = sum + p[i].pow(3).sum();
+        }
+        return sum;
+      };
+      std::vector<at::Tensor> before;
+      for (const auto& [name, tensor] : rule.state()) before.push_back(tensor.clone());
+      const std::vector<at::Tensor> values = {ours[0].detach().clone(), ours[1].detach().clone(), ours[2].detach().clone(),
+                                              ours[3].detach().clone()};
+      for (at::Tensor& parameter : theirs) parameter.mutable_grad() = at::Tensor();
+      loss(theirs).backward();
+      optimizer->step();
+      rule.zero_grad();
+      loss(ours).backward();
+      rule.step(0.01, part);
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        CHECK(ours[i].allclose(theirs[i], 1e-6, 1e-7));
+        CHECK(ours[i].equal(values[i]) == !part[i]);
+      }
+      std::int64_t first = 0;
+      for (std::size_t i = 0; i < ours.size(); ++i) {
+        std::size_t at = 0;
+        for (const auto& [name, tensor] : rule.state()) {  // moments and momentum
+          const at::Tensor old = before[at++];
+          if (name != "steps" && !part[i]) CHECK(tensor.narrow(0, first, 3 + static_cast<std::int64_t>(i)).equal(old.narrow(0, first, 3 + static_cast<std::int64_t>(i))));
+        }
+        first += ours[i].numel();
+      }
+    }
+  }
 }
 
 TEST_CASE("gradients are clipped by their common norm, and parameters own their memory afterwards") {

@@ -37,14 +37,15 @@ class Train final : public weft::Evaluator {
         use_validation_(context.get<bool>("use_validation")),
         data_fraction_(context.get<double>("data_fraction")),
         best_of_last_(context.get<std::size_t>("best_of_last")),
+        measure_training_(context.get<bool>("measure_training")),
         final_(context.final_phase()),
         space_(context.space()),
         dataset_(weft::dataset(context)),
         restarts_(restarts_of(context, dataset_)),
         device_(weft::claim_device()),
         log_(context.log()) {
-    for (const char* name :
-         {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor", "restart_accuracy"})
+    for (const char* name : {"use_validation", "data_fraction", "best_of_last", "measure_training", "restarts",
+                             "restart_lr_factor", "restart_accuracy"})
       arguments_.erase(name);
     // Of every trial: better found out before the first.
     if (final_) dataset_.test();
@@ -67,6 +68,11 @@ class Train final : public weft::Evaluator {
       const weft::Split some = weft::first_examples(data.train, std::min(most, data.train.size()));
       return weft::Batches(some, data.normalisation, device_).plain(0, some.size()).images;
     };
+    if (measure_training_) {
+      trial.measure_training = [&](weft::Network& network) {
+        return weft::evaluate(network, {data.train, data.normalisation, device_}, trial.recipe.batch_size);
+      };
+    }
     if (final_) {
       trial.test = [&](weft::Network& network) {
         return weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, trial.recipe.batch_size);
@@ -88,6 +94,7 @@ class Train final : public weft::Evaluator {
   bool use_validation_;
   double data_fraction_;
   std::size_t best_of_last_;
+  bool measure_training_;
   bool final_;
   weft::SpaceRef space_;
   const weft::Dataset& dataset_;

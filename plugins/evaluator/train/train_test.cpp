@@ -136,6 +136,19 @@ TEST_CASE("train: metrics, reports and files of a search trial") {
   CHECK(study.evaluate(1, {}, false).metrics == evaluation.metrics);
 }
 
+TEST_CASE("train: what a network makes of its training examples is measured on request") {
+  Study plain, measured(Json{{"measure_training", true}});
+  const Json without = plain.evaluate(1).metrics;
+  Json with = measured.evaluate(1).metrics;
+  CHECK_FALSE(without.contains("measured_train_accuracy"));
+  // After the last step and without augmentation: not the mean of an epoch in which the weights change.
+  CHECK(with.at("measured_train_loss") != with.at("train_loss"));
+  CHECK(with.at("measured_train_loss").get<double>() == Approx(with.at("train_loss").get<double>()).epsilon(0.3));
+  CHECK(with.at("measured_train_accuracy") > 25.0);  // of four classes
+  for (const char* name : {"measured_train_loss", "measured_train_accuracy"}) with.erase(name);
+  CHECK(with == without);
+}
+
 TEST_CASE("train: weights are inherited as the transfer says, or the trial fails by name") {
   const Json barely = {{"epochs", 1}, {"lr", 1e-6}, {"schedule", "constant"}};
   Study parent({{"epochs", 40}, {"lr", 0.2}}), child(barely), fresh(barely);
@@ -336,7 +349,8 @@ TEST_CASE("train: paused after a restart and gone on with, a trial ends as if it
   paused.verdict = 0;
   CHECK(paused.evaluate(1).metrics == expected);
   CHECK(paused.reports.back().at("restarts") == 1);
-  CHECK(paused.reports.size() == 3);
+  REQUIRE(paused.reports.size() == 4);
+  CHECK(paused.reports[2] == paused.reports[1]);  // whose answer might have been lost
 }
 
 TEST_CASE("train keeps the contract of evaluators, with restarts as well") {

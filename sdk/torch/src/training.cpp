@@ -1,30 +1,20 @@
 #include "weft/torch/training.hpp"
 
 #include <ATen/ATen.h>
-#include <ATen/autocast_mode.h>
 #include <c10/core/InferenceMode.h>
-#include <torch/csrc/jit/serialization/pickle.h>
-#include <torch/version.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
-#include <cstring>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include "memory.hpp"
-#include "weft/atomic_file.hpp"
-#include "weft/torch/fingerprint.hpp"
+#include "weft/torch/checkpoint.hpp"
+#include "weft/torch/precision.hpp"
 #include "weft/torch/update_rule.hpp"
 
 namespace weft {
@@ -33,254 +23,33 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Logits [n, classes] and labels [n], or [n, positions, classes] and [n, positions].
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, double label_smoothing) {
-  return at::cross_entropy_loss(logits.flatten(0, -2), labels.flatten(), {}, at::Reduction::Mean, -100,
-                                label_smoothing);
-}
-
-// Sums of a pass over the data, kept on the device so that no step waits for it.
-class Totals {
- public:
-  explicit Totals(c10::Device device) : sums_(at::zeros({2}, at::TensorOptions(at::kDouble).device(device))) {}
-
-  void add(const at::Tensor& mean_loss, const at::Tensor& logits, const at::Tensor& labels) {
-    const at::Tensor correct = logits.argmax(-1).eq(labels).sum();
-    sums_.add_(at::stack({mean_loss.detach().to(at::kDouble).mul(labels.numel()), correct.to(at::kDouble)}));
-    answers_ += labels.numel();
-  }
-  bool finite() const { return std::isfinite(sums_[0].item<double>()); }
-  Score score() const {
-    const auto count = static_cast<double>(answers_);
-    return {sums_[0].item<double>() / count, 100.0 * sums_[1].item<double>() / count};
-  }
-
- private:
-  at::Tensor sums_;  // of losses, of correct answers
-  std::int64_t answers_ = 0;
-};
-
-// ---- mixed precision ----
-
-bool cpu_has_bf16() {
-#if defined(__x86_64__)
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  const bool avx512_bf16 = __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1U << 5)) != 0;
-  const bool amx_bf16 = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & (1U << 22)) != 0;
-  return avx512_bf16 || amx_bf16;
-#else
-  return false;
-#endif
-}
-
-void check_precision(const Recipe& recipe, c10::Device device) {
-  if (recipe.mixed_precision == Recipe::MixedPrecision::off || device.is_cuda() || cpu_has_bf16()) return;
-  throw Error(
-      "/mixed_precision is \"bf16\"; needs a CPU with AVX512-BF16 or AMX, or a CUDA device. This CPU has neither and "
-      "would be slower for it: set it to \"off\"");
-}
-
-// Autocast while it lives. The weights' copies that autocast keeps are dropped at its end: the next step changes the
-// weights.
-class Autocast {
- public:
-  Autocast(Recipe::MixedPrecision precision, c10::Device device)
-      : on_(precision == Recipe::MixedPrecision::bf16), device_(device) {
-    if (on_) set(true);
-  }
-  ~Autocast() {
-    if (!on_) return;
-    set(false);
-    at::autocast::clear_cache();
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  void set(bool on) const {
-#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
-    at::autocast::set_autocast_dtype(device_.type(), at::kBFloat16);
-    at::autocast::set_autocast_enabled(device_.type(), on);
-#else
-    if (device_.is_cuda()) {
-      at::autocast::set_autocast_gpu_dtype(at::kBFloat16);
-      at::autocast::set_enabled(on);
-    } else {
-      at::autocast::set_autocast_cpu_dtype(at::kBFloat16);
-      at::autocast::set_cpu_enabled(on);
-    }
-#endif
-  }
-  bool on_;
-  c10::Device device_;
-};
-
-// ---- checkpoints ----
-
 // All tensors a training changes, by name; they share memory with the network and the update rule.
-std::map<std::string, at::Tensor> training_state(const Network& network, const UpdateRule& rule) {
-  std::map<std::string, at::Tensor> state;
+NamedTensors training_state(const Network& network, const UpdateRule& rule) {
+  NamedTensors state;
   for (const auto& [name, tensor] : rule.state()) state["rule/" + name] = tensor;
   for (const auto& buffer : network.named_buffers()) state["buffer/" + buffer.key()] = buffer.value();
   return state;
 }
 
-// Of what each number of a checkpoint means: the operations in their order, what they are and what they read. Not of
-// names and groups, which another version may choose otherwise.
-std::string identity_of(const Architecture& architecture) {
-  std::vector<std::string> nodes;
-  for (const Node& node : architecture.nodes())
-    nodes.push_back(node.operation + node.attributes.dump() + Json(node.inputs).dump());
-  nodes.push_back(std::to_string(architecture.output()));
-  if (architecture.auxiliary()) nodes.push_back(std::to_string(*architecture.auxiliary()));
-  return fingerprint(nodes, {});
-}
-
-// (tensors by name, curve as JSON, identity of the network). Weft 1.0 wrote the first two, and reads them here.
-void write_checkpoint(const std::filesystem::path& file, const std::map<std::string, at::Tensor>& state,
-                      const std::vector<TrainedEpoch>& curve, const std::string& network) {
-  c10::Dict<std::string, at::Tensor> tensors;
-  for (const auto& [name, tensor] : state) tensors.insert(name, tensor.cpu());
+Json notes_of(const std::vector<TrainedEpoch>& curve) {
   Json epochs = Json::array();
   for (const TrainedEpoch& epoch : curve) epochs.push_back(epoch.to_json());
-  const std::vector<char> bytes =
-      torch::jit::pickle_save(c10::ivalue::Tuple::create({tensors, epochs.dump(), network}));
-  write_atomically(file, {bytes.data(), bytes.size()});
+  return epochs;
 }
 
-struct Checkpoint {
-  std::map<std::string, at::Tensor> tensors;
+std::vector<TrainedEpoch> curve_of(const Checkpoint& checkpoint) {
   std::vector<TrainedEpoch> curve;
-  std::optional<std::string> network;  // none in those of Weft 1.0
-};
-
-// Nothing if there is none, or if it is damaged, as a power failure may leave it: the training begins anew. What cannot
-// be read just now is neither: it would be overwritten.
-std::optional<Checkpoint> load_checkpoint(const std::filesystem::path& file) {
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream && errno == ENOENT) return {};
-  if (!stream) throw Error(file.string() + ": the checkpoint cannot be read: " + std::strerror(errno));
-  std::vector<char> bytes;
-  try {
-    bytes.assign(std::istreambuf_iterator<char>(stream), {});
-  } catch (const std::ios_base::failure& failure) {
-    throw Error(file.string() + ": the checkpoint cannot be read: " + failure.what());
-  }
-  try {
-    const auto content = torch::jit::pickle_load(bytes).toTupleRef().elements().vec();
-    Checkpoint checkpoint;
-    for (const auto& entry : content.at(0).toGenericDict())
-      checkpoint.tensors[entry.key().toStringRef()] = entry.value().toTensor();
-    for (const Json& epoch : Json::parse(content.at(1).toStringRef()))
-      checkpoint.curve.push_back(TrainedEpoch::from_json(epoch));
-    if (content.size() > 2) checkpoint.network = content[2].toStringRef();
-    return checkpoint;
-  } catch (const std::exception& damage) {
-    if (!memory_shortage(damage).empty()) throw;
-    const std::string reason = damage.what();
-    TORCH_WARN(file.string(), ": damaged checkpoint (", reason.substr(0, reason.find('\n')),
-               "); the training begins anew");
-    return {};
-  }
+  for (const Json& epoch : checkpoint.notes) curve.push_back(TrainedEpoch::from_json(epoch));
+  return curve;
 }
 
 // Fills `state` and returns the curve so far; nothing if there is no checkpoint.
-std::vector<TrainedEpoch> read_checkpoint(const std::filesystem::path& file,
-                                          const std::map<std::string, at::Tensor>& state, const std::string& network) {
+std::vector<TrainedEpoch> restored(const std::filesystem::path& file, const NamedTensors& state,
+                                   const std::string& network) {
   const std::optional<Checkpoint> checkpoint = load_checkpoint(file);
-  if (!checkpoint) return {};
-  if (checkpoint->network.value_or(network) != network) {
-    throw Error(file.string() +
-                ": a checkpoint of another network (its operations, their attributes or what they read differ); remove "
-                "the file to train from the start");
-  }
-  for (const auto& [name, tensor] : state) {
-    const auto at = checkpoint->tensors.find(name);
-    if (at == checkpoint->tensors.end() && checkpoint->network && name.starts_with("buffer/")) {
-      TORCH_WARN(file.string(), ": of another version of Weft, which named the network's nodes otherwise (", name,
-                 " is not in it); the training begins anew");
-      return {};
-    }
-    if (at == checkpoint->tensors.end() || at->second.sizes() != tensor.sizes()) {
-      throw Error(file.string() + ": a checkpoint of another network or update rule (" + name +
-                  " differs); remove the file to train from the start");
-    }
-  }
-  const at::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : state) tensor.copy_(checkpoint->tensors.at(name));
-  return checkpoint->curve;
+  if (!checkpoint || !restore(file, *checkpoint, state, network)) return {};
+  return curve_of(*checkpoint);
 }
-
-// ---- what an epoch goes through ----
-
-class Examples {
- public:
-  virtual ~Examples() = default;
-  // Returns the number of batches.
-  virtual std::size_t begin_epoch(const Rng& rng) = 0;
-  virtual Batch batch(std::size_t index) = 0;
-  // What a step descends, times the mean over the answers of `batch`.
-  virtual double weight(const Batch& /*batch*/) const { return 1.0; }
-  virtual std::optional<Score> validate() = 0;
-};
-
-class Images final : public Examples {
- public:
-  Images(Network& network, const TrainingData& data, const Recipe& recipe, c10::Device device)
-      : network_(network), recipe_(recipe), train_(data.train, data.normalisation, device) {
-    if (data.validation.size() > 0) validation_.emplace(data.validation, data.normalisation, device);
-  }
-
-  std::size_t begin_epoch(const Rng& rng) override {
-    epoch_.emplace(train_, recipe_.batch_size, recipe_.augmentation, rng);
-    return epoch_->size();
-  }
-  Batch batch(std::size_t index) override { return epoch_->batch(index); }
-  std::optional<Score> validate() override {
-    if (!validation_) return {};
-    return evaluate(network_, *validation_, recipe_.batch_size);
-  }
-
- private:
-  Network& network_;
-  const Recipe& recipe_;
-  Batches train_;
-  std::optional<Batches> validation_;
-  std::optional<EpochBatches> epoch_;
-};
-
-class Text final : public Examples {
- public:
-  Text(Network& network, const TextData& data, const Recipe& recipe, c10::Device device)
-      : network_(network),
-        data_(data),
-        recipe_(recipe),
-        device_(device),
-        train_(data.train, recipe.batch_size, data.positions, device) {}
-
-  std::size_t begin_epoch(const Rng&) override {
-    network_.carry_state(true);
-    return static_cast<std::size_t>(train_.size());
-  }
-  Batch batch(std::size_t index) override { return train_.batch(static_cast<std::int64_t>(index)); }
-  double weight(const Batch& batch) const override {
-    return data_.sum_over_positions ? static_cast<double>(batch.labels.size(1)) : 1.0;
-  }
-  std::optional<Score> validate() override {
-    if (!data_.validation.defined() || data_.validation.numel() == 0) return {};
-    return evaluate(network_, data_.validation, data_, device_, recipe_.batch_size);
-  }
-
- private:
-  Network& network_;
-  const TextData& data_;
-  const Recipe& recipe_;
-  c10::Device device_;
-  TextBatches train_;
-};
-
-// ---- the loop ----
 
 // A loss that is not finite.
 class NotFinite : public Error {
@@ -298,7 +67,7 @@ class Training {
         device_(device),
         rule_(network.parameters(), recipe) {}
 
-  std::map<std::string, at::Tensor> state() const { return training_state(network_, rule_); }
+  NamedTensors state() const { return training_state(network_, rule_); }
   const Architecture& architecture() const { return network_.architecture(); }
 
   TrainedEpoch run(int epoch) {
@@ -330,11 +99,7 @@ class Training {
       {
         const Autocast autocast(recipe_.mixed_precision, device_);
         output = network_.forward(batch.images);
-        loss = cross_entropy(output.logits, batch.labels, recipe_.label_smoothing);
-        if (output.auxiliary.defined()) {
-          loss =
-              loss + recipe_.auxiliary_weight * cross_entropy(output.auxiliary, batch.labels, recipe_.label_smoothing);
-        }
+        loss = training_loss(output, batch.labels, recipe_);
       }
       (loss * examples_->weight(batch)).backward();
       rule_.step(recipe_.learning_rate(elapsed));
@@ -406,8 +171,8 @@ TrainedEpoch TrainedEpoch::from_json(const Json& json) {
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder) { return folder / "checkpoint.pt"; }
 
 std::vector<TrainedEpoch> checkpointed_curve(const std::filesystem::path& folder) {
-  std::optional<Checkpoint> checkpoint = load_checkpoint(checkpoint_file(folder));
-  return checkpoint ? std::move(checkpoint->curve) : std::vector<TrainedEpoch>{};
+  const std::optional<Checkpoint> checkpoint = load_checkpoint(checkpoint_file(folder));
+  return checkpoint ? curve_of(*checkpoint) : std::vector<TrainedEpoch>{};
 }
 
 void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
@@ -415,7 +180,7 @@ void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
     throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) +
                        "; must not exceed the number of training examples, " + std::to_string(examples));
   }
-  check_precision(recipe, device);
+  check_precision(recipe.mixed_precision, device);
 }
 
 void check(const Recipe& recipe, const TextData& data, c10::Device device) {
@@ -425,18 +190,17 @@ void check(const Recipe& recipe, const TextData& data, c10::Device device) {
                        std::to_string(data.positions) + " positions side by side need a training text of " +
                        std::to_string(least) + " tokens, but there are " + std::to_string(data.train.numel()));
   }
-  check_precision(recipe, device);
+  check_precision(recipe.mixed_precision, device);
 }
 
 namespace {
 
-// `ExamplesOf` is Images or Text.
-template <typename ExamplesOf, typename Data>
+template <typename Data>
 Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng rng, c10::Device device) {
   return within_memory(
       "before the first epoch",
       "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device", [&] {
-        return Training(network, std::make_unique<ExamplesOf>(network, data, recipe, device), recipe, rng, device);
+        return Training(network, examples(network, data, recipe, device), recipe, rng, device);
       });
 }
 
@@ -456,7 +220,14 @@ std::optional<TrainedEpoch> first_epoch(Training& training, const TrainingOption
 TrainingResult run(Training training, const Recipe& recipe, const TrainingOptions& options) {
   TrainingResult result;
   const std::string network = identity_of(training.architecture());
-  if (options.folder) result.curve = read_checkpoint(checkpoint_file(*options.folder), training.state(), network);
+  if (options.folder) result.curve = restored(checkpoint_file(*options.folder), training.state(), network);
+  if (options.repeats_last && !result.curve.empty() && static_cast<int>(result.curve.size()) < recipe.epochs) {
+    const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
+    if (verdict != Verdict::go_on) {
+      result.state = verdict == Verdict::stop ? TrialState::pruned : TrialState::paused;
+      return result;
+    }
+  }
   for (int epoch = static_cast<int>(result.curve.size()) + 1; epoch <= recipe.epochs; ++epoch) {
     std::optional<TrainedEpoch> trained =
         epoch == 1 ? first_epoch(training, options) : in_epoch(epoch, [&] { return training.run(epoch); });
@@ -464,9 +235,10 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
     trained->restarts = options.restarts;
     result.curve.push_back(*std::move(trained));
     const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
-    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report. Nothing
-    // goes on from what is stopped.
-    if (options.folder && verdict != Verdict::stop) write_checkpoint(checkpoint_file(*options.folder), training.state(), result.curve, network);
+    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report. What is
+    // stopped leaves its checkpoint, too: a search that takes its predicted value may have it go on.
+    if (options.folder)
+      write_checkpoint(checkpoint_file(*options.folder), training.state(), notes_of(result.curve), network);
     if (verdict == Verdict::go_on || epoch == recipe.epochs) continue;
     result.state = verdict == Verdict::stop ? TrialState::pruned : TrialState::paused;
     break;
@@ -479,13 +251,13 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data.train.size(), options.device);
-  return run(prepared<Images>(network, data, recipe, rng, options.device), recipe, options);
+  return run(prepared(network, data, recipe, rng, options.device), recipe, options);
 }
 
 TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data, options.device);
-  return run(prepared<Text>(network, data, recipe, rng, options.device), recipe, options);
+  return run(prepared(network, data, recipe, rng, options.device), recipe, options);
 }
 
 namespace {

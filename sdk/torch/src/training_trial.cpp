@@ -61,6 +61,13 @@ void write_curve(const fs::path& file, const std::vector<Json>& reports) {
   if (!stream.flush()) throw Error(file.string() + ": cannot be written: " + std::strerror(errno));
 }
 
+// Whether it was interrupted after an epoch of its own, of which the answer may have been lost.
+bool was_interrupted(const EvaluationRequest& request) {
+  if (!request.folder) return false;
+  const std::size_t own = checkpointed_curve(*request.folder).size();
+  return own > (request.resume_folder ? checkpointed_curve(*request.resume_folder).size() : 0);
+}
+
 // A trial that goes on from another begins with the other's checkpoint, unless it has come further itself.
 void adopt_checkpoint(const EvaluationRequest& request) {
   if (!request.fidelity.resume_from) return;
@@ -148,6 +155,10 @@ Evaluation ended(const EvaluationRequest& request, const Candidate& candidate, c
     const Score score = trial.test(network);
     metrics.update({{"test_loss", score.loss}, {"test_accuracy", score.accuracy}});
   }
+  if (trial.measure_training && training.state != TrialState::paused) {
+    const Score score = trial.measure_training(network);
+    metrics.update({{"measured_train_loss", score.loss}, {"measured_train_accuracy", score.accuracy}});
+  }
   if (request.folder) leave_files(*request.folder, network, reports, training.state);
   return {training.state, completed(trial, std::move(metrics))};
 }
@@ -198,6 +209,7 @@ std::int64_t examples_of(std::int64_t examples, double data_fraction, const Fide
 
 Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, const Candidate& candidate,
                     const TrainingTrial& trial) {
+  const bool interrupted = was_interrupted(request);
   adopt_checkpoint(request);
   for (int restarts = restarts_so_far(request, trial.restarts);; ++restarts) {
     const Rng rng = restarts == 0 ? request.rng : request.rng.derive("restart", static_cast<std::uint64_t>(restarts));
@@ -212,6 +224,7 @@ Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, 
                                   told["epochs"] = recipe.epochs;
                                   return reporter.report(told);
                                 },
+                            .repeats_last = interrupted,
                             .device = trial.device};
     if (trial.restarts.most > 0) options.restarts = restarts;
     if (restarts < trial.restarts.most) {

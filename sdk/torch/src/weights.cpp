@@ -1,11 +1,12 @@
 // Weights on disk. The format is PyTorch's own: a pickled dictionary of tensors.
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/serialization/import_read.h>
 #include <torch/csrc/jit/serialization/pickle.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 
 #include "weft/atomic_file.hpp"
 #include "weft/torch/network.hpp"
@@ -22,11 +23,14 @@ void save_weights(const Network& network, const std::filesystem::path& path) {
 std::map<std::string, at::Tensor> read_weights(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) throw Error(path.string() + ": the weights cannot be read: " + std::strerror(errno));
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), {}};
+  file.close();
 
   std::map<std::string, at::Tensor> found;
   try {
-    for (const auto& entry : torch::jit::pickle_load(bytes).toGenericDict()) {
+    // As torch::jit::pickle_load does it, but tensor by tensor: the file is never in memory whole, beside them.
+    caffe2::serialize::PyTorchStreamReader reader(path.string());
+    const c10::IValue content = torch::jit::readArchiveAndTensors("data", "", "", {}, {}, {}, reader);
+    for (const auto& entry : content.toGenericDict()) {
       found.emplace(entry.key().toStringRef(), entry.value().toTensor());
     }
   } catch (const std::exception& error) {

@@ -17,38 +17,13 @@
 #include <vector>
 
 #include "weft/evaluator.hpp"
-#include "weft/torch/batches.hpp"
+#include "weft/torch/examples.hpp"
+#include "weft/torch/loss.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/recipe.hpp"
 #include "weft/torch/text.hpp"
 
 namespace weft {
-
-struct TrainingData {
-  Split train;
-  Split validation;  // may be empty: then the curve has no validation scores
-  Normalisation normalisation;
-};
-
-// How a text is read where it is measured. As one stream, its state carried from the first token to the last, which is
-// what perplexities are published for; or cut into up to 32 that are read side by side and each begin without a memory,
-// which is faster.
-enum class TextReading { stream, batched };
-
-struct TextData {
-  at::Tensor train;             // int64, [tokens]
-  at::Tensor validation;        // may be empty: then the curve has no validation scores
-  std::int64_t positions = 35;  // of a sequence, through which gradients go back
-  // What a step descends: the mean of the losses of a sequence's positions or their sum, in either case the mean over
-  // the streams. What is reported is always the mean.
-  bool sum_over_positions = false;
-  TextReading reading = TextReading::stream;
-};
-
-struct Score {
-  double loss;      // mean cross-entropy, in nats
-  double accuracy;  // percent
-};
 
 // One point of the learning curve.
 struct TrainedEpoch {
@@ -71,6 +46,9 @@ struct TrainingOptions {
   // Called with to_json() after every epoch, before its checkpoint is written: a training that is killed and resumed
   // may report one epoch twice, but loses none.
   std::function<Verdict(const Json& report)> report = {};
+  // Whether the checkpoint's last epoch is reported once more, since its answer may have been lost: that of a training
+  // that was told to stop or to pause when it was killed.
+  bool repeats_last = false;
   c10::Device device = c10::kCPU;  // where the network is
   // Asked once, after the first epoch and before its report, with the validation score, or that of training where there
   // is none, or nothing if the loss was not finite. If the answer is true, the training ends as if it had not begun: no

@@ -45,6 +45,9 @@ struct TrainingTrial {
   c10::Device device;
   std::function<TrainingResult(Network&, const Recipe&, Rng, const TrainingOptions&)> train;
   std::function<Score(Network&)> test = {};  // of a training that came to its end; none: in a search
+  // On the examples it was trained on, as they are, after the last epoch; none: it is not measured. Its metrics are
+  // "measured_train_loss" and "measured_train_accuracy"; those of an epoch are means while the weights change.
+  std::function<Score(Network&)> measure_training = {};
   // At most so many training examples, as the network takes them: what a transfer wants calibrated is measured on them.
   std::function<at::Tensor(std::int64_t)> examples = {};
   std::function<Json(Json)> completed = {};  // a report, or the metrics, with what else is told

@@ -2,11 +2,13 @@
 //
 // The training loop makes one per training; then, per step: zero_grad(), backward, step(). While it lives, parameters
 // and gradients are views of one buffer each, so that a step is a handful of operations, however many parameters there
-// are. Unlike LibTorch's, it therefore decays parameters without a gradient too.
+// are. Unlike LibTorch's, it therefore decays parameters without a gradient too, unless it is told who took part.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,8 +19,12 @@ namespace weft {
 
 class UpdateRule {
  public:
+  // Whether every parameter takes part in every step, or each in those that are given it, counted for each: of a
+  // network of which only a part is computed.
+  enum class Parts { all, some };
+
   // `parameters` are dense leaves of one device and type float; others may hold handles to them.
-  UpdateRule(std::vector<at::Tensor> parameters, const Recipe& recipe);
+  UpdateRule(std::vector<at::Tensor> parameters, const Recipe& recipe, Parts parts = Parts::all);
   // Gives each parameter memory of its own again, and no gradient.
   ~UpdateRule();
   UpdateRule(const UpdateRule&) = delete;
@@ -27,13 +33,24 @@ class UpdateRule {
   void zero_grad() { gradients_.zero_(); }
   // Clips the gradients, changes the parameters.
   void step(double lr);
+  // With Parts::some: only those parameters that took part, by their order; the others keep their values and what is
+  // remembered of them to the bit. Gradients are clipped by the norm of all.
+  void step(double lr, const std::vector<bool>& took_part);
 
   // All there is to store and, by copying into it, to restore: the parameters and what the rule remembers.
   const std::map<std::string, at::Tensor>& state() const { return state_; }
 
  private:
-  void sgd(double lr);
-  void adam(double lr);
+  // Parameters that lie side by side in the buffers, and have taken part in equally many steps, this one included.
+  struct Range {
+    std::int64_t first, size;
+    std::int64_t steps;
+  };
+  void clip();
+  void change(const Range& range, double lr);
+  void sgd(const Range& range, at::Tensor& values, at::Tensor& gradients, double lr);
+  void adam(const Range& range, at::Tensor& values, at::Tensor& gradients, double lr);
+  std::vector<Range> ranges(const std::vector<bool>& took_part);
 
   Recipe recipe_;
   std::vector<at::Tensor> parameters_;

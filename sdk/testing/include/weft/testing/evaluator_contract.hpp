@@ -135,7 +135,9 @@ inline void check_evaluator(const Plugin& plugin, const Json& args, const Surrou
     Listener rest;
     INFO("paused after a report and resumed by another instance, the result must be that of the uninterrupted run");
     REQUIRE(evaluate(twin, request, rest, check).metrics == whole.metrics);
-    REQUIRE(rest.reports.size() + 1 == listener.reports.size());
+    INFO("the report before the pause may come once more, as its answer may have been lost; those behind it come once");
+    REQUIRE(rest.reports.size() + 1 >= listener.reports.size());
+    REQUIRE(rest.reports.size() <= listener.reports.size());
   }
 
   Genotype foreign;
