@@ -31,7 +31,7 @@ const std::vector<Preserving> spaces = {
       {"morphs",
        {"deepen", "deepen_separable", "deepen_linear", "widen", "widen_by_zeros", "enlarge_kernel", "skip", "replicate",
         "split", "train_on"}}}},
-    {"chain", {{"filters", {4, 6, 8}}, {"kernels", {1, 3, 5}}, {"neurons", {12, 8, 6}}, {"depth_limit", 9}}},
+    {"chain", {{"filters", {4, 6, 8}}, {"kernels", {1, 3, 5}}, {"neurons", {12, 8, 6}}, {"depth_limit", 9}, {"noise", 0}}},
 };
 
 }  // namespace
@@ -76,4 +76,36 @@ TEST_CASE("morphs of spaces preserve the function, in sequences") {
     }
   }
   CHECK(done.size() >= 3);
+}
+
+// Deeper by its defaults, a network computes in training what its parent did: its new batch norms are calibrated.
+TEST_CASE("spaces deepen networks so that training goes on, too") {
+  const std::string name = GENERATE("graph", "wistuba_cells");
+  const Json study = {{"task", {{"input", {3, 12, 12}}, {"classes", 5}}}};
+  const Json args = name == "graph" ? Json{{"start", "C(6,3) P(2) C(6,3)"}, {"morphs", {"deepen", "deepen_separable"}}}
+                                    : Json{{"filters", 6}, {"stages", 2}, {"morphs", {"deepen", "deepen_separable"}}};
+  const testing::Instance instance(testing::Plugin::open("space", name), args, {.study = study});
+  const SpaceRef space(instance.handle());
+  const Genotype parent = space.parse(name == "graph" ? "start" : "trivial");
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    Rng rng(seed);
+    at::manual_seed(seed);
+    const at::NoGradGuard no_grad;
+    const at::Tensor images = at::randn({64, 3, 12, 12});
+    Network network(space.decode(parent).architecture, Rng(seed));
+    network.train();
+    for (int step = 0; step < 80; ++step) network.forward(images);  // until the statistics are the batch's
+    const at::Tensor output = network.forward(images).logits;
+    const Json morph = space.draw_morph(parent, rng).value();
+    INFO(name << ": " << morph.dump());
+    const Morphisms::Child deeper = space.morph(parent, morph, rng);
+    Network child(space.decode(deeper.genotype).architecture, Rng(seed + 1));
+    const Inherited inherited = inherit(network.state(), deeper.transfer, rng.derive("noise"));
+    take_over(child, inherited);
+    REQUIRE_FALSE(inherited.calibrated.empty());
+    calibrate(child, inherited.calibrated, images);
+    child.train();
+    const at::Tensor found = child.forward(images).logits;
+    CHECK(((found - output).abs().max() / output.abs().max()).item<double>() < 0.05);
+  }
 }

@@ -28,6 +28,7 @@ testing::Instance cells(const Json& morphs) {
                             {"morphs", morphs},
                             {"kernels", {1, 3, 5}},
                             {"factors", {2, 3}},
+                            {"calibrated", false},
                             {"noise", 0}},
                            {.study = study});
 }

@@ -23,7 +23,7 @@ namespace path_level_eas {
 
 // Of the node there, or of the branch that ends there.
 struct Choice {
-  enum class Kind { set_merge_type, replace_identity, insert_node };
+  enum class Kind { set_merge_type, replace_identity, insert_node, set_branches };
 
   Kind kind;
   Json tree;                            // as it was
@@ -94,12 +94,12 @@ class MetaController {
     return tape.concatenation(std::move(all));
   }
 
-  // As PyTorch begins linear layers.
+  // Weights as PyTorch begins linear layers, biases of zero (the authors' init_linear_seq).
   Tape::Id layer(Tape& tape, const std::string& name, Eigen::Index outputs, Tape::Id input) {
     const Eigen::Index inputs = tape[input].size();
     const double range = 1.0 / std::sqrt(static_cast<double>(inputs));
     const Tape::Id product = tape.product(weights_.uniform(name, outputs, inputs, range), input);
-    return tape.sum({product, tape.parameter(weights_.uniform(name + " bias", outputs, 1, range))});
+    return tape.sum({product, tape.parameter(weights_.uniform(name + " bias", outputs, 1, 0.0))});
   }
 
   static Vector log_softmax(const Vector& logits) {

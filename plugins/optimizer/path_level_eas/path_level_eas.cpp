@@ -11,8 +11,6 @@
 // Batches are on-policy: nothing is proposed while the last results of one are out, so that the search is the same
 // whatever the number of trials at once. Of trees and their morphs it knows what the capability space.trees says
 // (plugins/space/path_level).
-//
-// Ours: the operations of all of a node's branches are decided before what is below the first of them.
 
 #include <algorithm>
 #include <cstddef>
@@ -64,7 +62,7 @@ class Sampling {
   using Place = std::vector<std::size_t>;
 
   void visit(const Place& node) {
-    decide(Choice::Kind::set_merge_type, node);
+    merge(node);
     const std::size_t count = branches_of(at(node)).size();
     for (std::size_t branch = 0; branch < count; ++branch) decide(Choice::Kind::replace_identity, below(node, branch));
     for (std::size_t branch = 0; branch < count; ++branch) {
@@ -74,24 +72,48 @@ class Sampling {
     }
   }
 
+  // First how the node's branches merge, if it gets any, then how many there are: two decisions, each with its actor.
+  void merge(const Place& place) {
+    std::vector<Json> morphs = offered(Choice::Kind::set_merge_type, place);
+    if (morphs.empty()) return;
+    std::vector<std::string> merges = {"none"};
+    for (const Json& morph : morphs) {
+      const auto& name = morph.at("merge").get_ref<const std::string&>();
+      if (std::find(merges.begin(), merges.end(), name) == merges.end()) merges.push_back(name);
+    }
+    const std::string taken = merges[draw(Choice::Kind::set_merge_type, place, merges)];
+    std::erase_if(morphs, [&](const Json& morph) { return morph.at("merge") != taken; });
+    if (morphs.empty()) return;
+    std::vector<std::string> counts;
+    for (const Json& morph : morphs) counts.push_back(taken + " " + morph.at("branches").dump());
+    apply(morphs[counts.size() > 1 ? draw(Choice::Kind::set_branches, place, std::move(counts)) : 0]);
+  }
+
   // Nothing where the space offers nothing.
   void decide(Choice::Kind kind, const Place& place) {
     const std::vector<Json> morphs = offered(kind, place);
     if (morphs.empty()) return;
-    Choice choice{.kind = kind, .tree = tree(), .place = place, .options = {"none"}};
-    for (const Json& morph : morphs) choice.options.push_back(text(morph));
+    std::vector<std::string> options = {"none"};
+    for (const Json& morph : morphs) options.push_back(morph.value("operation", "insert"));
+    const std::size_t taken = draw(kind, place, std::move(options));
+    if (taken > 0) apply(morphs[taken - 1]);
+  }
+
+  std::size_t draw(Choice::Kind kind, const Place& place, std::vector<std::string> options) {
+    Choice choice{.kind = kind, .tree = tree(), .place = place, .options = std::move(options)};
     const path_level_eas::Vector probabilities = controller_.log_probabilities(choice).array().exp().matrix();
     choice.taken = rng_.weighted({probabilities.data(), static_cast<std::size_t>(probabilities.size())});
-    if (choice.taken > 0) {
-      weft::Morphisms::Child child = space_.morph(episode_.network.genotype, morphs[choice.taken - 1], rng_);
-      episode_.network.genotype = std::move(child.genotype);
-      episode_.network.transfer.append(std::move(child.transfer));
-    }
-    episode_.choices.push_back(std::move(choice));
+    return episode_.choices.emplace_back(std::move(choice)).taken;
+  }
+
+  void apply(const Json& morph) {
+    weft::Morphisms::Child child = space_.morph(episode_.network.genotype, morph, rng_);
+    episode_.network.genotype = std::move(child.genotype);
+    episode_.network.transfer.append(std::move(child.transfer));
   }
 
   std::vector<Json> offered(Choice::Kind kind, const Place& place) const {
-    static constexpr const char* names[] = {"set_merge_type", "replace_identity", "insert_node"};
+    static constexpr const char* names[] = {"set_merge_type", "replace_identity", "insert_node"};  // but set_branches
     std::string written = "root";
     for (const std::size_t branch : place) written += "/" + std::to_string(branch + 1);
     std::vector<Json> morphs = space_.morphs(episode_.network.genotype);
@@ -99,12 +121,6 @@ class Sampling {
       return morph.at("morph") != names[static_cast<int>(kind)] || morph.at("at") != written;
     });
     return morphs;
-  }
-
-  // "add 3", "sep_conv_3x3", "insert".
-  static std::string text(const Json& morph) {
-    if (morph.contains("merge")) return morph.at("merge").get<std::string>() + " " + morph.at("branches").dump();
-    return morph.value("operation", "insert");
   }
 
   const Json& tree() const { return episode_.network.genotype.opaque; }
@@ -176,7 +192,9 @@ class PathLevelEas final : public weft::Optimizer {
     const std::optional<std::size_t> number = out_.take(result);
     if (!number) return;                 // not one of ours
     if (inherits_ && !trained_start_) {  // it is proposed until it has weights
-      if (result.complete()) trained_start_ = result.trial;
+      if (!result.complete()) return;
+      trained_start_ = result.trial;
+      baseline_.update(*reward_.of(result));
       return;
     }
     batch_[*number].reward = reward_.of(result);
@@ -223,7 +241,8 @@ class PathLevelEas final : public weft::Optimizer {
     }
   }
 
-  // grad J = 1/m sum_k sum_t grad log P(a_t) (R_k - b); the baseline follows the mean of each batch, after it was used.
+  // grad J = 1/m sum_k sum_t grad log P(a_t) (R_k - b); the baseline, at first the start's reward, follows the mean of
+  // each batch before it is subtracted.
   void learn(std::vector<Sampled> batch) {
     std::erase_if(batch, [&](Sampled& sampled) {
       if (!sampled.reward) sampled.reward = reward_.failure().worth();
@@ -232,8 +251,8 @@ class PathLevelEas final : public weft::Optimizer {
     if (batch.empty()) return;
     double mean = 0.0;
     for (const Sampled& sampled : batch) mean += *sampled.reward / static_cast<double>(batch.size());
-    const double baseline = baseline_.value().value_or(mean);
     baseline_.update(mean);
+    const double baseline = *baseline_.value();
     for (const Sampled& sampled : batch) {
       for (const Choice& choice : sampled.choices) controller_.accumulate(choice, *sampled.reward - baseline);
     }

@@ -86,7 +86,7 @@ const std::vector<Choice> choices = {
     {.kind = Choice::Kind::set_merge_type,
      .tree = tree,
      .place = {0, 1},
-     .options = {"none", "add 2", "concat 2"},
+     .options = {"none", "add", "concat"},
      .taken = 1},
     {.kind = Choice::Kind::replace_identity, .tree = tree, .place = {0, 0}, .options = {"none", "conv"}, .taken = 0},
     {.kind = Choice::Kind::replace_identity,
@@ -95,7 +95,7 @@ const std::vector<Choice> choices = {
      .options = {"none", "conv", "pool"},
      .taken = 2},
     {.kind = Choice::Kind::insert_node, .tree = tree, .place = {2, 1}, .options = {"none", "insert"}, .taken = 1},
-    {.kind = Choice::Kind::set_merge_type, .tree = tree, .place = {}, .options = {"none", "add 3"}, .taken = 0}};
+    {.kind = Choice::Kind::set_branches, .tree = tree, .place = {}, .options = {"add 2", "add 3"}, .taken = 0}};
 
 MetaController controller(double entropy_weight = 0.3) {
   return {{.sizes = {3, 2}, .actor_units = 5, .lr = 0.1, .entropy_weight = entropy_weight, .gradient_clip = 0.0},
@@ -153,7 +153,7 @@ TEST_CASE("path_level_eas: the gradient is that of finite differences") {
 TEST_CASE("path_level_eas: the encoder sees the order of what is concatenated, not of what is added") {
   const auto seen = [](const char* merge, const char* first, const char* second) {
     MetaController meta = controller();
-    Choice choice{.kind = Choice::Kind::set_merge_type, .options = {"none", "add 2"}};
+    Choice choice{.kind = Choice::Kind::set_merge_type, .options = {"none", "add"}};
     choice.tree = {{"merge", merge}, {"branches", {{{"operation", first}}, {{"operation", second}}}}};
     return meta.log_probabilities(choice)[0];
   };
@@ -229,6 +229,23 @@ TEST_CASE("path_level_eas: the search does not depend on the order of a batch's 
     next.push_back(text);
   }
   CHECK(next[0] == next[1]);
+}
+
+// The baseline is a batch's own mean where it forgets at once: what all children of a batch earn alike teaches nothing.
+TEST_CASE("path_level_eas: a batch is judged against its own mean") {
+  std::vector<std::string> proposed;
+  for (const double later : {0.5, 0.9}) {
+    Bench bench(small({{"entropy_weight", 0}, {"baseline_decay", 0}}));
+    bench.tell(bench.ask(), 0.5);
+    std::string& all = proposed.emplace_back();
+    for (const double reward : {0.5, later, later}) {
+      for (const Proposal& proposal : bench.optimizer.ask(5)) {
+        all += proposal.genotype.key();
+        bench.tell(proposal, reward);
+      }
+    }
+  }
+  CHECK(proposed[0] == proposed[1]);
 }
 
 TEST_CASE("path_level_eas learns which operations are rewarded") {

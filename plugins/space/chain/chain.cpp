@@ -68,12 +68,14 @@ struct Options {
   int max_fully_connected;
   std::int64_t fully_connected_size;
   std::vector<std::int64_t> size_bins;  // ascending
+  double noise;                         // of what widen repeats
 
   explicit Options(const weft::Context& context)
       : depth_limit(context.get<std::size_t>("depth_limit")),
         max_fully_connected(context.get<int>("max_fully_connected")),
         fully_connected_size(context.get<std::int64_t>("fully_connected_size")),
-        size_bins(context.get<std::vector<std::int64_t>>("size_bins")) {
+        size_bins(context.get<std::vector<std::int64_t>>("size_bins")),
+        noise(context.get<double>("noise")) {
     std::sort(size_bins.begin(), size_bins.end());
     const auto kernels = context.get<std::vector<std::int64_t>>("kernels");
     weft::require::odd(kernels, "kernels");
@@ -282,7 +284,7 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
       }
       const std::int64_t to = morph.at("to");
       (layer.type == Type::convolution ? layer.filters : layer.neurons) = to;
-      return child_of(layers, weft::morphs::widen(before, node, repeated(before, node, to, rng)).transfer,
+      return child_of(layers, weft::morphs::widen(before, node, repeated(before, node, to, rng), options_.noise).transfer,
                       place(at) + ", widened to " + std::to_string(to));
     } catch (const Json::exception& error) {
       throw weft::InvalidInput("the morph " + morph.dump() + " cannot be read: " + error.what());

@@ -104,6 +104,14 @@ bool is(const Architecture& graph, NodeId id, const char* operation) { return gr
 bool ends_block(const Architecture& graph, NodeId id) {
   return graph.shape(id).is_image() && morphs::detail::is_nonnegative(graph, id);
 }
+// Where a vertex of Real et al. ends: a convolution, its batch norm and its ReLU are one.
+bool ends_vertex(const Architecture& graph, NodeId id) {
+  const auto goes_on = [&](const Node& reader) {
+    return (reader.operation == "batch_norm" || reader.operation == "activation") &&
+           std::find(reader.inputs.begin(), reader.inputs.end(), id) != reader.inputs.end();
+  };
+  return graph.shape(id).is_image() && std::none_of(graph.nodes().begin(), graph.nodes().end(), goes_on);
+}
 bool is_dense(const Architecture& graph, NodeId id) { return morphs::detail::is_dense(graph.node(id)); }
 
 std::vector<Json> pairs(const Architecture& graph, bool same_channels, const std::function<bool(NodeId)>& fits) {
@@ -330,8 +338,8 @@ std::map<std::string, Morph> large_scale() {
   const auto convolutions = [](const Architecture& graph) {
     return places(graph, [&](NodeId id) { return is(graph, id, "conv2d"); });
   };
-  const auto images = [](const Architecture& graph) {
-    return places(graph, [&](NodeId id) { return graph.shape(id).is_image(); });
+  const auto vertices = [](const Architecture& graph) {
+    return places(graph, [&](NodeId id) { return ends_vertex(graph, id); });
   };
   // One of a convolution's attributes, an extent along one side or a number, takes another value.
   const auto attribute = [&](const char* name, std::function<std::vector<Json>(const Node&)> values,
@@ -381,7 +389,7 @@ std::map<std::string, Morph> large_scale() {
                           }};
   all["insert_convolution"] = {
       [=](const State& state, const Options&) {
-        return with_each(with_each(images(state.architecture), "stride", std::vector<int>{1, 2}), "activated",
+        return with_each(with_each(vertices(state.architecture), "stride", std::vector<int>{1, 2}), "activated",
                          std::vector<bool>{false, true});
       },
       [](State& state, const Json& morph, const Options&, Rng&) {
@@ -441,7 +449,7 @@ std::map<std::string, Morph> large_scale() {
       });
   all["insert_one_to_one"] = {
       [=](const State& state, const Options&) {
-        return with_each(images(state.architecture), "activated", std::vector<bool>{false, true});
+        return with_each(vertices(state.architecture), "activated", std::vector<bool>{false, true});
       },
       [](State& state, const Json& morph, const Options&, Rng&) {
         Dna dna(state.architecture);
@@ -455,7 +463,7 @@ std::map<std::string, Morph> large_scale() {
                        std::vector<Json> found;
                        for (NodeId from = 0; from < count; ++from) {
                          for (NodeId to = from + 1; to < count; ++to) {
-                           if (graph.shape(from).is_image() && graph.shape(to).is_image() && !is(graph, to, "resize"))
+                           if (ends_vertex(graph, from) && ends_vertex(graph, to) && !is(graph, to, "resize"))
                              found.push_back({{"from", graph.node(from).name}, {"at", graph.node(to).name}});
                          }
                        }

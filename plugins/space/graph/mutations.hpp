@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -43,7 +44,11 @@ inline Architecture repaired(const Json& json) {
     }
     ids[name] = graph.add(operation, node.value("attributes", Json::object()), inputs, name);
   }
-  return std::move(graph).build(ids.at(json.at("output").get<std::string>()));
+  const auto auxiliary = json.find("auxiliary");
+  return std::move(graph).build(ids.at(json.at("output").get<std::string>()),
+                                auxiliary == json.end() || auxiliary->is_null()
+                                    ? std::nullopt
+                                    : std::optional(ids.at(auxiliary->get<std::string>())));
 }
 
 class Dna {

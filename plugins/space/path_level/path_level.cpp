@@ -7,12 +7,13 @@
 //
 //   set_merge_type    an identity becomes 2 or 3 copies that are averaged, or 2 shares of the channels side by side
 //   replace_identity  an identity becomes a convolution that begins as one; or a pooling, which only comes near: the
-//                     authors first train such networks to mimic the start, which is left out here
+//                     authors first train networks to mimic the start, which is left out here
 //   insert_node       a leaf becomes a node with one identity, so that branches can be put in there
 //
 // Ours: batch norm and ReLU stand behind each convolution, the grouped ones too, so that what arrives in a cell is not
 // negative, and a convolution, batch norm and ReLU can be the identity. New batch norms are calibrated on one batch,
-// where the authors take ten.
+// where the authors take ten. In their code the grouped convolution is the tree's first edge, which may be repeated or
+// split itself; here the tree hangs behind it, one level lower.
 //
 // Optimizers that read the tree ask for space.trees: a genotype is a tree as tree.hpp writes it; a morph's "at" is
 // "root", or the place of the branch and of the node where it ends, as "root/2/1"; "merge" and "branches", "operation"

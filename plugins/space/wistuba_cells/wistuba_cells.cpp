@@ -45,6 +45,7 @@ struct Options {
   std::vector<std::int64_t> factors;
   std::int64_t max_channels;
   double noise;
+  bool calibrated;
   int sampled_morphs;
 
   explicit Options(const weft::Context& context)
@@ -54,6 +55,7 @@ struct Options {
         factors(context.get<std::vector<std::int64_t>>("factors")),
         max_channels(context.get<std::int64_t>("max_channels")),
         noise(context.get<double>("noise")),
+        calibrated(context.get<bool>("calibrated")),
         sampled_morphs(context.get<int>("sampled_morphs")) {
     weft::require::odd(kernels, "kernels");
     if (filters > max_channels)
@@ -186,7 +188,9 @@ Morphed deepen(const Site& site, bool separable) {
     throw NotApplicable("node " + site.network.node(behind).name +
                         " has a single channel; a separable convolution goes "
                         "behind two or more");
-  return morphs::deepen(site.network, behind, {.kernel = site.morph.at("kernel"), .separable = separable});
+  return morphs::deepen(
+      site.network, behind,
+      {.kernel = site.morph.at("kernel"), .separable = separable, .calibrated = site.options.calibrated});
 }
 
 Morphed skip(const Site& site) {
