@@ -22,6 +22,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -112,7 +113,7 @@ class Bohb final : public weft::Optimizer {
   void fit() {
     changed_ = false;
     for (auto budget = results_.rbegin(); budget != results_.rend(); ++budget) {
-      std::optional<Model> model = model_of(budget->second);
+      std::optional<Model> model = model_of(budget->second, model_ && budget->first == modelled_ ? model_->variables.size() : SIZE_MAX);
       if (!model) continue;
       model_ = std::move(model);
       modelled_ = budget->first;
@@ -121,15 +122,15 @@ class Bohb final : public weft::Optimizer {
     }
   }
 
-  std::optional<Model> model_of(const std::vector<Result>& results) {
+  // `modelled`: the decisions of the model that it follows.
+  std::optional<Model> model_of(const std::vector<Result>& results, std::size_t modelled) {
+    const std::vector<std::uint32_t> names = modelled_names(results, modelled);
     std::unordered_map<std::uint32_t, std::size_t> columns;
     std::vector<Variable> variables;
-    for (const Result& result : results) {
-      for (const weft::search::Answer& answer : result.answers) {
-        if (!columns.try_emplace(answer.name, columns.size()).second) continue;
-        const auto& entry = vocabulary_[answer.name];
-        variables.push_back({entry.offered.size(), entry.kind == weft::Decision::Kind::ordinal});
-      }
+    for (const std::uint32_t name : names) {
+      columns.emplace(name, columns.size());
+      const auto& entry = vocabulary_[name];
+      variables.push_back({entry.offered.size(), entry.kind == weft::Decision::Kind::ordinal});
     }
     const std::size_t decisions = variables.size();
     const std::size_t min_points = std::max(options_.min_points, decisions + 1);
@@ -151,6 +152,26 @@ class Bohb final : public weft::Optimizer {
     return Model{std::move(columns), std::move(variables), std::move(of_good), std::move(of_bad)};
   }
 
+  // Those that any result took, in the order in which they were met. Where there are too few results for new ones, those
+  // wait that the fewest took: the model goes on learning without them.
+  static std::vector<std::uint32_t> modelled_names(const std::vector<Result>& results, std::size_t modelled) {
+    std::vector<std::uint32_t> names;
+    std::unordered_map<std::uint32_t, std::size_t> taken;
+    for (const Result& result : results) {
+      for (const weft::search::Answer& answer : result.answers) {
+        if (++taken[answer.name] == 1) names.push_back(answer.name);
+      }
+    }
+    const std::size_t halves = results.size() / 2;  // each set needs more points than decisions
+    const std::size_t kept = std::max(modelled, std::max<std::size_t>(halves, 1) - 1);
+    if (names.size() <= kept) return names;
+    std::vector<std::uint32_t> most = names;
+    std::stable_sort(most.begin(), most.end(), [&](auto a, auto b) { return taken.at(a) > taken.at(b); });
+    std::set<std::uint32_t> fewest(most.begin() + static_cast<std::ptrdiff_t>(kept), most.end());
+    std::erase_if(names, [&](std::uint32_t name) { return fewest.contains(name); });
+    return names;
+  }
+
   // points x decisions; inactive where a decision was not taken, or its option is not offered any more.
   std::vector<double> points_of(std::span<const Result* const> results,
                                 const std::unordered_map<std::uint32_t, std::size_t>& columns,
@@ -160,7 +181,9 @@ class Bohb final : public weft::Optimizer {
       for (const weft::search::Answer& answer : results[row]->answers) {
         const std::int32_t place = vocabulary_[answer.name].places[answer.option];
         if (place == weft::search::Vocabulary::not_offered) continue;
-        const std::size_t column = columns.at(answer.name);
+        const auto found = columns.find(answer.name);
+        if (found == columns.end()) continue;
+        const std::size_t column = found->second;
         points[row * variables.size() + column] = variables[column].value_of(static_cast<std::size_t>(place));
       }
     }

@@ -180,6 +180,20 @@ TEST_CASE("bohb has a model as soon as there are points enough for both sets") {
   CHECK(one.ask() != other.ask());
 }
 
+// A decision that no result had before needs more results than there are: the model learns on without it.
+TEST_CASE("bohb goes on learning where a new decision appears") {
+  std::vector<std::vector<Genotype>> proposed;
+  for (const double reward : {100.0, -100.0}) {
+    Bench bench({{"random_fraction", 0}, {"duplicates", "allow"}}, tree());
+    for (std::int32_t told = 0; told < 6; ++told) bench.tell(Genotype({1, told}), told);
+    bench.ask();  // of a model
+    bench.tell(Genotype({0, 3}), reward);
+    std::vector<Genotype>& asked = proposed.emplace_back();
+    for (int i = 0; i < 20; ++i) asked.push_back(bench.ask());
+  }
+  CHECK(proposed[0] != proposed[1]);
+}
+
 TEST_CASE("bohb models the largest budget that has points enough") {
   Bench bench(never_random);
   Rng rng(3);

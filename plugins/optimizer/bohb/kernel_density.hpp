@@ -79,7 +79,9 @@ class KernelDensity {
     for (std::size_t i = 0; i < variables_.size(); ++i) {
       std::vector<double> values;
       for (std::size_t at = i; at < points_.size(); at += variables_.size()) values.push_back(points_[at]);
-      bandwidths_.push_back(bandwidth(variables_[i], values, variables_.size(), rule));
+      const double h = bandwidths_.emplace_back(bandwidth(variables_[i], values, variables_.size(), rule));
+      same_.push_back(variables_[i].ordinal ? -std::log(h * std::sqrt(2.0 * std::numbers::pi)) : std::log1p(-h));
+      other_.push_back(std::log(h / (static_cast<double>(variables_[i].options) - 1.0)));
     }
   }
 
@@ -106,18 +108,15 @@ class KernelDensity {
 
  private:
   double log_kernel(std::size_t variable, double centre, double at) const {
-    const double h = bandwidths_[variable];
-    if (variables_[variable].ordinal) {
-      const double distance = (at - centre) / h;
-      return -0.5 * distance * distance - std::log(h * std::sqrt(2.0 * std::numbers::pi));
-    }
-    if (at == centre) return std::log1p(-h);
-    return std::log(h / (static_cast<double>(variables_[variable].options) - 1.0));
+    if (!variables_[variable].ordinal) return at == centre ? same_[variable] : other_[variable];
+    const double distance = (at - centre) / bandwidths_[variable];
+    return same_[variable] - 0.5 * distance * distance;
   }
 
   std::vector<Variable> variables_;
   std::vector<double> points_;
   std::vector<double> bandwidths_;
+  std::vector<double> same_, other_;  // by variable: logarithms of a kernel at its centre, and at another category
 };
 
 // From a normal distribution truncated to [0, 1], whose mean lies in it: by rejection, of itself where it is narrow, of

@@ -53,7 +53,7 @@ class Bench {
   TrialResult result(const Proposal& proposal, const Accuracy& accuracy) {
     TrialResult result = result_of(told_++, proposal);
     result.reward = accuracy.validation;
-    result.metrics = {{"train_accuracy", accuracy.train}};
+    result.metrics = {{"measured_train_accuracy", accuracy.train}};
     return result;
   }
   void tell(const Proposal& proposal, const Accuracy& accuracy) { optimizer.tell(result(proposal, accuracy)); }

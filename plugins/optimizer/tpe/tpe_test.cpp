@@ -220,7 +220,7 @@ TEST_CASE("tpe: the joint estimator of mixed decisions sums to 1, however many t
 // ---- trials
 // -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("tpe orders complete trials, then pruned ones by how far they came, then those that tell nothing") {
+TEST_CASE("tpe orders complete trials, then those stopped with a prediction by how far they came, then the rest alike") {
   const auto standing = [](TrialState state, double reward, int epochs = 0, std::optional<double> predicted = {}) {
     TrialResult result = result_of(0, proposal_of({0, 0}), state);
     if (state == TrialState::complete) result.reward = reward;
@@ -230,14 +230,19 @@ TEST_CASE("tpe orders complete trials, then pruned ones by how far they came, th
   };
   const std::vector<tpe::Standing> best_first = {
       standing(TrialState::complete, 9.0),          standing(TrialState::complete, -2.0),
-      standing(TrialState::complete, std::nan("")), standing(TrialState::pruned, 0.0, 7),
+      standing(TrialState::complete, std::nan("")), standing(TrialState::pruned, 0.0, 7, 1.0),
       standing(TrialState::pruned, 0.0, 3, 8.0),    standing(TrialState::pruned, 0.0, 3, 1.0),
-      standing(TrialState::pruned, 0.0, 3),         standing(TrialState::fail, 0.0)};
+      standing(TrialState::fail, 0.0)};
   CHECK(std::is_sorted(best_first.begin(), best_first.end()));
   for (std::size_t i = 0; i + 1 < best_first.size(); ++i) CHECK(best_first[i] < best_first[i + 1]);
-  CHECK(!standing(TrialState::pruned, 0.0).has_value());
-  CHECK(best_first[6].has_value());
-  CHECK(!best_first[7].has_value());
+  CHECK(best_first[5].has_value());
+  // Stopped without a word of what it would have come to, a trial tells nothing, however far it came.
+  for (const int epochs : {0, 7}) {
+    const tpe::Standing silent = standing(TrialState::pruned, 0.0, epochs);
+    CHECK_FALSE(silent.has_value());
+    CHECK_FALSE(silent < best_first.back());
+    CHECK_FALSE(best_first.back() < silent);
+  }
 }
 
 TEST_CASE("tpe: decisions that always exist together form a block") {

@@ -28,9 +28,9 @@ struct Observed {
   std::vector<std::int32_t> good, bad;
 };
 
-// Complete trials by their reward, then pruned ones: those that came further first, then by the reward that was
-// predicted of them. A reward that is not a number is the worst there is. Last are those that tell nothing: they
-// failed, or were refused before their first epoch.
+// Complete trials by their reward, then those that were stopped with a predicted one: who came further first, then by
+// that. A reward that is not a number is the worst there is. Last are those that tell nothing: they failed, were
+// refused, or were stopped without a word of what they would have come to.
 struct Standing {
   int kind;  // 0 complete, 1 pruned, 2 without a value
   double epochs_left_out;
@@ -38,11 +38,10 @@ struct Standing {
 
   explicit Standing(const weft::TrialResult& result)
       : kind(result.complete() ? 0 : 2), epochs_left_out(0.0), loss(loss_of(result.told_reward())) {
-    if (result.state != weft::TrialState::pruned) return;
+    if (result.state != weft::TrialState::pruned || !result.predicted) return;
+    kind = 1;
     const auto epochs = result.metrics.find("epochs");
-    const double last = epochs != result.metrics.end() && epochs->is_number() ? epochs->get<double>() : 0.0;
-    if (last > 0.0 || result.predicted) kind = 1;
-    epochs_left_out = -last;
+    epochs_left_out = epochs != result.metrics.end() && epochs->is_number() ? -epochs->get<double>() : 0.0;
   }
   bool has_value() const { return kind < 2; }
   friend bool operator<(const Standing& one, const Standing& other) {
