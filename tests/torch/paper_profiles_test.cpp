@@ -48,7 +48,7 @@ Json arguments(const Json& pipeline, const std::string& phase) {
 
 Recipe recipe(Json args) {
   for (const char* own : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor",
-                          "restart_accuracy", "position_losses", "evaluation"}) {
+                          "restart_accuracy", "measure_training", "position_losses", "evaluation"}) {
     args.erase(own);
   }
   Json all = {{"crop_padding", 0}, {"flip", false}, {"cutout", 0}};  // which a text has none of
@@ -125,21 +125,21 @@ const std::vector<Schedule> schedules = {
     {"negrinho2017", "final", 200, cosine(0.05, 200)},
     // Searches over hyperparameters of one network in their papers: what chains are trained with is ours.
     {"li2017_hyperband", "search", 81, cosine(0.001, 81)},
-    {"li2017_hyperband", "final", 100, cosine(0.002, 100)},
+    {"li2017_hyperband", "final", 100, cosine(0.001, 100)},
     {"baker2018_fast_hyperband", "search", 81, cosine(0.001, 81)},
-    {"baker2018_fast_hyperband", "final", 100, cosine(0.002, 100)},
+    {"baker2018_fast_hyperband", "final", 100, cosine(0.001, 100)},
     {"falkner2018_bohb", "search", 81, cosine(0.001, 81)},
-    {"falkner2018_bohb", "final", 100, cosine(0.002, 100)},
+    {"falkner2018_bohb", "final", 100, cosine(0.001, 100)},
     {"domhan2015", "search", 285, cosine(0.001, 285)},
-    {"domhan2015", "final", 100, cosine(0.002, 100)},
+    {"domhan2015", "final", 100, cosine(0.001, 100)},
     {"klein2017", "search", 40, cosine(0.001, 40)},
-    {"klein2017", "final", 100, cosine(0.002, 100)},
+    {"klein2017", "final", 100, cosine(0.001, 100)},
     {"chandrashekaran2017", "search", 100, cosine(0.001, 100)},
-    {"chandrashekaran2017", "final", 100, cosine(0.002, 100)},
+    {"chandrashekaran2017", "final", 100, cosine(0.001, 100)},
     {"sabharwal2016_daub", "search", 20, cosine(0.001, 20)},
-    {"sabharwal2016_daub", "final", 100, cosine(0.002, 100)},
+    {"sabharwal2016_daub", "final", 100, cosine(0.001, 100)},
     {"hinz2018", "search", 20, cosine(0.001, 20)},
-    {"hinz2018", "final", 100, cosine(0.002, 100)},
+    {"hinz2018", "final", 100, cosine(0.001, 100)},
     // As baker2017, whose networks these are.
     {"baker2018", "search", 20, {{0, 1e-3}, {5, 2e-4}, {10, 4e-5}, {15, 8e-6}}},
     {"baker2018", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 9.765625e-5}, {240, 1.220703125e-5}}},
@@ -270,6 +270,7 @@ const std::vector<Setting> settings = {
     {"real2017", "/evaluator/args/batch_size", 50},
     {"real2017", "/evaluator/args/weight_decay", 0.0001},
     {"real2017", "/evaluator/args/momentum", 0.9},
+    {"real2017", "/evaluator/args/gradient_clip", 0},
     // Elsken et al. 2018: 8 children by 5 morphisms each, one of them the parent itself, which was trained for 20 epochs.
     {"elsken2018", "/optimizer/args/offspring", 8},
     {"elsken2018", "/optimizer/args/unchanged_offspring", 1},
@@ -297,7 +298,7 @@ const std::vector<Setting> settings = {
     {"cai2018_path_level", "/optimizer/args/gradient_clip", 40},
     {"cai2018_path_level", "/optimizer/args/units", 100},
     {"cai2018_path_level", "/optimizer/args/embedding", 10},
-    {"cai2018_path_level", "/budget/trials", 501},
+    {"cai2018_path_level", "/budget/unique", 501},
     {"cai2018_path_level", "/space/args/max_height", 3},
     {"cai2018_path_level", "/space/args/growth", 48},
     // Wistuba 2018a: the base network of 63 epochs and 15 children of it and each other.

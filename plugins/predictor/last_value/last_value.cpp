@@ -32,7 +32,9 @@ std::span<const double> rewards_until(const LearningCurve& curve, std::int32_t e
 class LastValue final : public weft::Predictor {
  public:
   explicit LastValue(const weft::Context& context)
-      : last_(context.get<std::size_t>("last")), aggregate_(context.get<std::string>("aggregate")) {}
+      : last_(context.get<std::size_t>("last")),
+        aggregate_(context.get<std::string>("aggregate")),
+        least_curves_(context.get<int>("least_curves")) {}
 
   void fit(std::span<const LearningCurve> curves) override { finished_.assign(curves.begin(), curves.end()); }
 
@@ -40,9 +42,9 @@ class LastValue final : public weft::Predictor {
     const std::span<const double> rewards = rewards_until(partial, horizon);
     if (rewards.empty()) return {};
     const double value = aggregate(rewards);
-    const double deviation = deviation_at(partial.epochs[rewards.size() - 1], horizon);
-    if (!std::isfinite(value) || !std::isfinite(deviation)) return {};
-    return Prediction::normal(value, deviation, threshold);
+    const std::optional<double> deviation = deviation_at(partial.epochs[rewards.size() - 1], horizon);
+    if (!std::isfinite(value) || !deviation || !std::isfinite(*deviation)) return {};
+    return Prediction::normal(value, *deviation, threshold);
   }
 
  private:
@@ -53,8 +55,8 @@ class LastValue final : public weft::Predictor {
     return *std::max_element(last.begin(), last.end());
   }
 
-  // 0 where no finished training tells.
-  double deviation_at(std::int32_t epoch, int horizon) const {
+  // Nothing where too few finished trainings tell; 0 where none needs to.
+  std::optional<double> deviation_at(std::int32_t epoch, int horizon) const {
     double squares = 0.0;
     int count = 0;
     for (const LearningCurve& curve : finished_) {
@@ -66,11 +68,13 @@ class LastValue final : public weft::Predictor {
       squares += residual * residual;
       ++count;
     }
+    if (count < least_curves_) return {};
     return count == 0 ? 0.0 : std::sqrt(squares / count);
   }
 
   std::size_t last_;
   std::string aggregate_;
+  int least_curves_;
   std::vector<LearningCurve> finished_;
 };
 

@@ -19,7 +19,9 @@ LearningCurve last_value_curve(std::vector<double> rewards) {
 
 std::optional<Prediction> predicted(const Json& args, const std::vector<LearningCurve>& finished,
                                     const LearningCurve& partial, double threshold = 50.0) {
-  const Instance instance(last_value(), args);
+  Json all = {{"least_curves", 0}};
+  if (args.is_object()) all.update(args);
+  const Instance instance(last_value(), all);
   PredictorRef predictor(instance.handle());
   predictor.fit(finished);
   return predictor.predict(partial, 4, threshold);
@@ -54,7 +56,18 @@ TEST_CASE("last_value takes the spread from what finished trainings gained from 
         Approx(std::sqrt((35.0 * 35.0 + 25.0 * 25.0) / 2.0)));
 }
 
-TEST_CASE("last_value is certain while no training has finished") {
+TEST_CASE("last_value says nothing while too few trainings have finished") {
+  const LearningCurve begun = last_value_curve({30.0, 40.0});
+  std::vector<LearningCurve> finished;
+  const Json args = {{"least_curves", last_value().configuration(Json::object()).at("least_curves")}};
+  for (int count = 0; count < 3; ++count) {
+    CHECK_FALSE(predicted(args, finished, begun));
+    finished.push_back(last_value_curve({10.0, 20.0, 30.0, 50.0}));
+  }
+  CHECK(predicted(args, finished, begun)->deviation == 30.0);
+}
+
+TEST_CASE("last_value that needs none is certain while no training has finished") {
   const LearningCurve curve = last_value_curve({30.0, 40.0});
   CHECK(predicted({}, {}, curve, 39.0)->deviation == 0.0);
   CHECK(predicted({}, {}, curve, 39.0)->probability_above == 1.0);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <utility>
@@ -156,9 +157,9 @@ class Ranking {
   // What does not depend on where the curve is cut; equal architectures are read once.
   void add_sample(const LearningCurve& curve) {
     const Tokens tokens = tokens_of(curve);
-    const auto known = std::find(tokens_.begin(), tokens_.end(), tokens);
-    architectures_.push_back(static_cast<std::size_t>(known - tokens_.begin()));
-    if (known == tokens_.end()) tokens_.push_back(tokens);
+    const auto [known, is_new] = places_.emplace(tokens, tokens_.size());
+    architectures_.push_back(known->second);
+    if (is_new) tokens_.push_back(tokens);
     hyperparameters_.push_back(standardised_.of(curve));
   }
   std::vector<std::size_t> every_training() const {
@@ -179,16 +180,54 @@ class Ranking {
     return samples;
   }
 
-  void learn(const Rng& rng) {
-    std::vector<Pair> pairs;
-    for (std::size_t i = 0; i < trainings_.size(); ++i) {
-      for (std::size_t j = 0; j < i; ++j) {
-        if (trainings_[i].dataset != trainings_[j].dataset) continue;
-        const double difference = trainings_[i].end - trainings_[j].end;
-        pairs.push_back({i, j, std::abs(difference) < options_.tie ? 0.5 : (difference > 0.0 ? 1.0 : 0.0)});
-      }
+  // All pairs of a data set's trainings by number: of the k-th of its trainings with each before it.
+  struct Peers {
+    std::vector<std::size_t> trainings;
+    std::size_t first_pair;
+  };
+
+  Pair pair(const std::vector<Peers>& groups, std::size_t number) const {
+    const auto after = std::upper_bound(groups.begin(), groups.end(), number,
+                                        [](std::size_t n, const Peers& peers) { return n < peers.first_pair; });
+    const Peers& peers = *(after - 1);
+    const std::size_t within = number - peers.first_pair;
+    auto later = static_cast<std::size_t>((1.0 + std::sqrt(1.0 + 8.0 * static_cast<double>(within))) / 2.0);
+    while (later * (later - 1) / 2 > within) --later;
+    while ((later + 1) * later / 2 <= within) ++later;
+    const std::size_t i = peers.trainings[later], j = peers.trainings[within - later * (later - 1) / 2];
+    const double difference = trainings_[i].end - trainings_[j].end;
+    return {i, j, std::abs(difference) < options_.tie ? 0.5 : (difference > 0.0 ? 1.0 : 0.0)};
+  }
+
+  // So many different numbers below `count`, or all there are, in random order.
+  static std::vector<std::size_t> drawn(std::size_t most, std::size_t count, Rng& rng) {
+    std::vector<std::size_t> numbers;
+    if (count <= 2 * most) {
+      for (std::size_t number = 0; number < count; ++number) numbers.push_back(number);
+      rng.shuffle(numbers);
+      numbers.resize(std::min(most, count));
+      return numbers;
     }
-    if (pairs.empty()) return;
+    std::set<std::size_t> taken;
+    while (numbers.size() < most) {
+      const std::size_t number = rng.below(count);
+      if (taken.insert(number).second) numbers.push_back(number);
+    }
+    return numbers;
+  }
+
+  void learn(const Rng& rng) {
+    std::map<std::string, Peers> by_dataset;
+    for (std::size_t i = 0; i < trainings_.size(); ++i) by_dataset[trainings_[i].dataset].trainings.push_back(i);
+    std::vector<Peers> groups;
+    std::size_t pairs = 0;
+    for (auto& [dataset, peers] : by_dataset) {
+      const std::size_t count = peers.trainings.size();
+      if (count < 2) continue;
+      groups.push_back({std::move(peers.trainings), pairs});
+      pairs += count * (count - 1) / 2;
+    }
+    if (pairs == 0) return;
     RankNetwork::Sizes sizes = options_.sizes;
     sizes.operations = static_cast<Eigen::Index>(operations_.size());
     sizes.datasets = static_cast<Eigen::Index>(datasets_.size());
@@ -198,10 +237,11 @@ class Ranking {
     Rng order = rng.derive("order");
     std::uint64_t steps = 0;
     for (int epoch = 0; epoch < options_.epochs; ++epoch) {
-      order.shuffle(pairs);
-      const std::span<const Pair> drawn = std::span<const Pair>(pairs).first(std::min(options_.pairs, pairs.size()));
-      for (std::size_t at = 0; at < drawn.size(); at += options_.batch_size) {
-        step(drawn.subspan(at, std::min(options_.batch_size, drawn.size() - at)), rng.derive("step", steps++));
+      std::vector<Pair> chosen;
+      for (const std::size_t number : drawn(options_.pairs, pairs, order)) chosen.push_back(pair(groups, number));
+      for (std::size_t at = 0; at < chosen.size(); at += options_.batch_size) {
+        const std::size_t size = std::min(options_.batch_size, chosen.size() - at);
+        step(std::span<const Pair>(chosen).subspan(at, size), rng.derive("step", steps++));
         adam.step(network_->parameters, -1.0);
       }
     }
@@ -235,6 +275,7 @@ class Ranking {
   Standardised standardised_;
   Numbers operations_, datasets_;
   std::vector<Tokens> tokens_;
+  std::map<Tokens, std::size_t> places_;  // in tokens_
   std::vector<std::size_t> architectures_;
   std::vector<Vector> hyperparameters_;
   std::optional<RankNetwork> network_;

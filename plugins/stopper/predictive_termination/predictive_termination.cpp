@@ -62,6 +62,7 @@ struct Options {
         burn_in_trials(context.get<std::size_t>("burn_in_trials")),
         fraction_to_finish(context.get<double>("fraction_to_finish")),
         refit_every(context.get<std::size_t>("refit_every")),
+        most_curves(optional<std::size_t>(context, "most_curves")),
         horizon(optional<int>(context, "horizon")),
         rewards(context.get<std::string>("reward") == "predicted") {
     if (!optimistic) return;
@@ -86,6 +87,7 @@ struct Options {
   std::size_t burn_in_trials;
   double fraction_to_finish;  // kappa
   std::size_t refit_every;
+  std::optional<std::size_t> most_curves;
   std::optional<int> horizon;
   bool rewards;  // what is stopped gets its predicted reward
 };
@@ -104,9 +106,10 @@ std::optional<weft::curves::Scale> scale(const weft::Context& context, const Opt
 // Of the trials of one fidelity.
 struct Rung {
   std::map<TrialId, std::size_t> seen;  // the order of their first reports
-  std::vector<LearningCurve> finished;  // of those that are complete
+  std::map<TrialId, double> running;    // their last rewards
+  std::vector<LearningCurve> finished;  // of those that came to their end
   std::vector<double> rewards;          // of those that are complete, the best first
-  std::size_t stopped = 0;
+  std::size_t stopped = 0;              // before their end, of those after the burn-in
 
   std::optional<double> best(std::size_t rank) const {
     return rank <= rewards.size() ? std::optional(rewards[rank - 1]) : std::nullopt;
@@ -127,14 +130,20 @@ class PredictiveTermination final : public weft::Stopper {
   void observe(const LearningCurve& curve) override {
     Rung& rung = rungs_[weft::curves::rung(curve.fidelity)];
     rung.seen.emplace(curve.trial, rung.seen.size());
+    if (!curve.empty()) rung.running[curve.trial] = curve.rewards.back();
   }
 
+  // One that was pruned after its last epoch, since it breaks a limit, was not stopped, and its curve is as good as any.
   void end(const LearningCurve& curve, weft::TrialState state, std::optional<double> reward) override {
     Rung& rung = rungs_[weft::curves::rung(curve.fidelity)];
-    if (state == weft::TrialState::pruned && rung.seen.contains(curve.trial)) ++rung.stopped;
-    if (state != weft::TrialState::complete) return;
-    if (!curve.empty()) rung.finished.push_back(curve);
-    if (reward && std::isfinite(*reward))
+    rung.running.erase(curve.trial);
+    const bool whole = !curve.empty() && curve.horizon > 0 && curve.epochs.back() >= curve.horizon;
+    const auto order = rung.seen.find(curve.trial);
+    if (state == weft::TrialState::pruned && !whole && order != rung.seen.end())
+      rung.stopped += order->second >= options_.burn_in_trials ? 1 : 0;
+    const bool complete = state == weft::TrialState::complete;
+    if (!curve.empty() && (complete || (whole && state == weft::TrialState::pruned))) rung.finished.push_back(curve);
+    if (complete && reward && std::isfinite(*reward))
       rung.rewards.insert(std::ranges::upper_bound(rung.rewards, *reward, std::greater()), *reward);
   }
 
@@ -181,9 +190,18 @@ class PredictiveTermination final : public weft::Stopper {
     const auto order = rung.seen.find(trial);
     if (order == rung.seen.end() || order->second < options_.burn_in_trials) return false;
     if (rung.rewards.size() < options_.burn_in_trials) return false;
-    const auto seen = static_cast<double>(rung.seen.size());
-    // What should be whole must not be above for want of a last digit.
-    return seen - static_cast<double>(rung.stopped + 1) >= options_.fraction_to_finish * seen - 1e-9;
+    // Of those that run, only so many of the last may be stopped as would leave kappa of all; which of them are being
+    // stopped already is not known.
+    const auto seen = static_cast<double>(rung.seen.size() - options_.burn_in_trials);
+    // What should be whole must not be below for want of a last digit.
+    const double allowed = (1.0 - options_.fraction_to_finish) * seen + 1e-9 - static_cast<double>(rung.stopped);
+    const auto own = rung.running.find(trial);
+    if (own == rung.running.end()) return false;
+    const auto worse = [&](const auto& other) {
+      return std::pair(other.second, other.first) < std::pair(own->second, own->first) &&
+             rung.seen.at(other.first) >= options_.burn_in_trials;
+    };
+    return static_cast<double>(std::ranges::count_if(rung.running, worse)) + 1.0 <= allowed;
   }
 
   std::optional<Prediction> predict(const std::pair<const std::string, Rung>& rung, const LearningCurve& curve,
@@ -200,7 +218,7 @@ class PredictiveTermination final : public weft::Stopper {
     }
   }
 
-  // On the first k `refit_every` curves of this fidelity; while there are fewer, on all.
+  // On the first k `refit_every` curves of this fidelity, or the last of them; while there are fewer, on all.
   void fit(const std::string& fidelity, std::span<const LearningCurve> finished) {
     const std::size_t whole = finished.size() / options_.refit_every * options_.refit_every;
     const std::size_t count = whole > 0 ? whole : finished.size();
@@ -208,7 +226,7 @@ class PredictiveTermination final : public weft::Stopper {
     if (fitted_ == wanted) return;
     fitted_ = std::move(wanted);
     fit_succeeded_ = false;
-    predictor_.fit(finished.first(count));
+    predictor_.fit(finished.first(count).last(std::min(count, options_.most_curves.value_or(count))));
     fit_succeeded_ = true;
   }
 

@@ -66,10 +66,15 @@ class Bench {
     }
     return curve;
   }
+  // What is pruned ends after four epochs.
   void ends(TrialId trial, double reward, TrialState state = TrialState::complete, Fidelity fidelity = {}) {
-    const LearningCurve whole = curve(trial, reward, 40, 40, fidelity);
+    const LearningCurve whole = curve(trial, reward, state == TrialState::pruned ? 4 : 40, 40, fidelity);
     stopper_.observe(whole);
     stopper_.end(whole, state, state == TrialState::complete ? std::optional(reward) : std::nullopt);
+  }
+  void over_limit(TrialId trial, double reward) {
+    stopper_.observe(curve(trial, reward, 40));
+    stopper_.end(curve(trial, reward, 40), TrialState::pruned, {});
   }
   Judgement judge(const LearningCurve& reported) {
     stopper_.observe(reported);
@@ -243,9 +248,19 @@ TEST_CASE("predictive_termination lets a share of the trials finish") {
   bench.ends(1, 50.0, TrialState::pruned);
   bench.ends(2, 50.0, TrialState::pruned);
   CHECK_FALSE(bench.stops(Bench::curve(3, 50.0)));  // of nine, three would be stopped
-  CHECK(bench.stops(Bench::curve(9, 50.0)));        // of ten, seven are left
-  bench.ends(9, 50.0, TrialState::pruned);
-  CHECK_FALSE(bench.stops(Bench::curve(3, 50.0)));
+  bench.judge(Bench::curve(9, 60.0));
+  CHECK_FALSE(bench.stops(Bench::curve(9, 60.0)));  // one more may be, but others are worse
+  CHECK(bench.stops(Bench::curve(3, 50.0)));        // of ten, seven are left
+  bench.ends(3, 50.0, TrialState::pruned);
+  CHECK_FALSE(bench.stops(Bench::curve(4, 50.0)));
+
+  // Those that run at once, and report before any of them has ended.
+  Bench crowd({.args = {{"fraction_to_finish", 0.5}}});
+  for (const TrialId trial : {0, 1}) crowd.ends(trial, 70.1);
+  for (TrialId trial = 2; trial < 10; ++trial) crowd.judge(Bench::curve(trial, 50.0));
+  int stopped = 0;
+  for (TrialId trial = 2; trial < 10; ++trial) stopped += crowd.stops(Bench::curve(trial, 50.0)) ? 1 : 0;
+  CHECK(stopped == 5);
 
   // In the long run: whatever may be stopped is.
   Bench study({.args = {{"fraction_to_finish", 0.25}}});
@@ -256,6 +271,22 @@ TEST_CASE("predictive_termination lets a share of the trials finish") {
     finished += stopped ? 0 : 1;
   }
   CHECK(finished == 10);
+}
+
+// Over a limit, say: it was trained to its end.
+TEST_CASE("predictive_termination learns of what was pruned at its end, and does not count it as stopped") {
+  Bench bench({.args = {{"fraction_to_finish", 0.5}}});
+  bench.ends(0, 70.1);
+  for (const TrialId trial : {1, 2, 3}) bench.over_limit(trial, 60.0);
+  CHECK(bench.stops(Bench::curve(4, 50.0)));
+  CHECK(bench.asked().front() == "fit 0 1 2 3");
+}
+
+TEST_CASE("predictive_termination fits on the last curves alone, as many as it may") {
+  Bench bench({.args = {{"most_curves", 2}}});
+  for (const TrialId trial : {0, 1, 2}) bench.ends(trial, 70.1);
+  bench.judge(Bench::curve(3, 50.0));
+  CHECK(bench.asked().front() == "fit 1 2");
 }
 
 TEST_CASE("predictive_termination takes the horizon of its argument where a training has none, or says so once") {
