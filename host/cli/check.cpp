@@ -105,7 +105,7 @@ Sampled sample_space(const Pipeline& pipeline, Assembly& search, Assembly* final
 }
 
 void check_final_space(const Pipeline& pipeline, Assembly& search, Assembly& final) {
-  constexpr std::size_t samples = 20;
+  const std::size_t samples = pipeline.final->scale ? 5 : 20;  // of each several sizes are built until one fits
   Rng rng = Rng(pipeline.seed()).derive("final space");
   Shortfall unbuilt;
   for (std::size_t i = 0; i < samples; ++i) try_to_build(final, search.space().sample(rng), unbuilt);
@@ -140,6 +140,14 @@ int print_check(const Pipeline& pipeline, const Json& task, const Sampled& sampl
   if (pipeline.dataset) fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, task.dump());
   for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
     fmt::print(output(), "  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
+  for (const ObjectiveUse& objective : pipeline.objectives) {
+    fmt::print(output(), "  objective  {} {}{}\n", objective.manifest->name, objective.args.dump(),
+               objective.limit ? fmt::format(", limit {}", *objective.limit) : "");
+  }
+  for (const Use& stopper : pipeline.stoppers)
+    fmt::print(output(), "  stopper    {} {}\n", stopper.manifest->name, stopper.args.dump());
+  for (std::size_t level = 0; level < pipeline.levels.size(); ++level)
+    fmt::print(output(), "  level {:<4} {}\n", level, pipeline.json().at("fidelities").at(level).dump());
   fmt::print(output(), "  runs       {}\n",
              pipeline.is_inline ? "in the host" : fmt::format("in workers {}", fmt::join(pipeline.slots, ", ")));
   for (const auto& [name, range] : sampled.ranges.items())

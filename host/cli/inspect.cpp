@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -103,7 +104,8 @@ int trials_command(const fs::path& study, bool json) {
   }
   fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8}  {}\n", "trial", "state", "objective", "seconds",
              "genotype, or why it ended");
-  for_each_trial(folder, [](const Trial& trial) {
+  const std::size_t limit = isatty(fileno(output())) != 0 ? 90 : std::string::npos;
+  for_each_trial(folder, [&](const Trial& trial) {
     std::string note = trial.proposal.genotype.key();
     if (trial.inherits()) {
       const std::vector<std::string> morphs = trial.morphs();
@@ -113,9 +115,13 @@ int trials_command(const fs::path& study, bool json) {
     if (trial.duplicate_of) note = fmt::format("as trial {}", *trial.duplicate_of);
     if (trial.waits_for) note = fmt::format("waits for trial {}; {}", *trial.waits_for, note);
     if (!trial.reason.empty()) note = trial.reason;
+    if (trial.state == TrialState::pruned && trial.metrics.contains("epochs") && trial.metrics.at("epochs").is_number())
+      note = fmt::format("after epoch {}: {}", trial.metrics.at("epochs").dump(), note);
+    if (const std::string fidelity = in_words(trial.proposal.fidelity); !fidelity.empty())
+      note = fmt::format("({}) {}", fidelity, note);
     fmt::print(output(), "{:>6}  {:<8}  {:>10}  {:>8.1f}  {}\n", trial.id, to_string(trial.state),
                trial.objectives.empty() ? "" : fmt::format("{:.5g}", trial.objectives.front()), trial.seconds,
-               one_line(note, 90));
+               one_line(note, limit));
   });
   return done;
 }
@@ -149,8 +155,9 @@ int best_command(const fs::path& study, std::size_t count, bool json, const Plug
   }
   const std::string objective = stored_pipeline(folder, provenance).at("objectives").at(0).at("name");
   for (const Json& entry : list) {
-    fmt::print(output(), "trial {}: {} {:.5g}\n  {}\n", entry.at("trial").get<TrialId>(), objective,
-               entry.at("objectives")[0].get<double>(),
+    const std::string fidelity = in_words(trials.all().at(entry.at("trial").get<std::size_t>()).proposal.fidelity);
+    fmt::print(output(), "trial {}: {} {:.5g}{}\n  {}\n", entry.at("trial").get<TrialId>(), objective,
+               entry.at("objectives")[0].get<double>(), fidelity.empty() ? "" : " (" + fidelity + ")",
                entry.contains("notation") ? entry.at("notation").get<std::string>() : entry.at("genotype").dump());
     fmt::print(output(), "  {}\n", entry.at("metrics").dump());
     if (entry.contains("final")) fmt::print(output(), "  trained to the end: {}\n", entry.at("final").dump());

@@ -21,6 +21,12 @@ std::size_t columns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 120;
 }
 
+// The best is sought among trials of the highest fidelity first: without it a best that gets worse would be a riddle.
+std::string of_fidelity(const Trial& trial) {
+  const std::string words = in_words(trial.proposal.fidelity);
+  return words.empty() ? "" : ", " + words;
+}
+
 }  // namespace
 
 std::string duration(double seconds) {
@@ -50,7 +56,7 @@ std::string Progress::study_line(const Search& search) const {
   if (trials.failed() > 0) line += fmt::format(", {} failed", trials.failed());
   if (trials.refused() > 0) line += fmt::format(", {} refused", trials.refused());
   if (const Trial* best = trials.best())
-    line += fmt::format(" | best {:.5g} (trial {})", best->objectives.front(), best->id);
+    line += fmt::format(" | best {:.5g} (trial {}{})", best->objectives.front(), best->id, of_fidelity(*best));
 
   const double passed = search.elapsed() - elapsed_before_;
   if (done > done_before_ && passed > 0) {
@@ -80,6 +86,7 @@ void Progress::ended(const Search& search, const Trial& trial) {
   std::string what = std::string(weft::to_string(trial.state));
   if (trial.state == TrialState::complete)
     what += fmt::format(" {} {:.5g}", pipeline_.objectives.front().manifest->name, trial.objectives.front());
+  what += of_fidelity(trial);
   if (trial.duplicate_of) what += fmt::format(" (as trial {})", *trial.duplicate_of);
   if (!trial.reason.empty()) what += ": " + trial.reason;
   fmt::print(stderr, "trial {}: {} | {}\n", trial.id, what, study_line(search));

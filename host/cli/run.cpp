@@ -62,6 +62,7 @@ class Conduct {
     assembly_->space();
     prepare_final();
     assembly_->objectives();
+    assembly_->stoppers();
     if (isolate_all_) {
       auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_),
                                                           pipeline_.optimizer.manifest->title(), interrupted());
@@ -72,7 +73,7 @@ class Conduct {
     }
     check_inheritance(catalogue);
     if (pipeline_.is_inline) {
-      fingerprint_ = assembly_->evaluator().fingerprint();
+      fingerprint_ = assembly_->evaluator().fingerprint() + assembly_->check_levels();
       executor_ = std::make_unique<InlineExecutor>(
           *assembly_, pipeline_.seed(),
           [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
@@ -141,6 +142,14 @@ class Conduct {
   } catch (...) {
     executor_.reset();  // before the study's lock goes
     throw;
+  }
+
+  // When all is written and said: a stopper that is still at work is not waited for.
+  void leave(int code) {
+    if (search_->stoppers_rest(std::chrono::seconds(5))) return;
+    fmt::print(stderr, "a stopper is still at work and is not waited for; the study is whole without it\n");
+    std::fflush(nullptr);
+    std::_Exit(code);
   }
 
   const Trials& trials() const { return search_->trials(); }
@@ -246,6 +255,12 @@ class Conduct {
                  "budget would bring nothing\n",
                  trials.nothing_new_in_a_row(), pipeline_.optimizer.manifest->title(), trials.counted());
     }
+    if (trials.end_reason() == "finished" && !quiet_) {
+      fmt::print(stderr, "{} has finished, as its arguments say; more of the budget would bring nothing\n",
+                 pipeline_.optimizer.manifest->title());
+    }
+    if (!pipeline_.stoppers.empty() && trials.counted() > 0 && search_->reports_judged() == 0 && !study_.resumed)
+      spdlog::warn("no trial reported an epoch before its last, so the stoppers had nothing to judge");
     const Trial* best = trials.best();
     if (best == nullptr) {
       report_fruitless(trials);
@@ -258,8 +273,10 @@ class Conduct {
     }
     report_failures(trials);
     if (!quiet_) {
-      fmt::print(output(), "{} trials in {}; best is trial {}: {} {:.5g}\n", trials.counted(), duration(searched),
-                 best->id, pipeline_.objectives.front().manifest->name, best->objectives.front());
+      const std::string fidelity = in_words(best->proposal.fidelity);
+      fmt::print(output(), "{} trials in {}{}; best is trial {}: {} {:.5g}{}\n", trials.counted(), duration(searched),
+                 stopped_of(trials), best->id, pipeline_.objectives.front().manifest->name, best->objectives.front(),
+                 fidelity.empty() ? "" : " (" + fidelity + ")");
     }
     const bool trained = report_finals();
     if (folder != nullptr && !quiet_)
@@ -286,6 +303,13 @@ class Conduct {
     if (furthest == nullptr) return;
     fmt::print(stderr, "the best that was reached before the end: {} {:.5g} by trial {}, {}\n",
                pipeline_.objectives.front().manifest->name, *value, furthest->id, furthest->metrics.dump());
+  }
+
+  // ", 31 stopped early"; empty where none was.
+  static std::string stopped_of(const Trials& trials) {
+    const auto stopped = std::count_if(trials.all().begin(), trials.all().end(),
+                                       [](const Trial& trial) { return trial.verdict && !trial.duplicate_of; });
+    return stopped > 0 ? fmt::format(", {} stopped early", stopped) : "";
   }
 
   // A search that failed in part has searched less than it seems.
@@ -412,6 +436,7 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     code = conduct.run();
   }
   if (code == done) print_summary(conduct, options.json);
+  conduct.leave(code);
   return code;
 }
 
@@ -427,7 +452,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
 
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
-  if (!was.told.is_null()) pipeline.told = was.told;
+  if (!was.told.is_null()) pipeline.keep_told(was.told);
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
   conduct.prepare(catalogue, libraries_of(pipeline), pipeline.dataset ? was.task : Json());
 
@@ -453,6 +478,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
                conduct.trials().counted(), options.study.string(), extension(pipeline.budget, conduct));
   }
   if (code == done) print_summary(conduct, options.json);
+  conduct.leave(code);
   return code;
 }
 

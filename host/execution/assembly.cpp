@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "host/execution/calls.hpp"
 #include "host/plugins/library.hpp"
@@ -85,6 +86,31 @@ Assembly& Assembly::at(const Fidelity& fidelity) {
   return *at;
 }
 
+std::string Assembly::check_levels() {
+  constexpr int samples = 20;
+  std::string read;
+  for (std::size_t level = 0; level < pipeline_.levels.size(); ++level) {
+    Assembly& at = this->at({.level = static_cast<int>(level)});
+    if (&at == this) continue;
+    const Json task = at.task();
+    read += (task.is_object() ? task.value("fingerprint", "") : "") + at.evaluator().fingerprint();
+    Rng rng(pipeline_.seed());
+    for (int i = 0; i < samples; ++i) {
+      const Genotype genotype = space().sample(rng);
+      try {
+        at.space().decode_text(genotype);
+      } catch (const InvalidInput& error) {
+        throw InvalidInput(fmt::format(
+            "{}: /fidelities/{}: {} cannot build the network of genotype {} at this level: {}. What a genotype means must "
+            "be the same at all levels: take a space whose decisions do not depend on what this level changes, or another "
+            "fidelity, such as epochs",
+            pipeline_.file(), level, pipeline_.space.manifest->title(), genotype.to_json().dump(), error.what()));
+      }
+    }
+  }
+  return read.empty() ? "" : fmt::format("{:016x}", hash_text(read));
+}
+
 struct Assembly::Scaled {
   Pipeline pipeline;
   std::unique_ptr<Assembly> assembly = {};
@@ -117,11 +143,14 @@ Assembly& Assembly::scaled(const Genotype& genotype) {
   }
   std::int64_t most = 1;  // multiple that fits
   std::int64_t over = 2;  // and one that does not
-  for (; fits(over); over *= 2) most = over;
+  if (last_multiple_ > 1) (fits(last_multiple_) ? most : over) = last_multiple_;  // most genotypes are much alike
+  if (most > 1) over = most + 1;
+  for (std::int64_t step = 1; fits(over); step *= 2) most = std::exchange(over, over + step);
   while (over - most > 1) {
     const std::int64_t middle = most + (over - most) / 2;
     (fits(middle) ? most : over) = middle;
   }
+  last_multiple_ = most;
   std::unique_ptr<Scaled>& scaled = scaled_[most * scale.multiple_of];
   if (!scaled) {
     scaled = std::make_unique<Scaled>(Scaled{scaled_pipeline(most * scale.multiple_of)});

@@ -35,6 +35,9 @@ class Assembly {
 
   // At a level of fidelity: the pipeline under that level's patch. This one where there is none, or it changes nothing.
   Assembly& at(const Fidelity& fidelity);
+  // Whether every level can be evaluated: its data set, its evaluator, and networks that its space builds. Returns a
+  // fingerprint of the data that they read besides this one's; may be empty. Throws InvalidInput or Error.
+  std::string check_levels();
 
   // In the final phase of a pipeline that scales its final networks: under the argument by which this one comes to the
   // parameters that it may have. Else this one. Throws InvalidInput where even the least is too large.
@@ -76,6 +79,7 @@ class Assembly {
   std::map<int, std::unique_ptr<Assembly>> levels_;
   struct Scaled;
   std::map<std::int64_t, std::unique_ptr<Scaled>> scaled_;  // by the argument's value
+  std::int64_t last_multiple_ = 1;                          // of the last one, of /final/scale/multiple_of
 };
 
 }  // namespace weft::host

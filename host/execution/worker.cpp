@@ -77,7 +77,7 @@ class Worker {
     for (const Json& folder : hello.at("plugin_path")) extra.emplace_back(folder.get<std::string>());
     catalogue_ = Catalogue::discover(extra);
     pipeline_ = Pipeline::resolve(hello.at("pipeline"), hello.at("file"), catalogue_);
-    if (hello.contains("told")) pipeline_->told = hello.at("told");
+    if (hello.contains("told")) pipeline_->keep_told(hello.at("told"));
     libraries_ = hello.value("libraries", Json::array());
     phase_ = hello.at("phase") == "final" ? Phase::final : Phase::search;
     task_ = hello.value("task", Json());
@@ -101,28 +101,10 @@ class Worker {
       test = last.task().value("test_fingerprint", "");  // says what is to be said of the test split, too
       last.evaluator();
     }
-    check_levels();
-    channel_.send({{"event", "described"}, {"task", task}, {"fingerprint", fingerprint}, {"test", test}});
-  }
-
-  // Whether every level can be evaluated: its data set, its evaluator, and the networks that its space builds.
-  void check_levels() {
-    constexpr int samples = 20;
-    for (std::size_t level = 0; level < pipeline_->levels.size(); ++level) {
-      Assembly& at = assembly().at({.level = static_cast<int>(level)});
-      at.evaluator();
-      Rng rng(pipeline_->seed());
-      for (int i = 0; i < samples; ++i) {
-        const Genotype genotype = assembly().space().sample(rng);
-        try {
-          at.space().decode_text(genotype);
-        } catch (const InvalidInput& error) {
-          throw InvalidInput(fmt::format("{}: /fidelities/{}: {} cannot build the network of genotype {} at this level: {}",
-                                         pipeline_->file(), level, pipeline_->space.manifest->title(),
-                                         genotype.to_json().dump(), error.what()));
-        }
-      }
-    }
+    channel_.send({{"event", "described"},
+                   {"task", task},
+                   {"fingerprint", fingerprint + assembly().check_levels()},
+                   {"test", test}});
   }
 
   void drive_optimizer(const std::string& job, const Json& message) {

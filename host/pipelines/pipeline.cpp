@@ -275,7 +275,13 @@ void Pipeline::read_levels(const Catalogue& catalogue) {
       throw InvalidInput(
           replace_all(error.what(), file_ + ": /", fmt::format("{}: /fidelities/{}/", file_, i)));
     }
-    told_levels.push_back({{"name", entries[i].value("name", fmt::format("level {}", i))}});
+    const std::string name = entries[i].value("name", fmt::format("level {}", i));
+    for (std::size_t other = 0; other < i; ++other) {
+      if (told_levels[other].at("name") == name)
+        throw InvalidInput(fmt::format("{}: /fidelities/{} is named \"{}\", as /fidelities/{} is; give each a name of its own",
+                                       file_, i, name, other));
+    }
+    told_levels.push_back({{"name", name}});
     if (entries[i].contains("cost")) told_levels.back()["cost"] = entries[i].at("cost");
   }
   if (!told_levels.empty()) told["fidelities"] = std::move(told_levels);
@@ -283,6 +289,22 @@ void Pipeline::read_levels(const Catalogue& catalogue) {
     levels[i].told = told;
     levels[i].file_ = fmt::format("{}: /fidelities/{}", file_, i);  // for what its plugins find wrong
   }
+}
+
+void Pipeline::keep_told(const Json& then) {
+  const auto names = [](const Json& told) {
+    std::string names;
+    for (const Json& level : told.value("fidelities", Json::array()))
+      names += (names.empty() ? "" : ", ") + level.at("name").get<std::string>();
+    return names.empty() ? "none" : names;
+  };
+  if (names(then) != names(told)) {
+    throw InvalidInput(fmt::format("{}: /fidelities are {}; the study was begun with {}, which its optimizer and its trials "
+                                   "know by their numbers. Put those back, in their order; others are for a new study",
+                                   file_, names(told), names(then)));
+  }
+  told = then;
+  for (Pipeline& level : levels) level.told = then;
 }
 
 std::optional<int> Pipeline::epochs() const {

@@ -92,6 +92,9 @@ class Pipeline {
   // What plugins are told of the study: {"budget", "slots", "fidelities"}. As it was when the study began, so that an optimizer
   // proposes the same again after the study was extended.
   Json told;
+  // Of a study that was begun before, by what its plugins were told then; levels of other names, or in another order,
+  // would be others. Throws InvalidInput.
+  void keep_told(const Json& then);
 
   // The file names of installed pipelines without extension.
   static std::vector<std::string> installed();

@@ -131,9 +131,12 @@ const weft_component& find_component(const weft_descriptor& descriptor, const Ma
                        descriptor.component_stride),
            fmt::format("at most {} of {} to {} bytes", most_components, smallest, largest_component));
   }
+  std::string others;
   for (std::uint64_t i = 0; i < descriptor.component_count; ++i) {
     const auto* bytes = reinterpret_cast<const char*>(descriptor.components) + i * descriptor.component_stride;
     const auto& component = *reinterpret_cast<const weft_component*>(bytes);
+    if (component.kind != nullptr && component.name != nullptr)
+      others += fmt::format("{}{} \"{}\"", others.empty() ? "" : ", ", component.kind, component.name);
     if (component.kind == nullptr || component.name == nullptr || component.kind != manifest.kind ||
         component.name != manifest.name)
       continue;
@@ -145,7 +148,8 @@ const weft_component& find_component(const weft_descriptor& descriptor, const Ma
     return component;
   }
   refuse(Code::component_absent, fmt::format("has no component \"{}\" of kind \"{}\"", manifest.name, manifest.kind),
-         "what its manifest promises");
+         fmt::format("what its manifest promises; it has {}", others.empty() ? "none" : others),
+         "reinstall the plugin; or, if it is yours, give component and manifest the same name");
   std::abort();  // refuse does not return
 }
 

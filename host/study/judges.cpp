@@ -57,9 +57,17 @@ void Judges::work() {
   }
 }
 
-void Judges::settle() {
+bool Judges::settle(std::chrono::milliseconds longest) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return !busy_ && tasks_.empty(); });
+  return changed_.wait_for(lock, longest, [this] { return !busy_ && tasks_.empty(); });
+}
+
+bool Judges::rest(std::chrono::milliseconds longest) {
+  {
+    const std::lock_guard lock(mutex_);
+    tasks_.clear();
+  }
+  return settle(longest);
 }
 
 // After the first failure nothing is asked any more: what they know has a gap.

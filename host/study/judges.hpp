@@ -5,6 +5,7 @@
 // beside the search, so that only the trial that is judged waits for a prediction.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -48,8 +49,10 @@ class Judges {
   std::vector<Ruling> take();
   // Rings when there is something to take.
   const Alarm& alarm() const { return alarm_; }
-  // Waits until all is done that was asked for.
-  void settle();
+  // Waits until all is done that was asked for, at most so long. Whether it is.
+  bool settle(std::chrono::milliseconds longest);
+  // Drops what was asked for and not begun, and waits for the rest, at most so long. Whether nothing is left.
+  bool rest(std::chrono::milliseconds longest);
 
  private:
   using Task = std::function<void()>;

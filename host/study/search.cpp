@@ -12,6 +12,7 @@
 
 #include "host/execution/calls.hpp"
 #include "host/plugins/refusal.hpp"
+#include "host/processes/message.hpp"
 #include "host/study/files.hpp"
 
 namespace weft::host {
@@ -42,6 +43,13 @@ std::string kind_of_failure(const std::string& reason) {
     if (word.find_first_of("0123456789") == std::string::npos) kind += word + " ";
   }
   return kind;
+}
+
+// A plugin's words, which go to terminals: in UTF-8, on one line, without control characters.
+std::string one_line(const std::string& words) {
+  std::string line = valid_utf8(words);
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return line;
 }
 
 // It may be what was judged.
@@ -133,7 +141,9 @@ void Search::replay() {
     end_curve(trial);
     if (!trial.retried) told(trial);
     rank(trial.id);
-    if (trial.has_result() && !trial.duplicate_of) remember(trial);
+    if (trial.duplicate_of) return;
+    if (const std::optional<TrialId> known = known_twin(trial)) forget(trials_.at(*known));  // it was of no use
+    if (trial.has_result()) remember(trial);
   }, Journal::Order::of_events, judges_ ? Journal::Reports::included : Journal::Reports::left_out);
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
@@ -151,7 +161,9 @@ void Search::go_on() {
   }
   std::stable_partition(open.begin(), open.end(),
                         [&](TrialId id) { return trials_.at(id).state == TrialState::running; });
-  for (const TrialId id : open) expect_heir(trials_.at(id));
+  for (const Trial& trial : trials_.all()) {
+    if (trial.under_way() || may_be_retried(trial)) expect_heir(trial);
+  }
   // A kill may have come between an event and the removal that follows from it; and the pipeline may keep fewer now.
   release_checkpoints();
   release_weights();
@@ -160,11 +172,10 @@ void Search::go_on() {
 
 void Search::retry_failed() {
   for (const Trial& trial : trials_.all()) {
-    if (trial.state != TrialState::fail || trial.duplicate_of) continue;
+    if (!may_be_retried(trial)) continue;
     if (folder_ != nullptr) remove_result(folder_->trial(trial.id));
     record("retry", trial.id, [] { return Json::object(); });
     trials_.retry(trial.id);
-    expect_heir(trial);
     admit(trials_.at(trial.id));
   }
   commit();
@@ -183,6 +194,7 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
         throw Error(fmt::format("{} proposes nothing although no trial is running and the budget is not used up",
                                 pipeline_.optimizer.manifest->title()));
       }
+      if (judges_ && !settled(interrupted)) break;
       record("end", -1, [&] { return Json{{"why", *why}}; });
       trials_.apply({elapsed(), "end", -1, {{"why", *why}}});
       commit();
@@ -201,6 +213,19 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
   }
   commit();
   return Outcome::interrupted;
+}
+
+// Whether the stoppers have heard of all that ended, which none of them may fail at unnoticed; false if interrupted. When
+// the time is over, they have no longer than a trial would.
+bool Search::settled(const std::atomic<bool>& interrupted) {
+  const double since = elapsed();
+  while (!judges_->settle(tick_interval)) {
+    if (interrupted) return false;
+    if (!time_left() && elapsed() - since > pipeline_.budget.grace) return true;
+    if (observer_.tick) observer_.tick();
+  }
+  judges_->take();
+  return true;
 }
 
 // Starts what is admitted, and asks once if there is room for more. Whether more may come of the next call.
@@ -234,9 +259,14 @@ bool Search::exhausted() const {
 
 // A trial that says nothing is not answered "stop": it is stopped. One that was answered has as long to come to its
 // end, and so has one that was begun when the time was over already.
-void Search::stop_overdue(Executor& executor) const {
+void Search::stop_overdue(Executor& executor) {
   const Budget& budget = pipeline_.budget;
   if (!budget.seconds || time_left()) return;
+  for (auto& [id, trial] : underway_) {  // who waits for the stoppers waits no longer
+    if (!std::exchange(trial.judged, false)) continue;
+    trial.told_to_stop = elapsed();
+    executor.answer(id, Verdict::stop);
+  }
   for (const SlotStatus& slot : executor.status()) {
     if (!slot.trial) continue;
     const Underway& trial = underway_.at(*slot.trial);
@@ -492,15 +522,21 @@ void Search::forget(const Trial& trial) {
   if (same != by_hash_.end() && same->second == trial.id) by_hash_.erase(same);
 }
 
+// The trial before this one that stands for all that ask for the same.
+std::optional<TrialId> Search::known_twin(const Trial& trial) const {
+  if (!pipeline_.reuse_duplicates()) return {};
+  std::optional<TrialId> twin;
+  if (const auto at = by_genotype_.find(key_of(trial.proposal)); at != by_genotype_.end()) twin = at->second;
+  if (!twin && trial.hash && is_plain(trial.proposal)) {
+    if (const auto at = by_hash_.find(*trial.hash); at != by_hash_.end()) twin = at->second;
+  }
+  return twin == trial.id ? std::nullopt : twin;
+}
+
 // A candidate that was evaluated before takes that result, or waits for it.
 bool Search::take_known_result(Trial& trial) {
-  if (!pipeline_.reuse_duplicates()) return false;
-  std::optional<TrialId> original;
-  if (const auto at = by_genotype_.find(key_of(trial.proposal)); at != by_genotype_.end()) original = at->second;
-  if (!original && trial.hash && is_plain(trial.proposal)) {
-    if (const auto at = by_hash_.find(*trial.hash); at != by_hash_.end()) original = at->second;
-  }
-  if (!original || *original == trial.id) return false;
+  const std::optional<TrialId> original = known_twin(trial);
+  if (!original) return false;
   const Trial& known = trials_.at(*original);
   if (known.under_way()) {
     wait_for(trial, *original);
@@ -624,7 +660,10 @@ std::optional<Verdict> Search::report(TrialId id, const Json& report) {
     return report.at("epoch") < trial.verdict->epoch ? Verdict::go_on : trial.verdict->verdict;
   }
   if (!judges_) return Verdict::go_on;
-  judges_->judge(curves_.at(id), report.at("epoch"));
+  const LearningCurve& curve = curves_.at(id);
+  judged_ += curve.horizon == 0 || report.at("epoch") < curve.horizon ? 1 : 0;
+  judges_->judge(curve, report.at("epoch"));
+  underway_.at(id).judged = judges_->beside();
   if (judges_->beside()) return {};
   return rule(judges_->take().front());
 }
@@ -641,6 +680,10 @@ void Search::listen(const Trial& trial, const Json& report) {
   if (const std::optional<double> reward = reward_of(report)) {
     curve.epochs.push_back(epoch);
     curve.rewards.push_back(*reward);
+  } else if (!std::exchange(said_unjudged_, true)) {
+    spdlog::warn("trial {}, epoch {}: the report has no value of objective {}, so there is nothing for the stoppers to "
+                 "judge; it has {}",
+                 trial.id, epoch, pipeline_.objectives.front().manifest->name, report.dump());
   }
   curve.report = report;
   if (report.contains("epochs") && report.at("epochs").is_number_integer()) curve.horizon = report.at("epochs");
@@ -681,7 +724,7 @@ void Search::read_features(const Trial& trial) {
 
 Verdict Search::rule(const Ruling& ruling) {
   if (ruling.judgement.verdict == Verdict::go_on) return Verdict::go_on;
-  const StandingVerdict verdict{ruling.judgement.verdict, ruling.epoch, ruling.by, ruling.judgement.reason,
+  const StandingVerdict verdict{ruling.judgement.verdict, ruling.epoch, ruling.by, one_line(ruling.judgement.reason),
                                 ruling.judgement.predicted};
   record("verdict", ruling.trial, [&] { return verdict.to_json(); });
   trials_.at(ruling.trial).verdict = verdict;
@@ -691,7 +734,9 @@ Verdict Search::rule(const Ruling& ruling) {
 void Search::answer_judged(Executor& executor) {
   if (!judges_) return;
   for (const Ruling& ruling : judges_->take()) {
-    if (!underway_.contains(ruling.trial)) continue;  // it died, or was stopped, while they thought
+    const auto waiting = underway_.find(ruling.trial);
+    if (waiting == underway_.end() || !waiting->second.judged) continue;  // it died, or was stopped, while they thought
+    waiting->second.judged = false;
     const Verdict verdict = rule(ruling);
     commit();
     executor.answer(ruling.trial, verdict);
@@ -721,7 +766,11 @@ Ending Search::judge(const Trial& trial, const JobResult& result) const {
   const std::optional<StandingVerdict>& verdict = trial.verdict;
   const bool asked_to_pause = verdict && verdict->verdict == Verdict::pause;
   if (result.state == TrialState::pruned && result.reason.empty()) {
-    ending.reason = verdict ? fmt::format("{}: {}", verdict->by, verdict->reason) : "the time of the budget was over";
+    const auto underway = underway_.find(trial.id);
+    const bool told_to_stop = underway != underway_.end() && underway->second.told_to_stop;
+    ending.reason = verdict        ? fmt::format("{}: {}", verdict->by, verdict->reason)
+                    : told_to_stop ? "the time of the budget was over"
+                                   : fmt::format("{} ended it unasked", pipeline_.evaluator.manifest->title());
     if (verdict) ending.predicted = verdict->predicted;
   } else if (result.state == TrialState::paused && asked_to_pause) {
     ending.reason = fmt::format("{}: {}", verdict->by, verdict->reason);
@@ -775,18 +824,25 @@ void Search::tell(TrialId id, const Ending& ending) {
   rank(id);
   const Trial& trial = trials_.at(id);
   end_curve(trial);
-  if (trial.inherits()) heirs_.erase(heirs_.find(*trial.proposal.parent));
-  if (const auto origin = trial.proposal.fidelity.resume_from) successors_.erase(successors_.find(*origin));
+  if (!may_be_retried(trial)) {
+    if (trial.inherits()) heirs_.erase(heirs_.find(*trial.proposal.parent));
+    if (const auto origin = trial.proposal.fidelity.resume_from) successors_.erase(successors_.find(*origin));
+  }
   if (!trial.has_result()) forget(trial);
   if (keeps_files(trial)) commit();  // before anything that follows from it is removed
   if (!trial.retried) told(trial);
+  if (trial.state == TrialState::paused && resumable().value_or(std::vector<TrialId>()).empty() &&
+      !std::exchange(said_lost_, true)) {
+    spdlog::warn("trial {} was paused, but {} goes on from none: its training is lost. {}", id,
+                 pipeline_.optimizer.manifest->title(), trial.reason);
+  }
+  waiting_for_results_ = false;
+  if (observer_.ended) observer_.ended(trial);
+  serve_waiting(id);  // before its files go, which its twins may need to stand for it
   if (keeps_files(trial)) {
     release_checkpoints();
     release_weights();
   }
-  waiting_for_results_ = false;
-  if (observer_.ended) observer_.ended(trial);
-  serve_waiting(id);
   if (!trial.duplicate_of && !trial.refused) count_failures(trial);
 }
 

@@ -71,6 +71,11 @@ class Search {
   // Whether the first objective prefers `a` to `b`.
   bool better(double a, double b) const { return a * direction_.front() > b * direction_.front(); }
 
+  // Reports to which the stoppers' answer would have made a difference.
+  std::size_t reports_judged() const { return judged_; }
+  // Waits for the stoppers, at most so long; false if one of them is still at work.
+  bool stoppers_rest(std::chrono::milliseconds longest) { return !judges_ || judges_->rest(longest); }
+
   const Trials& trials() const { return trials_; }
   Trials& trials() { return trials_; }
   double elapsed() const;
@@ -79,7 +84,8 @@ class Search {
  private:
   struct Underway {
     double since = 0.0;                  // elapsed(), at its start
-    std::optional<double> told_to_stop;  // and when it was
+    std::optional<double> told_to_stop = {};  // and when it was
+    bool judged = false;                      // it waits for what the stoppers say
   };
 
   template <typename Body>
@@ -105,13 +111,15 @@ class Search {
   std::uint64_t read_candidate(const Trial& trial);
   void remember(const Trial& trial);
   void forget(const Trial& trial);
+  std::optional<TrialId> known_twin(const Trial& trial) const;
   bool take_known_result(Trial& trial);
   void wait_for(Trial& trial, TrialId other);
   bool has_origin(Trial& trial);
   std::optional<std::string> over_limit(const Trial& trial) const;
   std::optional<std::string> over_limit(std::size_t objective, double value) const;
   void start(Executor& executor, TrialId id);
-  void stop_overdue(Executor& executor) const;
+  void stop_overdue(Executor& executor);
+  bool settled(const std::atomic<bool>& interrupted);
   void listen(const Trial& trial, const Json& report);
   void begin_curve(const Trial& trial, Json features);
   void read_features(const Trial& trial);
@@ -135,6 +143,8 @@ class Search {
   TrialId original(TrialId id) const {
     return trials_.all().at(static_cast<std::size_t>(id)).duplicate_of.value_or(id);
   }
+  // By `weft resume --retry-failed`: what it begins with is kept.
+  static bool may_be_retried(const Trial& trial) { return trial.state == TrialState::fail && !trial.duplicate_of; }
   bool keeps_files(const Trial& trial) const {
     return folder_ != nullptr && !pipeline_.is_inline && !trial.duplicate_of && !trial.refused;
   }
@@ -162,15 +172,17 @@ class Search {
   bool inherits_;                                   // whether the optimizer's proposals inherit weights
   std::vector<TrialId> best_;                       // as many as keep their weights for it, best first
   std::unordered_set<TrialId> with_weights_;        // ended trials whose weights were not removed
-  std::unordered_multiset<TrialId> heirs_;          // the parents of trials that have not ended and inherit weights
+  std::unordered_multiset<TrialId> heirs_;  // the parents of trials that inherit weights and have not ended, or failed
   std::unordered_set<TrialId> with_checkpoints_;    // trials no longer under way whose checkpoints were not removed
-  std::unordered_multiset<TrialId> successors_;     // what trials that have not ended go on from
+  std::unordered_multiset<TrialId> successors_;  // what trials go on from that have not ended, or failed
   std::unique_ptr<Judges> judges_;                  // null without stoppers
   std::unordered_map<TrialId, LearningCurve> curves_;  // with stoppers: of all trials that were begun
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program
   std::size_t failures_in_a_row_ = 0;
   std::chrono::steady_clock::time_point committed_;
+  std::size_t judged_ = 0;
+  bool said_unjudged_ = false, said_lost_ = false;
   bool waiting_for_results_ = false;  // the last ask returned nothing, and nothing was told since
   std::chrono::steady_clock::time_point began_;
   double elapsed_before_ = 0.0;

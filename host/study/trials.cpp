@@ -1,6 +1,7 @@
 #include "host/study/trials.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -33,6 +34,15 @@ TrialResult Trial::result() const {
     result.objectives = objectives;
   }
   return result;
+}
+
+std::string in_words(const Fidelity& fidelity) {
+  std::vector<std::string> parts;
+  if (fidelity.epochs) parts.push_back(fmt::format("{} epoch{}", *fidelity.epochs, *fidelity.epochs == 1 ? "" : "s"));
+  if (fidelity.data_fraction) parts.push_back(fmt::format("{:.3g} % of the data", 100.0 * *fidelity.data_fraction));
+  if (fidelity.level) parts.push_back(fmt::format("level {}", *fidelity.level));
+  if (fidelity.resume_from) parts.push_back(fmt::format("from trial {}", *fidelity.resume_from));
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 std::vector<std::string> Trial::morphs() const {

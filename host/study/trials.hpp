@@ -111,6 +111,9 @@ struct FinalResult {
   std::string made_of;  // Provenance::made_of; empty in a study of release 1.0
 };
 
+// "27 epochs, 10 % of the data, level 0, from trial 61"; empty for the whole.
+std::string in_words(const Fidelity& fidelity);
+
 class Trials {
  public:
   // Of the study of this pipeline, resolved: by which the best of several fidelities are told.

@@ -1,6 +1,7 @@
 // Broken and hostile plugins: each costs a clear refusal with its code, never the host; docs/plugin-contract.md names
 // the rule behind each code.
 
+#include <chrono>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -547,4 +548,23 @@ TEST_CASE("a plugin cannot take Ctrl-C away") {
   kill(host.id(), SIGINT);
   host.wait();
   CHECK(host.exit_code() == 130);
+}
+
+// In training, a stopper that takes minutes for a judgement.
+TEST_CASE("a stopper that does not come to an end costs no trial its word, and keeps nobody from leaving") {
+  Installed installed("judge_sleeps", "stopper");
+  installed.manifest["abi"] = "1.1";
+  installed.pipeline = training_pipeline(4, {"cpu:1"});
+  installed.pipeline["optimizer"] = {{"name", "random_search"}};
+  installed.pipeline["stoppers"] = {{{"name", "broken"}}};
+  installed.pipeline["budget"] = {{"trials", 4}, {"seconds", 8}, {"grace", 3}};
+  const auto begun = std::chrono::steady_clock::now();
+  const Ran ran = installed.weft_run();
+  const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
+  INFO(ran.err);
+  CHECK(passed.count() < 100.0);
+  const Json trials = Json::parse(installed.weft({"trials", "study", "--json"}).out);
+  REQUIRE(trials.size() == 1);
+  CHECK(trials[0].at("state") == "PRUNED");
+  CHECK(trials[0].at("reason") == "the time of the budget was over");
 }

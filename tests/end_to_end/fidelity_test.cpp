@@ -75,6 +75,29 @@ TEST_CASE("trainings are stopped by their reports, and a study that was killed s
   }
 }
 
+// What is stopped has a predicted reward, by which it may be promoted: from the checkpoint that it left.
+TEST_CASE("a trial that was stopped may be promoted, and goes on") {
+  const TemporaryFolder folder;
+  Json description = brackets();
+  description["optimizer"] = {{"name", "successive_halving"}, {"args", {{"minimum", 3}, {"maximum", 9}, {"eta", 2}, {"candidates", 8}}}};
+  description["budget"]["trials"] = 12;
+  description["stoppers"] = {
+      {{"name", "predictive_termination"},
+       {"args", {{"predictor", {{"name", "last_value"}, {"args", {{"least_curves", 1}}}}}, {"threshold", 0.99}}}}};
+  const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
+  const Ran ran = run({"run", pipeline.string(), "--study", "study", "--quiet"}, folder.path());
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  const Json trials = trials_of(folder / "study", folder.path());
+  int promoted = 0;
+  for (const Json& trial : trials) {
+    CHECK(trial.at("state") != "FAIL");
+    const Json origin = trial.at("fidelity").value("resume_from", Json());
+    if (!origin.is_null() && trials.at(origin.get<std::size_t>()).at("state") == "PRUNED") ++promoted;
+  }
+  CHECK(promoted > 0);
+}
+
 TEST_CASE("several slots keep each other from nothing while stoppers think") {
   const TemporaryFolder folder;
   Json description = brackets({"cpu:1", "cpu:1"});

@@ -284,8 +284,9 @@ TEST_CASE("a trial waits for the judgement of its own report, and no other waits
   judges.judge(second, 1);
   CHECK(judges.take().empty());  // the caller does not wait
   CHECK_FALSE(judges.alarm().rings());
+  CHECK_FALSE(judges.settle(10ms));
   goes = true;
-  judges.settle();
+  REQUIRE(judges.settle(60s));
   CHECK(judges.alarm().rings());
   const std::vector<Ruling> rulings = judges.take();
   CHECK_FALSE(judges.alarm().rings());
@@ -298,6 +299,6 @@ TEST_CASE("a trial waits for the judgement of its own report, and no other waits
 
   Obedient::answer = [](const weft::LearningCurve&) -> weft::Judgement { throw weft::Error("lost count"); };
   judges.judge(first, 2);
-  judges.settle();
+  REQUIRE(judges.settle(60s));
   CHECK_THROWS_WITH(judges.take(), ContainsSubstring("stopper patience") && ContainsSubstring("judge, trial 0: lost count"));
 }

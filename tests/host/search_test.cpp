@@ -351,6 +351,77 @@ TEST_CASE("what is known is evaluated again where its weights, which might be in
   CHECK(heredity.script.executor.folders.at(3).inherit == heredity.study.trial(2));
 }
 
+TEST_CASE("after a replay the same trial stands for its twins") {
+  std::vector<Journal::Event> events;
+  for (const bool resumed : {false, true}) {
+    INFO((resumed ? "resumed" : "undisturbed"));
+    Heredity heredity({cell(0), cell(1), cell(1), cell(1)}, 1, {{"keep_weights", 1}});
+    heredity.script.optimizer.most_at_once = 1;
+    Journal::create(heredity.folder / "study.db", {{"weft", "test"}});
+    Journal journal(heredity.folder / "study.db", Journal::Mode::append);
+    Search search({.pipeline = heredity.script.pipeline,
+                   .assembly = heredity.script.assembly,
+                   .optimizer = heredity.script.optimizer,
+                   .journal = &journal,
+                   .folder = &heredity.study});
+    const auto answer = heredity.script.executor.answer;
+    heredity.script.executor.answer = [&](Held& held, TrialId trial) {
+      if (trial == 2) heredity.script.optimizer.retained = {2};
+      return answer(held, trial);
+    };
+    if (resumed) {
+      for (const Journal::Event& event : events) {
+        if (event.kind != "study") journal.append(event.elapsed, event.kind, event.trial, event.body.dump());
+        if (event.kind == "tell" && event.trial == 2) break;
+      }
+      for (const TrialId kept : {0, 2}) {
+        fs::create_directories(heredity.study.trial(kept));
+        std::ofstream(heredity.weights(kept)) << "weights";
+      }
+      heredity.script.optimizer.retained = {2};
+      search.replay();
+      search.go_on();
+    }
+    REQUIRE(search.run(heredity.script.executor, never) == Search::Outcome::finished);
+    CHECK_FALSE(search.trials().at(2).duplicate_of);
+    CHECK(search.trials().at(3).duplicate_of == TrialId{2});
+    if (!resumed) journal.for_each([&](const Journal::Event& event) { events.push_back(event); });
+  }
+}
+
+TEST_CASE("a twin that waits takes the result before the files go that nobody keeps") {
+  Heredity heredity({cell(0), cell(1), cell(1)}, 3, {{"keep_weights", 1}});
+  const auto answer = heredity.script.executor.answer;
+  heredity.script.executor.answer = [&](Held& held, TrialId trial) -> std::optional<JobResult> {
+    if (held.waits < 10) return {};  // until all are proposed
+    return answer(held, trial);
+  };
+  heredity.run();
+  CHECK(heredity.script.executor.started == std::vector<TrialId>{0, 1});
+  CHECK(heredity.trial(2).duplicate_of == TrialId{1});
+  CHECK_FALSE(fs::exists(heredity.weights(1)));
+}
+
+TEST_CASE("what a failed trial began with is kept for --retry-failed") {
+  for (const bool fails : {true, false}) {
+    Heredity heredity({cell(0), cell(1), child(2, 1)}, 1, {{"keep_weights", 1}});
+    if (fails) heredity.failing = {2};
+    heredity.script.optimizer.most_at_once = 1;
+    const auto answer = heredity.script.executor.answer;
+    heredity.script.executor.answer = [&](Held& held, TrialId trial) {
+      if (trial == 1) heredity.script.optimizer.retained = {1};
+      if (trial == 2) heredity.script.optimizer.retained->clear();
+      return answer(held, trial);
+    };
+    heredity.run();
+    CHECK(fs::exists(heredity.weights(1)) == fails);
+    if (!fails) continue;
+    heredity.failing.clear();
+    heredity.search->retry_failed();
+    CHECK(heredity.trial(2).under_way());
+  }
+}
+
 TEST_CASE("a transfer is checked as it arrives") {
   const auto refused = [](weft::Proposal proposal, const char* why, const Json& changes = Json::object()) {
     Heredity heredity({cell(0), std::move(proposal)}, 1, changes);
@@ -502,7 +573,7 @@ TEST_CASE("a silent trial is stopped when the time and the grace are over") {
 
 TEST_CASE("a trial that goes on although it was told to stop is stopped") {
   const TemporaryFolder folder;
-  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.001}, {"grace", 0.01}}), {cell(1)}, 1);
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.2}, {"grace", 0.01}}), {cell(1)}, 1);
   script.executor.answer = [&](Held& held, TrialId trial) -> std::optional<JobResult> {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     script.search.report(trial, {{"epoch", held.waits}});
