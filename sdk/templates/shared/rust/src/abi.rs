@@ -467,6 +467,101 @@ pub struct weft_objective_1 {
     >,
 }
 
+// ---- predictor and stopper, since 1.1 -------------------------------------------------------------------------------
+
+#[repr(C)]
+pub struct weft_curve {
+    pub size: u64,
+    pub trial: i64,
+    pub epochs: *const i32,
+    pub rewards: *const f64,
+    pub count: u64,
+    pub horizon: i32,
+    pub features: weft_text,
+    pub fidelity: weft_text,
+    pub report: weft_text,
+}
+
+#[repr(C)]
+pub struct weft_prediction {
+    pub size: u64,
+    pub mean: f64,
+    pub deviation: f64,
+    pub probability_above: f64,
+}
+
+#[repr(C)]
+pub struct weft_prediction_sink {
+    pub context: *mut c_void,
+    pub receive: Option<unsafe extern "C" fn(context: *mut c_void, prediction: *const weft_prediction)>,
+}
+
+pub const WEFT_PREDICTOR_1: &str = "weft.predictor/1\0";
+
+#[repr(C)]
+pub struct weft_predictor_1 {
+    pub size: u64,
+    pub fit: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            curves: *const *const weft_curve,
+            count: u64,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    pub predict: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            partial: *const weft_curve,
+            horizon: i32,
+            threshold: f64,
+            out: *const weft_prediction_sink,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+}
+
+#[repr(C)]
+pub struct weft_judgement {
+    pub size: u64,
+    pub verdict: i32,
+    pub predicted: f64,
+    pub reason: weft_text,
+}
+
+#[repr(C)]
+pub struct weft_judgement_sink {
+    pub context: *mut c_void,
+    pub receive: Option<unsafe extern "C" fn(context: *mut c_void, judgement: *const weft_judgement)>,
+}
+
+pub const WEFT_STOPPER_1: &str = "weft.stopper/1\0";
+
+#[repr(C)]
+pub struct weft_stopper_1 {
+    pub size: u64,
+    pub observe: Option<
+        unsafe extern "C" fn(this: *mut c_void, curve: *const weft_curve, error: *const weft_writer) -> weft_status,
+    >,
+    pub judge: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            curve: *const weft_curve,
+            out: *const weft_judgement_sink,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    pub end: Option<
+        unsafe extern "C" fn(
+            this: *mut c_void,
+            curve: *const weft_curve,
+            state: i32,
+            reward: f64,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+}
+
 // ---- the export line ------------------------------------------------------------------------------------------------
 
 /// The last line of a plugin: `export!(COMPONENT)`, a `weft_component`. Writes the descriptor, and the stamp that the
