@@ -138,12 +138,13 @@ void judge_real(const std::filesystem::path& plugins, const std::filesystem::pat
 }
 
 // Noisy curves of every family, of which half is seen.
-void judge_families(const std::filesystem::path& plugins, int count) {
+void judge_families(const std::filesystem::path& plugins, int count, const std::string& recency) {
   constexpr int horizon = 40, seen = 20;
-  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"), {}, {.study = study});
+  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"),
+                          {{"recency", recency}}, {.study = study});
   PredictorRef predictor(instance.handle());
-  fmt::print("\ncurve_extrapolation on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>12}  {:>12}  {:>8}\n",
-             count, seen, horizon, "", "within 2 sd", "80 % interval", "silent");
+  fmt::print("\ncurve_extrapolation, recency {}, on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>12}  {:>12}  {:>8}\n",
+             recency, count, seen, horizon, "", "within 2 sd", "80 % interval", "silent");
   for (const auto& family : curve_extrapolation::all_families) {
     int within = 0, inside = 0, silent = 0;
     for (int i = 0; i < count; ++i) {
@@ -189,7 +190,7 @@ void time_them(const std::filesystem::path& plugins) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
+  if (argc != 5) return 2;
   const std::filesystem::path plugins = argv[1];
   if (std::filesystem::exists(argv[2])) {
     judge_real(plugins, argv[2]);
@@ -197,6 +198,6 @@ int main(int argc, char** argv) {
     fmt::print("{} is absent: bench/predictors/run BUILD --train makes it\n", argv[2]);
   }
   time_them(plugins);
-  if (std::atoi(argv[3]) > 0) judge_families(plugins, std::atoi(argv[3]));
+  if (std::atoi(argv[3]) > 0) judge_families(plugins, std::atoi(argv[3]), argv[4]);
   return 0;
 }

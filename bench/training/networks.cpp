@@ -85,10 +85,15 @@ const Cells darts = {{{{0, "sep_conv_3x3", 1, "sep_conv_3x3"},
                        {2, "identity", 1, "average"}},
                       true}};
 
+// Cells as the pipeline `quickstart` finds them.
+const Cells quickstart = {{{{0, "conv_3x3", 1, "identity"}, {0, "sep_conv_3x3", 0, "maximum"}, {1, "average", 2, "conv_3x3"}}, false},
+                          {{{0, "conv_3x3", 1, "maximum"}, {1, "sep_conv_3x3", 0, "identity"}, {2, "conv_3x3", 0, "average"}}, false}};
+
 NodeId add_operation(ArchitectureBuilder& graph, NodeId input, std::string_view operation, std::int64_t stride) {
   const std::int64_t channels = graph.shape(input).channels;
   if (operation == "identity" && stride > 1) return blocks::factorized_reduction(graph, input, channels);
   if (operation == "identity") return graph.add("identity", {}, {input});
+  if (operation == "conv_3x3") return blocks::relu_conv_bn(graph, input, Convolution::square(channels, 3, stride));
   if (operation == "average") return blocks::pool(graph, input, "avg_pool", 3, stride);
   if (operation == "maximum") return blocks::pool(graph, input, "max_pool", 3, stride);
   return blocks::separable_conv(graph, input, channels, blocks::square_kernel(operation), stride);
@@ -120,14 +125,19 @@ NodeId add_cell(ArchitectureBuilder& graph, const Cells& cells, NodeId before, N
   return graph.add("concat", {}, loose);
 }
 
-// Of 16 channels; each reduction doubles them.
-Architecture of_cells(const Cells& cells, const std::vector<bool>& reductions, bool last_relu) {
+struct Size {
+  Shape input = colour;
+  std::int64_t channels = 16;  // of the first cells; each reduction doubles them
+  std::int64_t stem = 48;
+};
+
+Architecture of_cells(const Cells& cells, const std::vector<bool>& reductions, bool last_relu, const Size& size = {}) {
   ArchitectureBuilder graph;
-  NodeId previous = graph.input(colour);
-  std::int64_t channels = 16;
+  NodeId previous = graph.input(size.input);
+  std::int64_t channels = size.channels;
   {
     const auto group = graph.group("stem");
-    previous = blocks::batch_norm(graph, blocks::convolution(graph, previous, Convolution::square(3 * channels, 3)));
+    previous = blocks::batch_norm(graph, blocks::convolution(graph, previous, Convolution::square(size.stem, 3)));
   }
   NodeId before = previous;
   int number = 0;
@@ -147,6 +157,7 @@ std::vector<NamedNetwork> networks() {
           {"tiny", plain(grey, 8)},
           {"cells", of_cells(nasnet, {false, true, false, true, false}, true)},
           {"darts", of_cells(darts, {false, false, true, false, false, true, false, false}, false)},
+          {"quickstart", of_cells(quickstart, {false, true, false, true, false}, true, {grey, 8, 8})},
           {"separable", depthwise_separable()}};
 }
 
