@@ -98,6 +98,7 @@ TEST_CASE("every installed pipeline, in every profile, proposes networks that ca
     Assembly final = search.in(Phase::final);
     const std::vector<weft::ObjectiveRef> objectives = search.objectives();
     weft::OptimizerRef optimizer = search.optimizer();
+    CHECK(search.stoppers().size() == pipeline.stoppers.size());
     std::size_t feasible = 0;
     const std::vector<weft::Proposal> proposals = optimizer.ask(5);
     for (const weft::Proposal& proposal : proposals) {
