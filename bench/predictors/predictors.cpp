@@ -26,9 +26,7 @@ using testing::Plugin;
 const Json study = {{"objectives", {{{"name", "accuracy"}, {"direction", "maximize"}, {"range", {0.0, 100.0}}}}},
                     {"slots", 1}};
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::vector<double> ranks(const std::vector<double>& values) {
   std::vector<std::size_t> order(values.size());
@@ -73,10 +71,12 @@ std::vector<LearningCurve> read_curves(const std::filesystem::path& file) {
   std::ifstream stream(file);
   std::vector<LearningCurve> curves;
   for (const Json& row : Json::parse(stream)) {
-    LearningCurve curve{.trial = static_cast<TrialId>(curves.size()), .rewards = row.at("accuracy").get<std::vector<double>>()};
+    LearningCurve curve{.trial = static_cast<TrialId>(curves.size()),
+                        .rewards = row.at("accuracy").get<std::vector<double>>()};
     for (std::size_t i = 0; i < curve.rewards.size(); ++i) curve.epochs.push_back(static_cast<std::int32_t>(i + 1));
     curve.horizon = static_cast<int>(curve.size());
-    curve.features = {{"parameters", row.at("parameters")}, {"layers", row.value("layers", 0)}, {"recipe", Json::object()}};
+    curve.features = {
+        {"parameters", row.at("parameters")}, {"layers", row.value("layers", 0)}, {"recipe", Json::object()}};
     curves.push_back(std::move(curve));
   }
   return curves;
@@ -107,7 +107,8 @@ void judge(const std::filesystem::path& plugins, const Contestant& contestant, c
       if (prediction && std::abs(ends.back() - prediction->mean) <= 1.2816 * prediction->deviation) ++inside;
     }
     const int answered = static_cast<int>(judged.size()) - unanswered;
-    fmt::print("  {:>6.3f} {:>6.3f} {:>4}{}", determination(ends, predicted), correlation(ranks(ends), ranks(predicted)),
+    fmt::print("  {:>6.3f} {:>6.3f} {:>4}{}", determination(ends, predicted),
+               correlation(ranks(ends), ranks(predicted)),
                answered == 0 ? "-" : fmt::format("{}%", 100 * inside / answered), unanswered == 0 ? " " : "*");
   }
   fmt::print("  {:>8.2f} s\n", seconds() - began);
@@ -119,19 +120,26 @@ void judge_real(const std::filesystem::path& plugins, const std::filesystem::pat
   const std::size_t split = curves.size() * 2 / 3;
   const std::vector<LearningCurve> fitted(curves.begin(), curves.begin() + static_cast<std::ptrdiff_t>(split));
   const std::vector<LearningCurve> judged(curves.begin() + static_cast<std::ptrdiff_t>(split), curves.end());
-  fmt::print("{} real curves of {} epochs; {} fitted, {} judged. R2, Spearman, ends within the 80 % interval;\n"
-             "* of curves without an answer the last value stands\n\n{:<34}  {:<20}  {:<20}  {:<20}  {:>10}\n",
-             curves.size(), curves.front().size(), fitted.size(), judged.size(), "", "10 % of the length", "25 %", "50 %",
-             "in all");
+  fmt::print(
+      "{} real curves of {} epochs; {} fitted, {} judged. R2, Spearman, ends within the 80 % interval;\n"
+      "* of curves without an answer the last value stands\n\n{:<34}  {:<20}  {:<20}  {:<20}  {:>10}\n",
+      curves.size(), curves.front().size(), fitted.size(), judged.size(), "", "10 % of the length", "25 %", "50 %",
+      "in all");
   const std::vector<Contestant> contestants = {
       {"last_value", "last_value"},
       {"previous_builds", "previous_builds"},
       {"curve_extrapolation", "curve_extrapolation"},
       {"lcnet", "lcnet", {{"steps", 4000}, {"burn_in", 1000}}},
       {"sequential_regression (nu_svr_rbf)", "sequential_regression", {{"least_curves", 20}}},
-      {"sequential_regression (linear svr)", "sequential_regression", {{"least_curves", 20}, {"model", "nu_svr_linear"}}},
-      {"sequential_regression (least sq.)", "sequential_regression", {{"least_curves", 20}, {"model", "least_squares"}}},
-      {"sequential_regression (bayesian)", "sequential_regression", {{"least_curves", 20}, {"model", "bayesian_ridge"}}},
+      {"sequential_regression (linear svr)",
+       "sequential_regression",
+       {{"least_curves", 20}, {"model", "nu_svr_linear"}}},
+      {"sequential_regression (least sq.)",
+       "sequential_regression",
+       {{"least_curves", 20}, {"model", "least_squares"}}},
+      {"sequential_regression (bayesian)",
+       "sequential_regression",
+       {{"least_curves", 20}, {"model", "bayesian_ridge"}}},
       {"sequential_regression (forest)", "sequential_regression", {{"least_curves", 20}, {"model", "random_forest"}}},
       {"lcranknet", "lcranknet"}};
   for (const Contestant& contestant : contestants) judge(plugins, contestant, fitted, judged);
@@ -143,8 +151,10 @@ void judge_families(const std::filesystem::path& plugins, int count, const std::
   const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"),
                           {{"recency", recency}}, {.study = study});
   PredictorRef predictor(instance.handle());
-  fmt::print("\ncurve_extrapolation, recency {}, on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>12}  {:>12}  {:>8}\n",
-             recency, count, seen, horizon, "", "within 2 sd", "80 % interval", "silent");
+  fmt::print(
+      "\ncurve_extrapolation, recency {}, on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>12}  "
+      "{:>12}  {:>8}\n",
+      recency, count, seen, horizon, "", "within 2 sd", "80 % interval", "silent");
   for (const auto& family : curve_extrapolation::all_families) {
     int within = 0, inside = 0, silent = 0;
     for (int i = 0; i < count; ++i) {
@@ -158,8 +168,8 @@ void judge_families(const std::filesystem::path& plugins, int count, const std::
       if (error <= 2.0 * prediction->deviation) ++within;
       if (error <= 1.2816 * prediction->deviation) ++inside;
     }
-    fmt::print("{:<16}  {:>8} / {:<3}  {:>8} / {:<3}  {:>6}\n", family.name, within, count - silent, inside, count - silent,
-               silent);
+    fmt::print("{:<16}  {:>8} / {:<3}  {:>8} / {:<3}  {:>6}\n", family.name, within, count - silent, inside,
+               count - silent, silent);
     std::fflush(stdout);
   }
 }
@@ -167,7 +177,8 @@ void judge_families(const std::filesystem::path& plugins, int count, const std::
 void time_them(const std::filesystem::path& plugins) {
   fmt::print("\ntimes of one thread\n");
   {
-    const Instance instance(Plugin::open(plugins / "predictor" / "sequential_regression" / "manifest.json"), {}, {.study = study});
+    const Instance instance(Plugin::open(plugins / "predictor" / "sequential_regression" / "manifest.json"), {},
+                            {.study = study});
     PredictorRef predictor(instance.handle());
     const std::vector<LearningCurve> curves = testing::rising_curves(500, 40, 1);
     predictor.fit(curves);
@@ -176,11 +187,13 @@ void time_them(const std::filesystem::path& plugins) {
     const double refit = seconds() - began;
     began = seconds();
     constexpr int answers = 200;
-    for (int i = 0; i < answers; ++i) predictor.predict(testing::shortened(curves[static_cast<std::size_t>(i)], 10), 40, 70.0);
-    fmt::print("  sequential_regression: refit on 500 curves {:.2f} s (target 5), an answer {:.3f} ms (target 1)\n", refit,
-               1e3 * (seconds() - began) / answers);
+    for (int i = 0; i < answers; ++i)
+      predictor.predict(testing::shortened(curves[static_cast<std::size_t>(i)], 10), 40, 70.0);
+    fmt::print("  sequential_regression: refit on 500 curves {:.2f} s (target 5), an answer {:.3f} ms (target 1)\n",
+               refit, 1e3 * (seconds() - began) / answers);
   }
-  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"), {}, {.study = study});
+  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"), {},
+                          {.study = study});
   PredictorRef predictor(instance.handle());
   const double began = seconds();
   predictor.predict(testing::rising_curve(0, 20, 40, Rng(3)), 40, 70.0);

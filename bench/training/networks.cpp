@@ -86,8 +86,9 @@ const Cells darts = {{{{0, "sep_conv_3x3", 1, "sep_conv_3x3"},
                       true}};
 
 // Cells as the pipeline `quickstart` finds them.
-const Cells quickstart = {{{{0, "conv_3x3", 1, "identity"}, {0, "sep_conv_3x3", 0, "maximum"}, {1, "average", 2, "conv_3x3"}}, false},
-                          {{{0, "conv_3x3", 1, "maximum"}, {1, "sep_conv_3x3", 0, "identity"}, {2, "conv_3x3", 0, "average"}}, false}};
+const Cells quickstart = {
+    {{{0, "conv_3x3", 1, "identity"}, {0, "sep_conv_3x3", 0, "maximum"}, {1, "average", 2, "conv_3x3"}}, false},
+    {{{0, "conv_3x3", 1, "maximum"}, {1, "sep_conv_3x3", 0, "identity"}, {2, "conv_3x3", 0, "average"}}, false}};
 
 NodeId add_operation(ArchitectureBuilder& graph, NodeId input, std::string_view operation, std::int64_t stride) {
   const std::int64_t channels = graph.shape(input).channels;

@@ -110,10 +110,12 @@ void check_final_space(const Pipeline& pipeline, Assembly& search, Assembly& fin
   Shortfall unbuilt;
   for (std::size_t i = 0; i < samples; ++i) try_to_build(final, search.space().sample(rng), unbuilt);
   if (unbuilt.count == samples) {
-    throw InvalidInput(fmt::format(
-        "{}: {} do not build a network from a genotype of /space; change only what leaves its decisions as they are. {}",
-        pipeline.file(),
-        pipeline.json().at("final").contains("space") ? "/final/space/args" : "the sizes of /final/scale", unbuilt.first));
+    throw InvalidInput(
+        fmt::format("{}: {} do not build a network from a genotype of /space; change only what leaves its decisions as "
+                    "they are. {}",
+                    pipeline.file(),
+                    pipeline.json().at("final").contains("space") ? "/final/space/args" : "the sizes of /final/scale",
+                    unbuilt.first));
   }
   if (unbuilt.count > 0) {
     spdlog::warn("{}: /final/space/args build no network from {} of {} sampled genotypes, the first {}",

@@ -41,10 +41,10 @@ std::string class_name(const std::string& name) {
     first = c == '_';
   }
   // What the templates call something else.
-  static const std::set<std::string> taken = {"Best", "Box",   "Context",   "Decision", "Err",      "Genotype",
-                                              "Judgement", "LearningCurve", "None", "Ok",    "Optimizer", "Option",
-                                              "Prediction", "Predictor", "Proposal", "Result",
-                                              "Some", "Space", "Stopper", "String",    "Vec", "Verdict"};
+  static const std::set<std::string> taken = {
+      "Best", "Box",   "Context",   "Decision", "Err",        "Genotype",  "Judgement", "LearningCurve",
+      "None", "Ok",    "Optimizer", "Option",   "Prediction", "Predictor", "Proposal",  "Result",
+      "Some", "Space", "Stopper",   "String",   "Vec",        "Verdict"};
   return taken.contains(text) ? text + "Plugin" : text;
 }
 

@@ -61,9 +61,10 @@ std::optional<weft_handle> Assembly::role(const Part& asking, std::string_view n
   // They are called by a thread of their own, and those by another.
   const bool beside = asking.manifest->kind == "stopper" || asking.manifest->kind == "predictor";
   if (beside && !name.starts_with('/'))
-    throw Error(fmt::format("a {} works beside the search and has no {}; what it is to know of a candidate is in the "
-                            "features of its curve",
-                            asking.manifest->kind, name));
+    throw Error(
+        fmt::format("a {} works beside the search and has no {}; what it is to know of a candidate is in the "
+                    "features of its curve",
+                    asking.manifest->kind, name));
   if (name == "space") return space_part();
   if (name == "dataset" && pipeline_.dataset) return part("/dataset", *pipeline_.dataset);
   for (const Use& nested : asking.use->nested) {
@@ -101,8 +102,10 @@ std::string Assembly::check_levels() {
         at.space().decode_text(genotype);
       } catch (const InvalidInput& error) {
         throw InvalidInput(fmt::format(
-            "{}: /fidelities/{}: {} cannot build the network of genotype {} at this level: {}. What a genotype means must "
-            "be the same at all levels: take a space whose decisions do not depend on what this level changes, or another "
+            "{}: /fidelities/{}: {} cannot build the network of genotype {} at this level: {}. What a genotype means "
+            "must "
+            "be the same at all levels: take a space whose decisions do not depend on what this level changes, or "
+            "another "
             "fidelity, such as epochs",
             pipeline_.file(), level, pipeline_.space.manifest->title(), genotype.to_json().dump(), error.what()));
       }
@@ -137,12 +140,13 @@ Assembly& Assembly::scaled(const Genotype& genotype) {
     return argument <= scale.largest && parameters_under(argument, genotype) <= scale.parameters;
   };
   if (!fits(1)) {
-    throw InvalidInput(fmt::format("{}: /final/scale/parameters is {}; with {} = {} the network of genotype {} has more "
-                                   "already",
-                                   pipeline_.file(), scale.parameters, scale.argument, scale.multiple_of, genotype.key()));
+    throw InvalidInput(
+        fmt::format("{}: /final/scale/parameters is {}; with {} = {} the network of genotype {} has more "
+                    "already",
+                    pipeline_.file(), scale.parameters, scale.argument, scale.multiple_of, genotype.key()));
   }
-  std::int64_t most = 1;  // multiple that fits
-  std::int64_t over = 2;  // and one that does not
+  std::int64_t most = 1;                                                          // multiple that fits
+  std::int64_t over = 2;                                                          // and one that does not
   if (last_multiple_ > 1) (fits(last_multiple_) ? most : over) = last_multiple_;  // most genotypes are much alike
   if (most > 1) over = most + 1;
   for (std::int64_t step = 1; fits(over); step *= 2) most = std::exchange(over, over + step);

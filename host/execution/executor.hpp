@@ -56,8 +56,8 @@ class Executor {
   virtual void start(const Job& job) = 0;
   // The next job that ended; nothing after `timeout`, or earlier when a signal arrived or the alarm rang.
   virtual std::optional<JobResult> wait(std::chrono::milliseconds timeout) = 0;
-  // The answer to the last report of a job that waits for it; of one that has ended since, nothing happens. Executors that
-  // are answered at once have none.
+  // The answer to the last report of a job that waits for it; of one that has ended since, nothing happens. Executors
+  // that are answered at once have none.
   virtual void answer(TrialId trial, Verdict verdict) {
     static_cast<void>(trial);
     static_cast<void>(verdict);

@@ -6,8 +6,7 @@
 
 namespace weft::host {
 
-JobResult InlineExecutor::run_job(Assembly& assembly, const Job& job, std::uint64_t seed,
-                                  const OnReport& on_report) {
+JobResult InlineExecutor::run_job(Assembly& assembly, const Job& job, std::uint64_t seed, const OnReport& on_report) {
   // Nothing may be thrown through the plugin's frames: what goes wrong in a report is kept until it has returned.
   struct Reports {
     const Job& job;

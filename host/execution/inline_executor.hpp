@@ -19,7 +19,8 @@ class InlineExecutor final : public Executor {
   std::optional<JobResult> wait(std::chrono::milliseconds) override { return std::exchange(result_, std::nullopt); }
   std::vector<SlotStatus> status() const override { return {}; }
 
-  // Evaluates, at the job's level of fidelity; a failure of the evaluator becomes a result that says so. Used by the worker, too.
+  // Evaluates, at the job's level of fidelity; a failure of the evaluator becomes a result that says so. Used by the
+  // worker, too.
   static JobResult run_job(Assembly& assembly, const Job& job, std::uint64_t seed, const OnReport& on_report);
 
  private:

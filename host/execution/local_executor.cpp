@@ -41,7 +41,8 @@ std::string in_words(const Json& report) {
   std::string words = fmt::format("epoch {}", report.value("epoch", 0));
   if (report.contains("epochs")) words += fmt::format(" of {}", report.at("epochs").dump());
   for (const auto& [name, value] : report.items()) {
-    if (name != "epoch" && name != "epochs" && value.is_number()) words += fmt::format(", {} {:.4g}", name, value.get<double>());
+    if (name != "epoch" && name != "epochs" && value.is_number())
+      words += fmt::format(", {} {:.4g}", name, value.get<double>());
   }
   return words;
 }

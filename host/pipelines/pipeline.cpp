@@ -74,8 +74,7 @@ void check_place(const Json& json, const Json::json_pointer& place) {
 
 // How a pipeline names a plugin.
 const Json& plugin_schema() {
-  static const Json schema =
-      read_json(Installation::locate().schemas / "pipeline.json").at("definitions").at("plugin");
+  static const Json schema = read_json(Installation::locate().schemas / "pipeline.json").at("definitions").at("plugin");
   return schema;
 }
 
@@ -201,7 +200,8 @@ Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catal
   pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
   try {
     pipeline.space = pipeline.use("space", "/space", catalogue);
-    if (pipeline.json_.contains("final")) pipeline.final = Final{pipeline.final_space(catalogue), {}, 1, {}, pipeline.read_scale()};
+    if (pipeline.json_.contains("final"))
+      pipeline.final = Final{pipeline.final_space(catalogue), {}, 1, {}, pipeline.read_scale()};
   } catch (const Json::exception& error) {
     throw InvalidInput(fmt::format("{}: /space cannot be read: {}", file, error.what()));
   }
@@ -231,7 +231,8 @@ Use Pipeline::use(const std::string& kind, const std::string& pointer, const Cat
   return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer, catalogue);
 }
 
-// Checks the args at `pointer` against the plugin's manifest and fills in their defaults, also of plugins that they name.
+// Checks the args at `pointer` against the plugin's manifest and fills in their defaults, also of plugins that they
+// name.
 Use Pipeline::use(const Manifest& manifest, const std::string& pointer, const Catalogue& catalogue) {
   Json& args = json_[Json::json_pointer(pointer)]["args"];
   if (args.is_null()) args = Json::object();
@@ -265,21 +266,22 @@ void Pipeline::read_levels(const Catalogue& catalogue) {
     for (const char* part : {"space", "dataset", "evaluator"}) {
       if (!entries[i].contains(part)) continue;
       if (!patched.contains(part)) {
-        throw InvalidInput(fmt::format("{}: /fidelities/{}/{} is given, but the pipeline has no /{}", file_, i, part, part));
+        throw InvalidInput(
+            fmt::format("{}: /fidelities/{}/{} is given, but the pipeline has no /{}", file_, i, part, part));
       }
       patched[part].merge_patch(entries[i].at(part));
     }
     try {
       levels.push_back(resolve(std::move(patched), file_, catalogue, defaults_));
     } catch (const InvalidInput& error) {
-      throw InvalidInput(
-          replace_all(error.what(), file_ + ": /", fmt::format("{}: /fidelities/{}/", file_, i)));
+      throw InvalidInput(replace_all(error.what(), file_ + ": /", fmt::format("{}: /fidelities/{}/", file_, i)));
     }
     const std::string name = entries[i].value("name", fmt::format("level {}", i));
     for (std::size_t other = 0; other < i; ++other) {
       if (told_levels[other].at("name") == name)
-        throw InvalidInput(fmt::format("{}: /fidelities/{} is named \"{}\", as /fidelities/{} is; give each a name of its own",
-                                       file_, i, name, other));
+        throw InvalidInput(
+            fmt::format("{}: /fidelities/{} is named \"{}\", as /fidelities/{} is; give each a name of its own", file_,
+                        i, name, other));
     }
     told_levels.push_back({{"name", name}});
     if (entries[i].contains("cost")) told_levels.back()["cost"] = entries[i].at("cost");
@@ -299,9 +301,10 @@ void Pipeline::keep_told(const Json& then) {
     return names.empty() ? "none" : names;
   };
   if (names(then) != names(told)) {
-    throw InvalidInput(fmt::format("{}: /fidelities are {}; the study was begun with {}, which its optimizer and its trials "
-                                   "know by their numbers. Put those back, in their order; others are for a new study",
-                                   file_, names(told), names(then)));
+    throw InvalidInput(
+        fmt::format("{}: /fidelities are {}; the study was begun with {}, which its optimizer and its trials "
+                    "know by their numbers. Put those back, in their order; others are for a new study",
+                    file_, names(told), names(then)));
   }
   told = then;
   for (Pipeline& level : levels) level.told = then;
@@ -336,9 +339,9 @@ std::optional<Scale> Pipeline::read_scale() const {
     scale.largest = schema.value("maximum", std::int64_t{1} << 30);
     return scale;
   }
-  throw InvalidInput(fmt::format("{}: /final/scale/argument is \"{}\"; must be an integer argument of {}{} There are: {}",
-                                 file_, scale.argument, space.manifest->title(),
-                                 ended(did_you_mean(scale.argument, known)), fmt::join(known, ", ")));
+  throw InvalidInput(fmt::format(
+      "{}: /final/scale/argument is \"{}\"; must be an integer argument of {}{} There are: {}", file_, scale.argument,
+      space.manifest->title(), ended(did_you_mean(scale.argument, known)), fmt::join(known, ", ")));
 }
 
 void Pipeline::choose_executor() {

@@ -89,8 +89,8 @@ class Pipeline {
   std::optional<Final> final;
   bool is_inline = false;  // trials run in the host's own process
   std::vector<std::string> slots;
-  // What plugins are told of the study: {"budget", "slots", "fidelities"}. As it was when the study began, so that an optimizer
-  // proposes the same again after the study was extended.
+  // What plugins are told of the study: {"budget", "slots", "fidelities"}. As it was when the study began, so that an
+  // optimizer proposes the same again after the study was extended.
   Json told;
   // Of a study that was begun before, by what its plugins were told then; levels of other names, or in another order,
   // would be others. Throws InvalidInput.

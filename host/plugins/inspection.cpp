@@ -160,9 +160,10 @@ void check_stamp(const Manifest& manifest, LibraryFile& file) {
   }
   file.stamp = *at;
   const auto refuse = [&](const std::string& found, const std::string& expected) {
-    throw Refusal(Code::stamp_differs, file.path.string(), fmt::format("{} in the stamp \"{}\"", found, file.stamp),
-                  expected, "library and manifest are of different builds: reinstall the plugin; or, if it is yours, state in both "
-                  "what it was written for (\"abi\" in the manifest; in C, WEFT_PLUGIN_ABI before weft/abi.h)");
+    throw Refusal(
+        Code::stamp_differs, file.path.string(), fmt::format("{} in the stamp \"{}\"", found, file.stamp), expected,
+        "library and manifest are of different builds: reinstall the plugin; or, if it is yours, state in both "
+        "what it was written for (\"abi\" in the manifest; in C, WEFT_PLUGIN_ABI before weft/abi.h)");
   };
   const std::string abi = manifest.json.at("abi");
   if (!serves(field(file.stamp, "abi"), abi))

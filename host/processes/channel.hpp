@@ -2,9 +2,11 @@
 //
 // Host to worker: first {"pipeline", "file", "plugin_path", "task", "phase", "told", "libraries", "test"}; then jobs
 // {"job": "describe"} or
-// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "resume_folder", "inherit_folder", "identity"}; {"verdict": n}
-// answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"}, {"job": "tell", "result"},
-// {"job": "finished"}, {"job": "retain"}, {"job": "resumable"}. Worker to host: {"event": "report", "report"}, {"event": "log", "level", "text"},
+// {"job": "trial", "trial", "genotype", "fidelity", "transfer", "folder", "resume_folder", "inherit_folder",
+// "identity"}; {"verdict": n} answers a report. With the optimizer in a process of its own: {"job": "ask", "capacity"},
+// {"job": "tell", "result"},
+// {"job": "finished"}, {"job": "retain"}, {"job": "resumable"}. Worker to host: {"event": "report", "report"},
+// {"event": "log", "level", "text"},
 // {"event": "result", "state", "metrics", "reason"} or {"event": "described", "task", "fingerprint", "test"} or
 // {"event": "error", "invalid", "text"}, {"event": "answer", ..}.
 #pragma once

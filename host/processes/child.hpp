@@ -43,8 +43,8 @@ class Child {
 
   void send(const Json& message);
 
-  // Waits until one of `children` has a message or is over, `other`, a descriptor, can be read, or `until` has come. False
-  // when a signal came first.
+  // Waits until one of `children` has a message or is over, `other`, a descriptor, can be read, or `until` has come.
+  // False when a signal came first.
   static bool await(std::span<Child* const> children, Clock::time_point until, int other = -1);
   // The next message that has arrived. A line that is none is condemned.
   std::optional<Json> next();

@@ -56,8 +56,8 @@ class Journal {
   void commit();
 
   // The events; without reports, which are most of a journal and from which nothing but the stoppers' knowledge is
-  // rebuilt, unless they are asked for. Throws Error naming the sequence number of an event that is damaged, or of which
-  // `visit` throws DamagedEvent.
+  // rebuilt, unless they are asked for. Throws Error naming the sequence number of an event that is damaged, or of
+  // which `visit` throws DamagedEvent.
   void for_each(const Visit& visit, Order order = Order::of_events, Reports reports = Reports::left_out) const;
   // Of the search's last event, reports included: final trainings are no part of it.
   double elapsed() const;

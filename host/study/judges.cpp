@@ -123,8 +123,7 @@ Ruling Judges::rule(const LearningCurve& curve, int epoch) {
 
 void Judges::end(const LearningCurve& curve, TrialState state, std::optional<double> reward) {
   add([this, curve, state, reward] {
-    each("end", curve.trial,
-         [&](StopperRef& stopper, std::size_t) { return stopper.end(curve, state, reward), true; });
+    each("end", curve.trial, [&](StopperRef& stopper, std::size_t) { return stopper.end(curve, state, reward), true; });
   });
 }
 

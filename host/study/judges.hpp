@@ -1,8 +1,8 @@
 // The stoppers of a pipeline, asked in their order whether a trial should go on.
 //
 // What they are told and asked is done one after the other, in the order in which it comes here, which is that of the
-// journal: so a study that is resumed brings them to where they were. Where trials run in workers it is done by a thread
-// beside the search, so that only the trial that is judged waits for a prediction.
+// journal: so a study that is resumed brings them to where they were. Where trials run in workers it is done by a
+// thread beside the search, so that only the trial that is judged waits for a prediction.
 #pragma once
 
 #include <chrono>

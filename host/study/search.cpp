@@ -48,7 +48,8 @@ std::string kind_of_failure(const std::string& reason) {
 // A plugin's words, which go to terminals: in UTF-8, on one line, without control characters.
 std::string one_line(const std::string& words) {
   std::string line = valid_utf8(words);
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, ' ');
   return line;
 }
 
@@ -113,38 +114,40 @@ void Search::commit() {
 
 void Search::replay() {
   std::deque<Proposal> proposed;
-  journal_->for_each([&](const Journal::Event& event) {
-    if (event.kind == "ask") {
-      for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
-        proposed.push_back(std::move(proposal));
-    } else if (event.kind == "proposal") {
-      Json now = proposed.empty() ? Json() : proposed.front().to_json();
-      if (now.is_object() && !event.body.contains("notes")) now.erase("notes");  // a newer plugin's, for itself
-      if (now != event.body) {
-        throw Error(
-            fmt::format("the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, "
-                        "now it is {}. Was the plugin, or "
-                        "the space it draws from, changed since? Reinstall the version that the study was begun with",
-                        pipeline_.optimizer.manifest->title(), event.trial, event.body.dump(),
-                        now.is_null() ? "nothing" : now.dump()));
-      }
-      proposed.pop_front();
-    }
-    if (event.kind == "report") {
-      listen(trials_.at(event.trial), event.body);
-      return;
-    }
-    trials_.apply(event);
-    if (judges_ && event.kind == "start") read_features(trials_.at(event.trial));
-    if (event.kind != "tell") return;
-    const Trial& trial = trials_.at(event.trial);
-    end_curve(trial);
-    if (!trial.retried) told(trial);
-    rank(trial.id);
-    if (trial.duplicate_of) return;
-    if (const std::optional<TrialId> known = known_twin(trial)) forget(trials_.at(*known));  // it was of no use
-    if (trial.has_result()) remember(trial);
-  }, Journal::Order::of_events, judges_ ? Journal::Reports::included : Journal::Reports::left_out);
+  journal_->for_each(
+      [&](const Journal::Event& event) {
+        if (event.kind == "ask") {
+          for (Proposal& proposal : asked(event.body.at("capacity").get<std::size_t>()))
+            proposed.push_back(std::move(proposal));
+        } else if (event.kind == "proposal") {
+          Json now = proposed.empty() ? Json() : proposed.front().to_json();
+          if (now.is_object() && !event.body.contains("notes")) now.erase("notes");  // a newer plugin's, for itself
+          if (now != event.body) {
+            throw Error(fmt::format(
+                "the study cannot be resumed: {} proposes differently than before. Trial {} is recorded as {}, "
+                "now it is {}. Was the plugin, or "
+                "the space it draws from, changed since? Reinstall the version that the study was begun with",
+                pipeline_.optimizer.manifest->title(), event.trial, event.body.dump(),
+                now.is_null() ? "nothing" : now.dump()));
+          }
+          proposed.pop_front();
+        }
+        if (event.kind == "report") {
+          listen(trials_.at(event.trial), event.body);
+          return;
+        }
+        trials_.apply(event);
+        if (judges_ && event.kind == "start") read_features(trials_.at(event.trial));
+        if (event.kind != "tell") return;
+        const Trial& trial = trials_.at(event.trial);
+        end_curve(trial);
+        if (!trial.retried) told(trial);
+        rank(trial.id);
+        if (trial.duplicate_of) return;
+        if (const std::optional<TrialId> known = known_twin(trial)) forget(trials_.at(*known));  // it was of no use
+        if (trial.has_result()) remember(trial);
+      },
+      Journal::Order::of_events, judges_ ? Journal::Reports::included : Journal::Reports::left_out);
   if (!proposed.empty())
     throw Error(fmt::format("the study cannot be resumed: {} proposes more than is recorded",
                             pipeline_.optimizer.manifest->title()));
@@ -215,8 +218,8 @@ Search::Outcome Search::run(Executor& executor, const std::atomic<bool>& interru
   return Outcome::interrupted;
 }
 
-// Whether the stoppers have heard of all that ended, which none of them may fail at unnoticed; false if interrupted. When
-// the time is over, they have no longer than a trial would.
+// Whether the stoppers have heard of all that ended, which none of them may fail at unnoticed; false if interrupted.
+// When the time is over, they have no longer than a trial would.
 bool Search::settled(const std::atomic<bool>& interrupted) {
   const double since = elapsed();
   while (!judges_->settle(tick_interval)) {
@@ -398,7 +401,8 @@ void Search::check_fidelity(const Proposal& proposal, TrialId trial) const {
   if (fidelity.level && (*fidelity.level < 0 || *fidelity.level >= static_cast<int>(pipeline_.levels.size())))
     refuse(trial, fmt::format("asks for level {}", *fidelity.level),
            fmt::format("one of the {} of /fidelities, counted from 0", pipeline_.levels.size()));
-  if (fidelity.epochs && *fidelity.epochs < 1) refuse(trial, fmt::format("asks for {} epochs", *fidelity.epochs), "1 or more");
+  if (fidelity.epochs && *fidelity.epochs < 1)
+    refuse(trial, fmt::format("asks for {} epochs", *fidelity.epochs), "1 or more");
   if (fidelity.data_fraction && !(*fidelity.data_fraction > 0.0 && *fidelity.data_fraction <= 1.0))
     refuse(trial, fmt::format("asks for a share of {} of the data", *fidelity.data_fraction), "above 0, at most 1");
   if (fidelity.resume_from && !pipeline_.is_inline && !pipeline_.evaluator.manifest->provides("evaluator.resumable"))
@@ -545,8 +549,8 @@ bool Search::take_known_result(Trial& trial) {
   // A result without its weights is of no use to whoever may want to inherit them, nor one without its checkpoint to
   // whoever may want to go on from it.
   const bool resumed = trial.proposal.fidelity.epochs && trials_.go_on_from_others();
-  if (keeps_files(known) && ((inherits_ && !with_weights_.contains(*original)) ||
-                             (resumed && !with_checkpoints_.contains(*original)))) {
+  if (keeps_files(known) &&
+      ((inherits_ && !with_weights_.contains(*original)) || (resumed && !with_checkpoints_.contains(*original)))) {
     forget(known);
     return false;
   }
@@ -681,9 +685,10 @@ void Search::listen(const Trial& trial, const Json& report) {
     curve.epochs.push_back(epoch);
     curve.rewards.push_back(*reward);
   } else if (!std::exchange(said_unjudged_, true)) {
-    spdlog::warn("trial {}, epoch {}: the report has no value of objective {}, so there is nothing for the stoppers to "
-                 "judge; it has {}",
-                 trial.id, epoch, pipeline_.objectives.front().manifest->name, report.dump());
+    spdlog::warn(
+        "trial {}, epoch {}: the report has no value of objective {}, so there is nothing for the stoppers to "
+        "judge; it has {}",
+        trial.id, epoch, pipeline_.objectives.front().manifest->name, report.dump());
   }
   curve.report = report;
   if (report.contains("epochs") && report.at("epochs").is_number_integer()) curve.horizon = report.at("epochs");
@@ -709,7 +714,8 @@ void Search::begin_curve(const Trial& trial, Json features) {
   curve.trial = trial.id;
   curve.fidelity = trial.proposal.fidelity;
   curve.features = std::move(features);
-  const std::optional<int> planned = trial.proposal.fidelity.epochs ? trial.proposal.fidelity.epochs : pipeline_.epochs();
+  const std::optional<int> planned =
+      trial.proposal.fidelity.epochs ? trial.proposal.fidelity.epochs : pipeline_.epochs();
   curve.horizon = planned.value_or(0);
 }
 

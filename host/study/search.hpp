@@ -173,9 +173,9 @@ class Search {
   std::vector<TrialId> best_;                       // as many as keep their weights for it, best first
   std::unordered_set<TrialId> with_weights_;        // ended trials whose weights were not removed
   std::unordered_multiset<TrialId> heirs_;  // the parents of trials that inherit weights and have not ended, or failed
-  std::unordered_set<TrialId> with_checkpoints_;    // trials no longer under way whose checkpoints were not removed
-  std::unordered_multiset<TrialId> successors_;  // what trials go on from that have not ended, or failed
-  std::unique_ptr<Judges> judges_;                  // null without stoppers
+  std::unordered_set<TrialId> with_checkpoints_;       // trials no longer under way whose checkpoints were not removed
+  std::unordered_multiset<TrialId> successors_;        // what trials go on from that have not ended, or failed
+  std::unique_ptr<Judges> judges_;                     // null without stoppers
   std::unordered_map<TrialId, LearningCurve> curves_;  // with stoppers: of all trials that were begun
   std::size_t running_ = 0;
   std::string last_failure_;  // its digits left out; of this run of the program

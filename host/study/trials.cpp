@@ -156,14 +156,18 @@ void Trial::apply(const Journal::Event& event) try {
 }
 
 Json StandingVerdict::to_json() const {
-  Json json = {{"verdict", verdict == Verdict::pause ? "pause" : "stop"}, {"epoch", epoch}, {"by", by}, {"reason", reason}};
+  Json json = {
+      {"verdict", verdict == Verdict::pause ? "pause" : "stop"}, {"epoch", epoch}, {"by", by}, {"reason", reason}};
   if (predicted) json["predicted"] = *predicted;
   return json;
 }
 
 StandingVerdict StandingVerdict::from_json(const Json& json) {
-  StandingVerdict verdict{json.at("verdict") == "pause" ? Verdict::pause : Verdict::stop, json.at("epoch"),
-                          json.at("by"), json.at("reason"), {}};
+  StandingVerdict verdict{json.at("verdict") == "pause" ? Verdict::pause : Verdict::stop,
+                          json.at("epoch"),
+                          json.at("by"),
+                          json.at("reason"),
+                          {}};
   if (json.contains("predicted")) verdict.predicted = json.at("predicted").get<double>();
   return verdict;
 }

@@ -1,10 +1,10 @@
 // Broken and hostile plugins: each costs a clear refusal with its code, never the host; docs/plugin-contract.md names
 // the rule behind each code.
 
-#include <chrono>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <functional>
 #include <utility>

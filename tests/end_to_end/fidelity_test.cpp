@@ -1,4 +1,5 @@
-// Searches over fidelities and stoppers where trials are trained in workers: killed, at levels, and what they leave behind.
+// Searches over fidelities and stoppers where trials are trained in workers: killed, at levels, and what they leave
+// behind.
 
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
@@ -49,7 +50,8 @@ TEST_CASE("a bracket that was killed over and over promotes as an undisturbed on
   CHECK(checkpoints_in(folder / "undisturbed").empty());
   CHECK(checkpoints_in(folder / "killed").empty());
   for (const Json& trial : trials) {
-    if (trial.at("fidelity").contains("resume_from")) CHECK(trial.at("metrics").at("epochs") == trial.at("fidelity").at("epochs"));
+    if (trial.at("fidelity").contains("resume_from"))
+      CHECK(trial.at("metrics").at("epochs") == trial.at("fidelity").at("epochs"));
   }
   const Ran best = run({"best", "undisturbed", "--json"}, folder.path());
   CHECK(Json::parse(best.out).at(0).at("fidelity").at("epochs") == 9);
@@ -66,7 +68,8 @@ TEST_CASE("trainings are stopped by their reports, and a study that was killed s
   run_with_kills(pipeline, folder / "killed", folder.path(), 8, 2.0, 7);
   const Json trials = trials_of(folder / "undisturbed", folder.path());
   REQUIRE(trials_of(folder / "killed", folder.path()) == trials);
-  const auto stopped = std::count_if(trials.begin(), trials.end(), [](const Json& trial) { return trial.at("state") == "PRUNED"; });
+  const auto stopped =
+      std::count_if(trials.begin(), trials.end(), [](const Json& trial) { return trial.at("state") == "PRUNED"; });
   CHECK(stopped > 0);
   for (const Json& trial : trials) {
     if (trial.at("state") != "PRUNED") continue;
@@ -79,7 +82,8 @@ TEST_CASE("trainings are stopped by their reports, and a study that was killed s
 TEST_CASE("a trial that was stopped may be promoted, and goes on") {
   const TemporaryFolder folder;
   Json description = brackets();
-  description["optimizer"] = {{"name", "successive_halving"}, {"args", {{"minimum", 3}, {"maximum", 9}, {"eta", 2}, {"candidates", 8}}}};
+  description["optimizer"] = {{"name", "successive_halving"},
+                              {"args", {{"minimum", 3}, {"maximum", 9}, {"eta", 2}, {"candidates", 8}}}};
   description["budget"]["trials"] = 12;
   description["stoppers"] = {
       {{"name", "predictive_termination"},
@@ -105,7 +109,8 @@ TEST_CASE("several slots keep each other from nothing while stoppers think") {
   description["budget"]["trials"] = 10;
   description["stoppers"] = {
       {{"name", "predictive_termination"},
-       {"args", {{"predictor", {{"name", "last_value"}, {"args", Json::object()}}}, {"burn_in", 2}, {"burn_in_trials", 3}}}}};
+       {"args",
+        {{"predictor", {{"name", "last_value"}, {"args", Json::object()}}}, {"burn_in", 2}, {"burn_in_trials", 3}}}}};
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const Ran ran = run({"run", pipeline.string(), "--study", "study", "--quiet"}, folder.path());
   INFO(ran.err);
@@ -117,7 +122,10 @@ TEST_CASE("several slots keep each other from nothing while stoppers think") {
 TEST_CASE("a level is the pipeline under its patch, and what it cannot build is told before the search") {
   const TemporaryFolder folder;
   Json description = brackets();
-  description["fidelities"] = {{{"name", "small"}, {"cost", 1}, {"dataset", {{"args", {{"resolution", 8}}}}}, {"evaluator", {{"args", {{"epochs", 1}}}}}},
+  description["fidelities"] = {{{"name", "small"},
+                                {"cost", 1},
+                                {"dataset", {{"args", {{"resolution", 8}}}}},
+                                {"evaluator", {{"args", {{"epochs", 1}}}}}},
                                {{"name", "whole"}, {"cost", 3}}};
   description["optimizer"] = {{"name", "successive_halving"}, {"args", {{"resource", "level"}, {"candidates", 6}}}};
   description["evaluator"]["args"]["epochs"] = 2;
@@ -150,8 +158,9 @@ TEST_CASE("a level is the pipeline under its patch, and what it cannot build is 
 TEST_CASE("the final network is as large as it may be") {
   const TemporaryFolder folder;
   Json description = training_pipeline(3, {"cpu:1"});
-  description["final"] = {{"scale", {{"argument", "filters"}, {"parameters", 20000}}},
-                          {"evaluator", {{"name", "train"}, {"args", {{"epochs", 1}, {"batch_size", 32}, {"crop_padding", 1}}}}}};
+  description["final"] = {
+      {"scale", {{"argument", "filters"}, {"parameters", 20000}}},
+      {"evaluator", {{"name", "train"}, {"args", {{"epochs", 1}, {"batch_size", 32}, {"crop_padding", 1}}}}}};
   const fs::path pipeline = write_file(folder / "pipeline.json", description.dump());
   const Ran ran = run({"run", pipeline.string(), "--study", "study", "--quiet"}, folder.path());
   INFO(ran.err);

@@ -99,7 +99,8 @@ constexpr weft_component obedient = weft::component<Obedient>("obedient");
 
 }  // namespace
 
-TEST_CASE("a stopper ends trials before their time, with its reason, and the journal's replay goes on to the same study") {
+TEST_CASE(
+    "a stopper ends trials before their time, with its reason, and the journal's replay goes on to the same study") {
   const TemporaryFolder folder;
   Json description = curve_pipeline(write_curves(folder / "table.csv", 9), 40, 9);
   description["stoppers"] = {{{"name", "successive_halving"}, {"args", {{"minimum", 1}, {"maximum", 9}, {"eta", 3}}}}};
@@ -173,13 +174,15 @@ TEST_CASE("what levels, stoppers and nested plugins have wrong is told at its pl
   refused({{"stoppers", {{{"name", "median"}, {"args", {{"grace", -1}}}}}}}, "test.json: /stoppers/0/args/grace is -1");
   refused({{"stoppers", {{{"name", "predictive_termination"}, {"args", {{"predictor", {{"name", "last_valu"}}}}}}}}},
           "/stoppers/0/args/predictor/name");
-  refused({{"stoppers", {{{"name", "predictive_termination"},
-                          {"args", {{"predictor", {{"name", "last_value"}, {"args", {{"no", 1}}}}}}}}}}},
+  refused({{"stoppers",
+            {{{"name", "predictive_termination"},
+              {"args", {{"predictor", {{"name", "last_value"}, {"args", {{"no", 1}}}}}}}}}}},
           "/stoppers/0/args/predictor/args/no is unknown");
   refused({{"optimizer", {{"name", "successive_halving"}, {"args", {{"candidates", 3}, {"maximum", 9}, {"eta", 1}}}}}},
           "/optimizer/args/eta is 1");
-  refused({{"optimizer", {{"name", "successive_halving"},
-                          {"args", {{"candidates", 3}, {"maximum", 9}, {"sampler", {{"name", "hill"}}}}}}}},
+  refused({{"optimizer",
+            {{"name", "successive_halving"},
+             {"args", {{"candidates", 3}, {"maximum", 9}, {"sampler", {{"name", "hill"}}}}}}}},
           "/optimizer/args/sampler/name");
 }
 
@@ -188,7 +191,8 @@ TEST_CASE("every installed pipeline is whole, and each of its profiles") {
   const std::vector<std::string> names = Pipeline::installed();
   REQUIRE(names.size() > 30);
   for (const std::string& name : names) {
-    const Json profiles = read_json(Installation::locate().pipelines / (name + ".json")).value("profiles", Json::object());
+    const Json profiles =
+        read_json(Installation::locate().pipelines / (name + ".json")).value("profiles", Json::object());
     CHECK_NOTHROW(Pipeline::load(name, {}, catalogue));
     for (const auto& [profile, unused] : profiles.items()) {
       INFO(name << ", " << profile);
@@ -207,7 +211,8 @@ TEST_CASE("a proposal asks for a level that there is, and goes on from what was 
     const StudyFolder study = StudyFolder::create(folder / "study", "{}");
     Script script(description, std::move(proposals), 1);
     script.optimizer.may_resume.emplace();
-    Search search({.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
+    Search search(
+        {.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
     CHECK_THROWS_WITH(search.run(script.executor, never), ContainsSubstring(why));
   };
   refused({cell(0, {.level = 0})}, "asks for level 0; expected one of the 0 of /fidelities");
@@ -223,10 +228,11 @@ TEST_CASE("checkpoints live as long as a trial may come to go on from them") {
   description["executor"] = {{"name", "local"}, {"slots", {"cpu:1"}}};
   description["evaluator"] = {{"name", "command"}, {"args", {{"command", {"true"}}}}};
   const StudyFolder study = StudyFolder::create(folder / "study", "{}");
-  Script script(description, {cell(0, {.epochs = 1}), cell(1, {.epochs = 1}), cell(1, {.epochs = 2, .resume_from = 1}), cell(2)},
-                1);
+  Script script(description,
+                {cell(0, {.epochs = 1}), cell(1, {.epochs = 1}), cell(1, {.epochs = 2, .resume_from = 1}), cell(2)}, 1);
   script.optimizer.may_resume = {0};
-  Search search({.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
+  Search search(
+      {.pipeline = script.pipeline, .assembly = script.assembly, .optimizer = script.optimizer, .folder = &study});
   const auto checkpoint = [&](TrialId trial) { return study.trial(trial) / "checkpoint.pt"; };
   script.optimizer.most_at_once = 1;
   std::vector<std::vector<bool>> kept;
@@ -277,7 +283,8 @@ TEST_CASE("a trial waits for the judgement of its own report, and no other waits
   };
   const weft::testing::Instance instance(obedient, Json::object());
   Judges judges(pipeline, {weft::StopperRef(instance.handle())}, true);
-  weft::LearningCurve first{.trial = 0, .epochs = {1}, .rewards = {3.0}}, second{.trial = 1, .epochs = {1}, .rewards = {2.0}};
+  weft::LearningCurve first{.trial = 0, .epochs = {1}, .rewards = {3.0}},
+      second{.trial = 1, .epochs = {1}, .rewards = {2.0}};
   judges.observe(first);
   judges.judge(first, 1);
   judges.observe(second);
@@ -300,5 +307,6 @@ TEST_CASE("a trial waits for the judgement of its own report, and no other waits
   Obedient::answer = [](const weft::LearningCurve&) -> weft::Judgement { throw weft::Error("lost count"); };
   judges.judge(first, 2);
   REQUIRE(judges.settle(60s));
-  CHECK_THROWS_WITH(judges.take(), ContainsSubstring("stopper patience") && ContainsSubstring("judge, trial 0: lost count"));
+  CHECK_THROWS_WITH(judges.take(),
+                    ContainsSubstring("stopper patience") && ContainsSubstring("judge, trial 0: lost count"));
 }

@@ -59,7 +59,8 @@ Json arguments(const std::string& plugin) {
 // Whether its candidates come from another optimizer, which an argument names: what that one goes with, it goes with.
 bool is_composed(const Plugin& optimizer) {
   const Json properties = optimizer.manifest.at("parameters").value("properties", Json::object());
-  return std::any_of(properties.begin(), properties.end(), [](const Json& schema) { return schema.contains("plugin"); });
+  return std::any_of(properties.begin(), properties.end(),
+                     [](const Json& schema) { return schema.contains("plugin"); });
 }
 
 std::vector<Plugin> built(const std::string& kind) {

@@ -31,7 +31,8 @@ const std::vector<Preserving> spaces = {
       {"morphs",
        {"deepen", "deepen_separable", "deepen_linear", "widen", "widen_by_zeros", "enlarge_kernel", "skip", "replicate",
         "split", "train_on"}}}},
-    {"chain", {{"filters", {4, 6, 8}}, {"kernels", {1, 3, 5}}, {"neurons", {12, 8, 6}}, {"depth_limit", 9}, {"noise", 0}}},
+    {"chain",
+     {{"filters", {4, 6, 8}}, {"kernels", {1, 3, 5}}, {"neurons", {12, 8, 6}}, {"depth_limit", 9}, {"noise", 0}}},
 };
 
 }  // namespace

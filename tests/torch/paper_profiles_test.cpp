@@ -271,14 +271,16 @@ const std::vector<Setting> settings = {
     {"real2017", "/evaluator/args/weight_decay", 0.0001},
     {"real2017", "/evaluator/args/momentum", 0.9},
     {"real2017", "/evaluator/args/gradient_clip", 0},
-    // Elsken et al. 2018: 8 children by 5 morphisms each, one of them the parent itself, which was trained for 20 epochs.
+    // Elsken et al. 2018: 8 children by 5 morphisms each, one of them the parent itself, which was trained for 20
+    // epochs.
     {"elsken2018", "/optimizer/args/offspring", 8},
     {"elsken2018", "/optimizer/args/unchanged_offspring", 1},
     {"elsken2018", "/optimizer/args/mutations", 5},
     {"elsken2018", "/optimizer/args/initial_epochs", 20},
     {"elsken2018", "/space/args/kernels", Json::array({3, 5})},
     {"elsken2018", "/space/args/factors", Json::array({2, 4})},
-    // Cai et al. 2018a: 500 networks, then 150, in batches of ten, of 4 steps that widen and 5 that deepen; Adam at 0.002,
+    // Cai et al. 2018a: 500 networks, then 150, in batches of ten, of 4 steps that widen and 5 that deepen; Adam at
+    // 0.002,
     // 50 units in each direction, 16 numbers for a token; noise of 0.01 on copies and 0.001 on identities.
     {"cai2018_eas", "/optimizer/args/stages", Json::array({500, 150})},
     {"cai2018_eas", "/optimizer/args/children", 10},
@@ -291,7 +293,8 @@ const std::vector<Setting> settings = {
     {"cai2018_eas", "/optimizer/args/baseline_weight", 0.95},
     {"cai2018_eas", "/space/args/noise", 0.01},
     {"cai2018_eas", "/space/args/identity_noise", 0.001},
-    // Cai et al. 2018b: batches of ten, Adam at 0.006, entropy 0.01, gradients clipped at 40, 500 networks of the start.
+    // Cai et al. 2018b: batches of ten, Adam at 0.006, entropy 0.01, gradients clipped at 40, 500 networks of the
+    // start.
     {"cai2018_path_level", "/optimizer/args/children", 10},
     {"cai2018_path_level", "/optimizer/args/lr", 0.006},
     {"cai2018_path_level", "/optimizer/args/entropy_weight", 0.01},

@@ -36,7 +36,8 @@ using weft::Verdict;
 Recipe recipe(const Json& changes) {
   const weft::testing::Plugin plugin = weft::testing::Plugin::open("evaluator", "train");
   Json json = plugin.configuration({{"crop_padding", 0}, {"flip", false}, {"gradient_clip", 0}, {"weight_decay", 0}});
-  for (const char* name : {"use_validation", "data_fraction", "best_of_last", "measure_training", "restarts", "restart_lr_factor"})
+  for (const char* name :
+       {"use_validation", "data_fraction", "best_of_last", "measure_training", "restarts", "restart_lr_factor"})
     json.erase(name);  // the evaluator's own
   json.merge_patch(changes);
   return Recipe::from_json(json);
@@ -263,7 +264,8 @@ TEST_CASE("what took no part in a step is neither decayed nor moved") {
     std::vector<at::Tensor> ours = parameters(), theirs = parameters();
     std::unique_ptr<torch::optim::Optimizer> optimizer;
     if (std::string_view(rule_name) == "sgd")
-      optimizer = std::make_unique<torch::optim::SGD>(theirs, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
+      optimizer =
+          std::make_unique<torch::optim::SGD>(theirs, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
     else
       optimizer = std::make_unique<torch::optim::Adam>(theirs, torch::optim::AdamOptions(0.01).weight_decay(0.1));
     weft::UpdateRule rule(ours, recipe({{"update_rule", rule_name}, {"weight_decay", 0.1}, {"nesterov", false}}),
@@ -280,8 +282,8 @@ TEST_CASE("what took no part in a step is neither decayed nor moved") {
       };
       std::vector<at::Tensor> before;
       for (const auto& [name, tensor] : rule.state()) before.push_back(tensor.clone());
-      const std::vector<at::Tensor> values = {ours[0].detach().clone(), ours[1].detach().clone(), ours[2].detach().clone(),
-                                              ours[3].detach().clone()};
+      const std::vector<at::Tensor> values = {ours[0].detach().clone(), ours[1].detach().clone(),
+                                              ours[2].detach().clone(), ours[3].detach().clone()};
       for (at::Tensor& parameter : theirs) parameter.mutable_grad() = at::Tensor();
       loss(theirs).backward();
       optimizer->step();
@@ -297,7 +299,9 @@ TEST_CASE("what took no part in a step is neither decayed nor moved") {
         std::size_t at = 0;
         for (const auto& [name, tensor] : rule.state()) {  // moments and momentum
           const at::Tensor old = before[at++];
-          if (name != "steps" && !part[i]) CHECK(tensor.narrow(0, first, 3 + static_cast<std::int64_t>(i)).equal(old.narrow(0, first, 3 + static_cast<std::int64_t>(i))));
+          if (name != "steps" && !part[i])
+            CHECK(tensor.narrow(0, first, 3 + static_cast<std::int64_t>(i))
+                      .equal(old.narrow(0, first, 3 + static_cast<std::int64_t>(i))));
         }
         first += ours[i].numel();
       }

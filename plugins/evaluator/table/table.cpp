@@ -139,9 +139,11 @@ class Table final : public weft::Evaluator {
       const std::string before = pattern.substr(0, at), after = pattern.substr(at + 7);
       bool any = false;
       for (const std::string& column : columns) {
-        if (!column.starts_with(before) || !column.ends_with(after) || column.size() <= before.size() + after.size()) continue;
+        if (!column.starts_with(before) || !column.ends_with(after) || column.size() <= before.size() + after.size())
+          continue;
         const std::string epoch = column.substr(before.size(), column.size() - before.size() - after.size());
-        if (epoch.size() > 6 || epoch.find_first_not_of("0123456789") != std::string::npos || std::stoi(epoch) == 0) continue;
+        if (epoch.size() > 6 || epoch.find_first_not_of("0123456789") != std::string::npos || std::stoi(epoch) == 0)
+          continue;
         found[std::stoi(epoch)][metric] = column;
         any = true;
       }

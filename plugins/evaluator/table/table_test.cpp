@@ -229,24 +229,24 @@ TEST_CASE("table: a curve is reported on the way, and stopped or paused where th
     std::map<int, Verdict> answers = {};
   };
   const auto evaluate = [&](Listener& listener, const Fidelity& fidelity) {
-    const weft_reporter reporter{sizeof(weft_reporter), &listener, [](void* context, weft_text text) {
-                                   auto& listener = *static_cast<Listener*>(context);
-                                   listener.reports.push_back(weft::detail::parse_json(text));
-                                   return static_cast<std::int32_t>(
-                                       listener.answers[listener.reports.back().at("epoch").get<int>()]);
-                                 }};
+    const weft_reporter reporter{
+        sizeof(weft_reporter), &listener, [](void* context, weft_text text) {
+          auto& listener = *static_cast<Listener*>(context);
+          listener.reports.push_back(weft::detail::parse_json(text));
+          return static_cast<std::int32_t>(listener.answers[listener.reports.back().at("epoch").get<int>()]);
+        }};
     return EvaluatorRef(table.handle())
         .evaluate({.genotype = Genotype(std::vector<std::int32_t>(6, 0)), .fidelity = fidelity}, reporter);
   };
   Listener whole;
   CHECK(evaluate(whole, {}).metrics == Json{{"validation_accuracy", 90.0}});
   REQUIRE(whole.reports.size() == 3);
-  CHECK(whole.reports[1] ==
-        Json{{"epoch", 3}, {"epochs", 9}, {"validation_accuracy", 30.0}, {"validation_loss", 0.5}});
+  CHECK(whole.reports[1] == Json{{"epoch", 3}, {"epochs", 9}, {"validation_accuracy", 30.0}, {"validation_loss", 0.5}});
   Listener shorter;
   CHECK(evaluate(shorter, {.epochs = 3}).metrics == Json{{"validation_accuracy", 30.0}, {"validation_loss", 0.5}});
   CHECK(shorter.reports.size() == 2);
-  for (const auto& [verdict, state] : {std::pair(Verdict::stop, TrialState::pruned), std::pair(Verdict::pause, TrialState::paused)}) {
+  for (const auto& [verdict, state] :
+       {std::pair(Verdict::stop, TrialState::pruned), std::pair(Verdict::pause, TrialState::paused)}) {
     Listener strict{.answers = {{1, Verdict::go_on}, {3, verdict}}};
     const Evaluation evaluation = evaluate(strict, {});
     CHECK(evaluation.state == state);

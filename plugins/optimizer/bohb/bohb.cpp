@@ -113,7 +113,8 @@ class Bohb final : public weft::Optimizer {
   void fit() {
     changed_ = false;
     for (auto budget = results_.rbegin(); budget != results_.rend(); ++budget) {
-      std::optional<Model> model = model_of(budget->second, model_ && budget->first == modelled_ ? model_->variables.size() : SIZE_MAX);
+      std::optional<Model> model =
+          model_of(budget->second, model_ && budget->first == modelled_ ? model_->variables.size() : SIZE_MAX);
       if (!model) continue;
       model_ = std::move(model);
       modelled_ = budget->first;
@@ -152,8 +153,8 @@ class Bohb final : public weft::Optimizer {
     return Model{std::move(columns), std::move(variables), std::move(of_good), std::move(of_bad)};
   }
 
-  // Those that any result took, in the order in which they were met. Where there are too few results for new ones, those
-  // wait that the fewest took: the model goes on learning without them.
+  // Those that any result took, in the order in which they were met. Where there are too few results for new ones,
+  // those wait that the fewest took: the model goes on learning without them.
   static std::vector<std::uint32_t> modelled_names(const std::vector<Result>& results, std::size_t modelled) {
     std::vector<std::uint32_t> names;
     std::unordered_map<std::uint32_t, std::size_t> taken;

@@ -29,8 +29,8 @@ class Allocations {
     if (count() > initial_allocations) return;
     const bool fraction = !context.configuration().at("base_fraction").is_null();
     throw weft::InvalidInput((fraction ? "/base_fraction is " : "/base is ") +
-                             context.configuration().at(fraction ? "base_fraction" : "base").dump() +
-                             "; with /ratio " + context.configuration().at("ratio").dump() +
+                             context.configuration().at(fraction ? "base_fraction" : "base").dump() + "; with /ratio " +
+                             context.configuration().at("ratio").dump() +
                              " the third allocation, base x ratio^2, must be below the training split, " +
                              (counted_ ? shown(whole_) + " examples" : std::string("1")) + "; lower it");
   }

@@ -171,8 +171,7 @@ class Daub final : public weft::Optimizer {
       const double value = metric->get<double>();
       return minimised_ ? -value : value;
     }
-    if (!lack_said_)
-      log_.warning("trials do not report " + name + "; upper bounds go without it. See train_metric");
+    if (!lack_said_) log_.warning("trials do not report " + name + "; upper bounds go without it. See train_metric");
     lack_said_ = true;
     return {};
   }

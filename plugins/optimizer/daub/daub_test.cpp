@@ -193,10 +193,18 @@ TEST_CASE("daub on three learners, by hand") {
   curves[1] = {{100, {.40, .99}}, {200, {.60, .97}}, {400, {.80, .95}}, {800, {.82, .89}}, {1600, {.85, .88}}};
   curves[2] = {{100, {.70, .99}}, {200, {.70, .99}}, {400, {.70, .99}}};
   const std::vector<Training> trainings = Bench(doubling(3), study_of(1600)).run(curves);
-  CHECK(trainings == std::vector<Training>{{0, 100}, {1, 100}, {2, 100},
-                                           {0, 200}, {1, 200}, {2, 200},
-                                           {0, 400}, {1, 400}, {2, 400},
-                                           {1, 800}, {0, 800}, {1, 1600}});
+  CHECK(trainings == std::vector<Training>{{0, 100},
+                                           {1, 100},
+                                           {2, 100},
+                                           {0, 200},
+                                           {1, 200},
+                                           {2, 200},
+                                           {0, 400},
+                                           {1, 400},
+                                           {2, 400},
+                                           {1, 800},
+                                           {0, 800},
+                                           {1, 1600}});
 }
 
 // Through (100, .50), (200, .55), (400, .55): .55 + 1200 x 1.4286e-4 = .7214; without the repair the slope of .50, .60,
@@ -239,8 +247,8 @@ TEST_CASE("daub takes training accuracy as a bound where it is reported, and say
   CHECK(without.log().empty());
   Bench other(doubling(2, {{"train_metric", "train_f1"}}), study_of(1600));
   CHECK(choices(other.run(curves), 2).at(0).first == 0);
-  CHECK(other.log() == std::vector<std::string>{
-                           "trials do not report train_f1; upper bounds go without it. See train_metric"});
+  CHECK(other.log() ==
+        std::vector<std::string>{"trials do not report train_f1; upper bounds go without it. See train_metric"});
 }
 
 // Rewards are negative, and so is what bounds them: perplexities of 50 and falling, that on training examples 40; 45.
@@ -325,8 +333,9 @@ TEST_CASE("daub learns of a trial that a stopper ended what that predicted") {
 // ---- configuration --------------------------------------------------------------------------------------------------
 
 TEST_CASE("daub says what is wrong with its arguments") {
-  refused({}, study_of(450), "/base is 200; with /ratio 1.5 the third allocation, base x ratio^2, must be below the "
-                             "training split, 450 examples; lower it");
+  refused({}, study_of(450),
+          "/base is 200; with /ratio 1.5 the third allocation, base x ratio^2, must be below the "
+          "training split, 450 examples; lower it");
   CHECK_NOTHROW(Bench(Json::object(), study_of(451)));
   refused({{"base_fraction", 0.5}}, study_of(1000), "/base_fraction is 0.5; with /ratio 1.5");
   refused({}, Json::object(), "/base is 200 examples, but the study does not say how many there are; give");

@@ -71,8 +71,8 @@ class Stages {
     }
     std::size_t left = trials - std::accumulate(sizes.begin(), sizes.end(), std::size_t{0});
     for (; left > 0; --left) {
-      const auto largest = std::max_element(remainders.begin(), remainders.end(),
-                                            [](double a, double b) { return a < b - 1e-9; });
+      const auto largest =
+          std::max_element(remainders.begin(), remainders.end(), [](double a, double b) { return a < b - 1e-9; });
       ++sizes[static_cast<std::size_t>(largest - remainders.begin())];
       *largest = -1.0;
     }
@@ -88,12 +88,12 @@ class Stages {
     for (std::size_t stage = 0; stage + 1 < count(); ++stage) {
       if (carried_after(stage) < sizes_[stage + 1]) continue;
       const bool least = carried_after(stage) == carry_least_;
-      throw weft::InvalidInput(
-          (least ? "/carry_least is " + std::to_string(carry_least_)
-                 : "/carry_share is " + weft::Json(carry_share_).dump()) +
-          "; by that " + std::to_string(carried_after(stage)) + " candidates are evaluated again on level " +
-          std::to_string(stage + 1) + ", must be fewer than its trials, " + std::to_string(sizes_[stage + 1]) +
-          ", or no new one is; lower it or give more trials");
+      throw weft::InvalidInput((least ? "/carry_least is " + std::to_string(carry_least_)
+                                      : "/carry_share is " + weft::Json(carry_share_).dump()) +
+                               "; by that " + std::to_string(carried_after(stage)) +
+                               " candidates are evaluated again on level " + std::to_string(stage + 1) +
+                               ", must be fewer than its trials, " + std::to_string(sizes_[stage + 1]) +
+                               ", or no new one is; lower it or give more trials");
     }
   }
 

@@ -220,7 +220,8 @@ TEST_CASE("tpe: the joint estimator of mixed decisions sums to 1, however many t
 // ---- trials
 // -----------------------------------------------------------------------------------------------------------
 
-TEST_CASE("tpe orders complete trials, then those stopped with a prediction by how far they came, then the rest alike") {
+TEST_CASE(
+    "tpe orders complete trials, then those stopped with a prediction by how far they came, then the rest alike") {
   const auto standing = [](TrialState state, double reward, int epochs = 0, std::optional<double> predicted = {}) {
     TrialResult result = result_of(0, proposal_of({0, 0}), state);
     if (state == TrialState::complete) result.reward = reward;
@@ -228,11 +229,13 @@ TEST_CASE("tpe orders complete trials, then those stopped with a prediction by h
     result.predicted = predicted;
     return tpe::Standing(result);
   };
-  const std::vector<tpe::Standing> best_first = {
-      standing(TrialState::complete, 9.0),          standing(TrialState::complete, -2.0),
-      standing(TrialState::complete, std::nan("")), standing(TrialState::pruned, 0.0, 7, 1.0),
-      standing(TrialState::pruned, 0.0, 3, 8.0),    standing(TrialState::pruned, 0.0, 3, 1.0),
-      standing(TrialState::fail, 0.0)};
+  const std::vector<tpe::Standing> best_first = {standing(TrialState::complete, 9.0),
+                                                 standing(TrialState::complete, -2.0),
+                                                 standing(TrialState::complete, std::nan("")),
+                                                 standing(TrialState::pruned, 0.0, 7, 1.0),
+                                                 standing(TrialState::pruned, 0.0, 3, 8.0),
+                                                 standing(TrialState::pruned, 0.0, 3, 1.0),
+                                                 standing(TrialState::fail, 0.0)};
   CHECK(std::is_sorted(best_first.begin(), best_first.end()));
   for (std::size_t i = 0; i + 1 < best_first.size(); ++i) CHECK(best_first[i] < best_first[i + 1]);
   CHECK(best_first[5].has_value());

@@ -6,8 +6,8 @@
 #include "plugins/predictor/lcnet/adaptive_sghmc.hpp"
 #include "plugins/predictor/lcnet/basis.hpp"
 #include "plugins/predictor/lcnet/curve_network.hpp"
-#include "weft/curves/features.hpp"
 #include "tests/catch.hpp"
+#include "weft/curves/features.hpp"
 #include "weft/testing/predictor_contract.hpp"
 
 using namespace weft;

@@ -284,7 +284,8 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
       }
       const std::int64_t to = morph.at("to");
       (layer.type == Type::convolution ? layer.filters : layer.neurons) = to;
-      return child_of(layers, weft::morphs::widen(before, node, repeated(before, node, to, rng), options_.noise).transfer,
+      return child_of(layers,
+                      weft::morphs::widen(before, node, repeated(before, node, to, rng), options_.noise).transfer,
                       place(at) + ", widened to " + std::to_string(to));
     } catch (const Json::exception& error) {
       throw weft::InvalidInput("the morph " + morph.dump() + " cannot be read: " + error.what());

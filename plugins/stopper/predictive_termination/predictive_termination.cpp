@@ -133,7 +133,8 @@ class PredictiveTermination final : public weft::Stopper {
     if (!curve.empty()) rung.running[curve.trial] = curve.rewards.back();
   }
 
-  // One that was pruned after its last epoch, since it breaks a limit, was not stopped, and its curve is as good as any.
+  // One that was pruned after its last epoch, since it breaks a limit, was not stopped, and its curve is as good as
+  // any.
   void end(const LearningCurve& curve, weft::TrialState state, std::optional<double> reward) override {
     Rung& rung = rungs_[weft::curves::rung(curve.fidelity)];
     rung.running.erase(curve.trial);

@@ -28,8 +28,7 @@ void write_checkpoint(const std::filesystem::path& file, const NamedTensors& ten
                       const std::string& network) {
   c10::Dict<std::string, at::Tensor> copies;
   for (const auto& [name, tensor] : tensors) copies.insert(name, tensor.cpu());
-  const std::vector<char> bytes =
-      torch::jit::pickle_save(c10::ivalue::Tuple::create({copies, notes.dump(), network}));
+  const std::vector<char> bytes = torch::jit::pickle_save(c10::ivalue::Tuple::create({copies, notes.dump(), network}));
   write_atomically(file, {bytes.data(), bytes.size()});
 }
 

@@ -197,11 +197,9 @@ namespace {
 
 template <typename Data>
 Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng rng, c10::Device device) {
-  return within_memory(
-      "before the first epoch",
-      "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device", [&] {
-        return Training(network, examples(network, data, recipe, device), recipe, rng, device);
-      });
+  return within_memory("before the first epoch",
+                       "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device",
+                       [&] { return Training(network, examples(network, data, recipe, device), recipe, rng, device); });
 }
 
 // The first epoch, or nothing if it was bad enough to give up.
@@ -235,8 +233,8 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
     trained->restarts = options.restarts;
     result.curve.push_back(*std::move(trained));
     const Verdict verdict = options.report ? options.report(result.curve.back().to_json()) : Verdict::go_on;
-    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report. What is
-    // stopped leaves its checkpoint, too: a search that takes its predicted value may have it go on.
+    // After the report, so that none is lost: whoever is killed between the two repeats the epoch, and its report. What
+    // is stopped leaves its checkpoint, too: a search that takes its predicted value may have it go on.
     if (options.folder)
       write_checkpoint(checkpoint_file(*options.folder), training.state(), notes_of(result.curve), network);
     if (verdict == Verdict::go_on || epoch == recipe.epochs) continue;

@@ -10,8 +10,8 @@ namespace weft {
 // Throws Error if the device cannot compute in that precision, or only slower than without.
 void check_precision(Recipe::MixedPrecision precision, c10::Device device);
 
-// Autocast while it lives, if the precision asks for it. The weights' copies that autocast keeps are dropped at its end:
-// the next step changes the weights.
+// Autocast while it lives, if the precision asks for it. The weights' copies that autocast keeps are dropped at its
+// end: the next step changes the weights.
 class Autocast {
  public:
   Autocast(Recipe::MixedPrecision precision, c10::Device device);

@@ -50,9 +50,8 @@ struct Recipe {
   static Recipe from_json(const Json& json);
 
   // The learning rate `elapsed` epochs after the start, a fraction within an epoch. Cosine (Loshchilov & Hutter 2017,
-  // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the schedule's epochs after
-  // warm-up.
-  // SGDR (the same paper, with its T_0 and T_mult): t from 0 to 1 over each period after warm-up.
+  // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the schedule's epochs
+  // after warm-up. SGDR (the same paper, with its T_0 and T_mult): t from 0 to 1 over each period after warm-up.
   double learning_rate(double elapsed) const;
 
   // Of an epoch, counted from 1.

@@ -1,6 +1,7 @@
 // my_plugin: a training stops once it is far below where the best finished one was after as many epochs.
 //
-// What a stopper knows comes from observe() and end(), which a resumed study plays to it again; judge() answers from it.
+// What a stopper knows comes from observe() and end(), which a resumed study plays to it again; judge() answers from
+// it.
 
 #include <algorithm>
 #include <limits>

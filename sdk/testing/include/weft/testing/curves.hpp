@@ -25,7 +25,10 @@ inline LearningCurve rising_curve(TrialId trial, int points, int horizon, Rng rn
                     {"operations", {"input", "conv2d", "batch_norm", "relu", "global_avg_pool", "linear"}},
                     {"recipe", {{"lr", fall / 1000.0}}}};
   if (!curve.rewards.empty())
-    curve.report = {{"epoch", points}, {"epochs", horizon}, {"validation_accuracy", curve.rewards.back()}, {"train_loss", 1.0 / points}};
+    curve.report = {{"epoch", points},
+                    {"epochs", horizon},
+                    {"validation_accuracy", curve.rewards.back()},
+                    {"train_loss", 1.0 / points}};
   return curve;
 }
 
@@ -41,7 +44,8 @@ inline LearningCurve shortened(LearningCurve curve, std::size_t points) {
 inline std::vector<LearningCurve> rising_curves(int count, int horizon, std::uint64_t seed, double noise = 0.2) {
   std::vector<LearningCurve> curves;
   for (int i = 0; i < count; ++i)
-    curves.push_back(rising_curve(i, horizon, horizon, Rng(seed).derive("curve", static_cast<std::uint64_t>(i)), noise));
+    curves.push_back(
+        rising_curve(i, horizon, horizon, Rng(seed).derive("curve", static_cast<std::uint64_t>(i)), noise));
   return curves;
 }
 

@@ -137,7 +137,8 @@ inline std::vector<Event> simulate(Bench& bench, std::size_t trials, const Pool&
     std::vector<Proposal> proposals;
     const std::vector<TrialId> resumable = bench.optimizer.resumable().value_or(std::vector<TrialId>());
     const std::set<TrialId> may_resume(resumable.begin(), resumable.end());
-    REQUIRE(std::all_of(resumable.begin(), resumable.end(), [&](TrialId trial) { return trial >= 0 && trial < asked; }));
+    REQUIRE(
+        std::all_of(resumable.begin(), resumable.end(), [&](TrialId trial) { return trial >= 0 && trial < asked; }));
     if (!finished && capacity > 0) {
       proposals = bench.optimizer.ask(capacity);
       INFO("ask(" << capacity << ") after " << told << " results proposed " << proposals.size());

@@ -19,10 +19,11 @@
 namespace weft::testing {
 
 struct PredictorCheck {
-  Json study = {{"objectives", {{{"name", "accuracy"}, {"direction", "maximize"}, {"range", {0.0, 100.0}}}}}, {"slots", 1}};
-  int curves = 30;       // that it is fitted on
-  int horizon = 30;      // of their epochs
-  double worst = 10.0;   // mean absolute error of what it says at half of the length, in percent; chance is about 10
+  Json study = {{"objectives", {{{"name", "accuracy"}, {"direction", "maximize"}, {"range", {0.0, 100.0}}}}},
+                {"slots", 1}};
+  int curves = 30;      // that it is fitted on
+  int horizon = 30;     // of their epochs
+  double worst = 10.0;  // mean absolute error of what it says at half of the length, in percent; chance is about 10
 };
 
 namespace predictor_contract {
@@ -90,7 +91,8 @@ inline void check_predictor(const Plugin& plugin, const Json& args = Json::objec
     const std::optional<Prediction> below = predictor.predict(shortened(curve, half), check.horizon, 1.0);
     if (above && below) REQUIRE(above->probability_above <= below->probability_above);
   }
-  INFO(answers << " of " << unknown.size() << " curves were answered, with a mean absolute error of " << error / answers);
+  INFO(answers << " of " << unknown.size() << " curves were answered, with a mean absolute error of "
+               << error / answers);
   REQUIRE(answers > 0);
   REQUIRE(error / answers <= check.worst);
 

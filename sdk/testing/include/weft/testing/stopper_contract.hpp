@@ -20,7 +20,8 @@
 namespace weft::testing {
 
 struct StopperCheck {
-  Json study = {{"objectives", {{{"name", "accuracy"}, {"direction", "maximize"}, {"range", {0.0, 100.0}}}}}, {"slots", 3}};
+  Json study = {{"objectives", {{{"name", "accuracy"}, {"direction", "maximize"}, {"range", {0.0, 100.0}}}}},
+                {"slots", 3}};
   int trials = 24;
   int horizon = 12;
   bool stops = true;  // some of these trials
@@ -32,7 +33,8 @@ namespace stopper_contract {
 // leaves a line. Every seventh report is repeated if `repeats`.
 class Study {
  public:
-  Study(Stopper& stopper, const StopperCheck& check, bool repeats) : stopper_(stopper), check_(check), repeats_(repeats) {}
+  Study(Stopper& stopper, const StopperCheck& check, bool repeats)
+      : stopper_(stopper), check_(check), repeats_(repeats) {}
 
   // `verdicts` of an earlier run stand for those of the first `replayed` reports.
   std::vector<std::string> run(const std::vector<std::string>& verdicts = {}, std::size_t replayed = 0) {
@@ -41,7 +43,8 @@ class Study {
     int begun = 0;
     for (std::size_t turn = 0; begun < check_.trials || !running.empty(); ++turn) {
       while (running.size() < 3 && begun < check_.trials) {
-        running.push_back(rising_curve(begun, check_.horizon, check_.horizon, Rng(5).derive("trial", static_cast<std::uint64_t>(begun)), 1.0));
+        running.push_back(rising_curve(begun, check_.horizon, check_.horizon,
+                                       Rng(5).derive("trial", static_cast<std::uint64_t>(begun)), 1.0));
         come_.push_back(0);
         ++begun;
       }
@@ -50,7 +53,8 @@ class Study {
       const auto trial = static_cast<std::size_t>(whole.trial);
       const LearningCurve curve = shortened(whole, ++come_[trial]);
       LearningCurve reported = curve;
-      reported.report = {{"epoch", curve.epochs.back()}, {"validation_accuracy", curve.rewards.back()}, {"train_loss", 1.0}};
+      reported.report = {
+          {"epoch", curve.epochs.back()}, {"validation_accuracy", curve.rewards.back()}, {"train_loss", 1.0}};
       stopper_.observe(reported);
       if (repeats_ && lines.size() % 7 == 3) stopper_.observe(reported);
       std::string line;
@@ -93,7 +97,8 @@ inline void check_stopper(const Plugin& plugin, const Json& args = Json::object(
   const Instance first = make();
   StopperRef stopper(first.handle());
   const std::vector<std::string> lines = stopper_contract::Study(stopper, check, false).run();
-  const auto stopped = std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return !line.starts_with("0"); });
+  const auto stopped =
+      std::count_if(lines.begin(), lines.end(), [](const std::string& line) { return !line.starts_with("0"); });
   INFO(stopped << " of " << check.trials << " trials were stopped in " << lines.size() << " reports");
   REQUIRE((!check.stops || stopped > 0));
 
@@ -123,7 +128,8 @@ inline void check_stopper(const Plugin& plugin, const Json& args = Json::object(
       for (int epoch = 1; epoch <= check.horizon; ++epoch) {
         curve.epochs.push_back(epoch);
         curve.rewards.push_back(start + change * epoch);
-        curve.report = {{"epoch", epoch}, {"validation_accuracy", curve.rewards.back()}, {"train_loss", 1.0 - change * epoch}};
+        curve.report = {
+            {"epoch", epoch}, {"validation_accuracy", curve.rewards.back()}, {"train_loss", 1.0 - change * epoch}};
         judging.observe(curve);
         if (trial % 2 == 1) judging.judge(curve);
       }
