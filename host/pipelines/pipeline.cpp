@@ -24,12 +24,13 @@ namespace {
 fs::path find_file(const std::string& name_or_file) {
   check_utf8(name_or_file, "the pipeline", "rename the file or its folder");
   std::error_code ignored;  // a name too long is no file's
-  if (fs::exists(name_or_file, ignored)) return name_or_file;
+  // A folder, such as a study that is named after its pipeline, hides none.
+  if (fs::exists(name_or_file, ignored) && !fs::is_directory(name_or_file, ignored)) return name_or_file;
   fs::path installed = Installation::locate().pipelines / (name_or_file + ".json");
   if (fs::exists(installed, ignored)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
-  throw InvalidInput(fmt::format("{}: no such file, and no installed pipeline has this name{} Installed are: {}",
-                                 name_or_file, ended(did_you_mean(name_or_file, known)), fmt::join(known, ", ")));
+  throw InvalidInput(fmt::format("{}: {}, and no installed pipeline has this name{} Installed are: {}", name_or_file,
+                                 fs::is_directory(name_or_file, ignored) ? "a folder" : "no such file", ended(did_you_mean(name_or_file, known)), fmt::join(known, ", ")));
 }
 
 void apply_profile(Json& json, const std::string& profile, const std::string& file) {

@@ -8,6 +8,7 @@
 #include "weft/error.hpp"
 
 using namespace weft::host;
+namespace fs = std::filesystem;
 using weft::Json;
 
 namespace {
@@ -55,6 +56,17 @@ TEST_CASE("a setting that is too deep, too far or no text is refused with what i
   CHECK_THROWS_WITH(with({"/name=\xff"}), ContainsSubstring("UTF-8"));
   CHECK_THROWS_WITH(with({"/\xff=1"}), ContainsSubstring("UTF-8"));
   CHECK_THROWS_AS(with({"/name/x=1"}), weft::InvalidInput);
+}
+
+TEST_CASE("a folder with the name of a pipeline hides none") {
+  const fs::path before = fs::current_path(), place = fs::temp_directory_path() / "weft-folder-that-hides";
+  fs::create_directories(place / "quickstart");
+  fs::create_directories(place / "mine");
+  fs::current_path(place);
+  CHECK(Pipeline::load("quickstart", {}, Catalogue::discover({})).name().starts_with("quickstart"));
+  CHECK_THROWS_WITH(Pipeline::load("mine", {}, Catalogue()), ContainsSubstring("mine: a folder, and no installed"));
+  fs::current_path(before);
+  fs::remove_all(place);
 }
 
 TEST_CASE("the name of a pipeline that no file system takes is not found") {
