@@ -129,6 +129,7 @@ void judge_real(const std::filesystem::path& plugins, const std::filesystem::pat
       {"last_value", "last_value"},
       {"previous_builds", "previous_builds"},
       {"curve_extrapolation", "curve_extrapolation"},
+      {"curve_extrapolation (mean_one)", "curve_extrapolation", {{"recency", "mean_one"}}},
       {"lcnet", "lcnet", {{"steps", 4000}, {"burn_in", 1000}}},
       {"sequential_regression (nu_svr_rbf)", "sequential_regression", {{"least_curves", 20}}},
       {"sequential_regression (linear svr)",
