@@ -280,8 +280,7 @@ const std::vector<Setting> settings = {
     {"elsken2018", "/space/args/kernels", Json::array({3, 5})},
     {"elsken2018", "/space/args/factors", Json::array({2, 4})},
     // Cai et al. 2018a: 500 networks, then 150, in batches of ten, of 4 steps that widen and 5 that deepen; Adam at
-    // 0.002,
-    // 50 units in each direction, 16 numbers for a token; noise of 0.01 on copies and 0.001 on identities.
+    // 0.002, 50 units in each direction, 16 numbers for a token; noise of 0.01 on copies and 0.001 on identities.
     {"cai2018_eas", "/optimizer/args/stages", Json::array({500, 150})},
     {"cai2018_eas", "/optimizer/args/children", 10},
     {"cai2018_eas", "/optimizer/args/wider_steps", 4},

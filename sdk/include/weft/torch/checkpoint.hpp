@@ -4,16 +4,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 
 #include "weft/architecture.hpp"
 #include "weft/json.hpp"
+#include "weft/torch/network.hpp"
 
 namespace weft {
-
-using NamedTensors = std::map<std::string, at::Tensor>;
 
 struct Checkpoint {
   NamedTensors tensors;                // on the CPU

@@ -19,6 +19,9 @@
 
 namespace weft {
 
+// Parameters and running statistics, or what else goes by names.
+using NamedTensors = std::map<std::string, at::Tensor>;
+
 class Network final : public torch::nn::Module {
  public:
   // Initial weights are drawn from `rng`, each node's from a stream derived by its name, and are distributed as PyTorch

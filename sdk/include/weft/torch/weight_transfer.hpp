@@ -3,7 +3,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <map>
 #include <string>
 #include <vector>
 
@@ -12,8 +11,6 @@
 #include "weft/weight_transfer.hpp"
 
 namespace weft {
-
-using NamedTensors = std::map<std::string, at::Tensor>;
 
 struct Inherited {
   NamedTensors tensors;                 // by the child's names; each its own memory or the parent's
