@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "drawn_curves.hpp"
@@ -129,7 +131,8 @@ void judge_real(const std::filesystem::path& plugins, const std::filesystem::pat
       {"last_value", "last_value"},
       {"previous_builds", "previous_builds"},
       {"curve_extrapolation", "curve_extrapolation"},
-      {"curve_extrapolation (mean_one)", "curve_extrapolation", {{"recency", "mean_one"}}},
+      {"curve_extrapolation (sampled)", "curve_extrapolation", {{"deviation", "sampled"}}},
+      {"curve_extrapolation (mean_one)", "curve_extrapolation", {{"recency", "mean_one"}, {"deviation", "sampled"}}},
       {"lcnet", "lcnet", {{"steps", 4000}, {"burn_in", 1000}}},
       {"sequential_regression (nu_svr_rbf)", "sequential_regression", {{"least_curves", 20}}},
       {"sequential_regression (linear svr)",
@@ -146,33 +149,54 @@ void judge_real(const std::filesystem::path& plugins, const std::filesystem::pat
   for (const Contestant& contestant : contestants) judge(plugins, contestant, fitted, judged);
 }
 
-// Noisy curves of every family, of which half is seen.
-void judge_families(const std::filesystem::path& plugins, int count, const std::string& recency) {
-  constexpr int horizon = 40, seen = 20;
-  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"),
-                          {{"recency", recency}}, {.study = study});
-  PredictorRef predictor(instance.handle());
-  fmt::print(
-      "\ncurve_extrapolation, recency {}, on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>12}  "
-      "{:>12}  {:>8}\n",
-      recency, count, seen, horizon, "", "within 2 sd", "80 % interval", "silent");
-  for (const auto& family : curve_extrapolation::all_families) {
-    int within = 0, inside = 0, silent = 0;
-    for (int i = 0; i < count; ++i) {
-      const auto drawn = curve_extrapolation::drawn_curve(family, i, horizon, 1.0, Rng(11));
-      const auto prediction = predictor.predict(testing::shortened(drawn.curve, seen), horizon, 50.0);
-      if (!prediction) {
-        ++silent;
-        continue;
-      }
-      const double error = std::abs(drawn.end - prediction->mean);
-      if (error <= 2.0 * prediction->deviation) ++within;
-      if (error <= 1.2816 * prediction->deviation) ++inside;
+// Of predictions of one family's curves, or of all.
+struct Coverage {
+  int silent = 0, answered = 0, within = 0, inside = 0;
+  double error = 0.0, last_error = 0.0;  // sums
+
+  void add(double end, double last, const std::optional<Prediction>& prediction) {
+    if (!prediction) {
+      ++silent;
+      return;
     }
-    fmt::print("{:<16}  {:>8} / {:<3}  {:>8} / {:<3}  {:>6}\n", family.name, within, count - silent, inside,
-               count - silent, silent);
+    const double off = std::abs(end - prediction->mean);
+    ++answered;
+    if (off <= 2.0 * prediction->deviation) ++within;
+    if (off <= 1.2816 * prediction->deviation) ++inside;
+    error += off;
+    last_error += std::abs(end - last);
+  }
+  void print(std::string_view title) const {
+    fmt::print("{:<16}  {:>8} / {:<4}  {:>8} / {:<4}  {:>6}  {:>10.2f}  {:>10.2f}\n", title, within, answered, inside,
+               answered, silent, error / answered, last_error / answered);
     std::fflush(stdout);
   }
+};
+
+// Noisy curves of every family, of which half is seen. The end that is to be met is without noise, the deviation is
+// that of a noisy one, and the interval is that of a normal distribution.
+void judge_families(const std::filesystem::path& plugins, int count, const Json& args) {
+  constexpr int horizon = 40, seen = 20;
+  const Instance instance(Plugin::open(plugins / "predictor" / "curve_extrapolation" / "manifest.json"), args,
+                          {.study = study});
+  PredictorRef predictor(instance.handle());
+  fmt::print(
+      "\ncurve_extrapolation {}, on {} noisy curves of each family, {} of {} epochs seen\n{:<16}  {:>15}  {:>15}  {:>6}"
+      "  {:>10}  {:>10}\n",
+      args.dump(), count, seen, horizon, "", "within 2 sd", "80 % interval", "silent", "mean error", "last value");
+  Coverage all;
+  for (const auto& family : curve_extrapolation::all_families) {
+    Coverage coverage;
+    for (int i = 0; i < count; ++i) {
+      const auto drawn = curve_extrapolation::drawn_curve(family, i, horizon, 1.0, Rng(11));
+      const LearningCurve partial = testing::shortened(drawn.curve, seen);
+      const auto prediction = predictor.predict(partial, horizon, 50.0);
+      coverage.add(drawn.end, partial.rewards.back(), prediction);
+      all.add(drawn.end, partial.rewards.back(), prediction);
+    }
+    coverage.print(family.name);
+  }
+  all.print("all");
 }
 
 void time_them(const std::filesystem::path& plugins) {
@@ -204,7 +228,7 @@ void time_them(const std::filesystem::path& plugins) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 5) return 2;  // PLUGINS CURVES COUNT ARGS
   const std::filesystem::path plugins = argv[1];
   if (std::filesystem::exists(argv[2])) {
     judge_real(plugins, argv[2]);
@@ -212,6 +236,6 @@ int main(int argc, char** argv) {
     fmt::print("{} is absent: bench/predictors/run BUILD --train makes it\n", argv[2]);
   }
   time_them(plugins);
-  if (std::atoi(argv[3]) > 0) judge_families(plugins, std::atoi(argv[3]), argv[4]);
+  if (std::atoi(argv[3]) > 0) judge_families(plugins, std::atoi(argv[3]), Json::parse(argv[4]));
   return 0;
 }

@@ -12,6 +12,11 @@
 // The mean is that of f(T). The deviation is that of y_T: the spread of f(T) and the noise. Whatever goes wrong on the
 // way, nothing is said, and the training goes on.
 //
+// Ours, unless `deviation` is `sampled`: in the place of sigma, in 4 and in the deviation, stands how far the families'
+// own fits are from the mean, their noise included (model_average.hpp). A sample's sigma says nothing of the kind: with
+// d parameters under a flat prior and points that weigh W, its density falls as sigma^(d - W). By the authors' weights
+// W is 74 of 20 points, and d is 48 with all families: sigma comes out near twice the noise, whether they agree or not.
+//
 // Ours: epochs are counted anew behind a dropped beginning, and the horizon with them, where the code counts the
 // curve's alone; sigma has its range as prior here, there nowhere but in the fits; a walker that would start where the
 // density is 0 starts at the fit itself; nothing is said of a curve that is flat or falls as a whole.
@@ -33,6 +38,7 @@
 #include "ensemble_sampler.hpp"
 #include "families.hpp"
 #include "least_squares.hpp"
+#include "model_average.hpp"
 #include "posterior.hpp"
 #include "weft/curves/idle.hpp"
 #include "weft/curves/scale.hpp"
@@ -43,6 +49,7 @@ namespace {
 using curve_extrapolation::EnsembleSampler;
 using curve_extrapolation::Family;
 using curve_extrapolation::Monotonicity;
+using curve_extrapolation::OwnFit;
 using curve_extrapolation::Points;
 using curve_extrapolation::Posterior;
 using curve_extrapolation::Prior;
@@ -59,6 +66,7 @@ struct Options {
   double flat_rise;
   std::size_t flat_points;
   std::string recency;
+  bool families_deviation;
   PriorOptions prior;
   std::size_t walkers;
   int steps;
@@ -74,6 +82,7 @@ struct Options {
         flat_rise(context.get<double>("flat_rise")),
         flat_points(context.get<std::size_t>("flat_points")),
         recency(context.get<std::string>("recency")),
+        families_deviation(context.get<std::string>("deviation") == "families"),
         walkers(context.get<std::size_t>("walkers")),
         steps(context.get<int>("steps")),
         burn_in(context.get<int>("burn_in")),
@@ -160,6 +169,12 @@ struct Sample {
   double sigma;
 };
 
+struct Sampled {
+  std::vector<Sample> samples;
+  std::vector<OwnFit> fits;  // of the families that take part
+  double points = 0.0;       // as many of one weight say as much as those that were fitted
+};
+
 class CurveExtrapolation final : public weft::Predictor {
  public:
   explicit CurveExtrapolation(const weft::Context& context)
@@ -177,9 +192,14 @@ class CurveExtrapolation final : public weft::Predictor {
     if (!beginning) return {};
     const weft::Rng rng =
         rng_.derive("trial", static_cast<std::uint64_t>(partial.trial)).derive("points", partial.size());
-    const std::vector<Sample> samples = sampled(*beginning, rng);
-    if (samples.empty()) return {};
-    return prediction(samples, scale_.to_unit(threshold));
+    Sampled sampled = sample(*beginning, rng);
+    const double mean = mean_end(sampled.samples);
+    if (!(mean >= 0.0 && mean <= 1.0)) return {};  // as it is where there is no sample
+    if (options_.families_deviation) {
+      const double deviation = std::sqrt(curve_extrapolation::variance_around(mean, sampled.fits, sampled.points));
+      for (Sample& sample : sampled.samples) sample.sigma = deviation;
+    }
+    return prediction(sampled.samples, mean, scale_.to_unit(threshold));
   }
 
  private:
@@ -201,27 +221,31 @@ class CurveExtrapolation final : public weft::Predictor {
     return beginning;
   }
 
-  // None where no family fits.
-  std::vector<Sample> sampled(const Beginning& beginning, const weft::Rng& rng) {
+  // No sample where no family fits.
+  Sampled sample(const Beginning& beginning, const weft::Rng& rng) {
     Points points{{}, beginning.rewards, std::vector(beginning.rewards.size(), 1.0)};
     if (options_.recency != "none") points.weight = recency_weights(points.size(), options_.recency == "mean_one");
     for (const double epoch : beginning.epochs) points.at.push_back({epoch});
 
     const Prior prior(options_.prior, beginning.horizon);
     std::vector<const Family*> families;
+    std::vector<OwnFit> fits;
     std::vector<double> start;
     for (const Family* family : options_.families) {
       const std::optional<std::vector<double>> theta = curve_extrapolation::least_squares(*family, points);
       if (!theta || !prior.supports(*family, theta->data())) continue;
-      const double noise = curve_extrapolation::residual_deviation(*family, *theta, points);
-      if (!prior.supports_noise(std::max(noise, least_start_noise))) continue;  // it fits badly
+      const double noise =
+          std::max(curve_extrapolation::residual_deviation(*family, *theta, points), least_start_noise);
+      if (!prior.supports_noise(noise)) continue;  // it fits badly
       families.push_back(family);
+      fits.push_back({std::clamp(family->value(*theta, beginning.horizon), 0.0, 1.0), noise, family->parameters});
       start.insert(start.end(), theta->begin(), theta->end());
     }
     if (families.empty()) return {};
     start.push_back(0.0);  // sigma
     start.insert(start.end(), families.size(), options_.start_weight);
 
+    const double effective = curve_extrapolation::effective_count(points.weight);
     const Posterior posterior(families, prior, std::move(points), beginning.horizon);
     // Of a curve without noise the posterior's peak is no place to start from.
     const double residual = std::sqrt(posterior.weighted_squared_error(start) / posterior.total_weight());
@@ -238,7 +262,7 @@ class CurveExtrapolation final : public weft::Predictor {
       const auto at_once = [](std::size_t count, const auto& body) { tbb::parallel_for(std::size_t{0}, count, body); };
       arena_.execute([&] { samples = run(posterior, start, rng, at_once); });
     }
-    return samples;
+    return {std::move(samples), std::move(fits), effective};
   }
 
   template <typename ForEach>
@@ -270,18 +294,21 @@ class CurveExtrapolation final : public weft::Predictor {
     return walkers;
   }
 
-  // Nothing where the mean is out of range.
-  std::optional<Prediction> prediction(const std::vector<Sample>& samples, double threshold) const {
+  // No number where there is no sample.
+  static double mean_end(const std::vector<Sample>& samples) {
+    double sum = 0.0;
+    for (const Sample& sample : samples) sum += sample.end;
+    return sum / static_cast<double>(samples.size());
+  }
+
+  Prediction prediction(const std::vector<Sample>& samples, double mean, double threshold) const {
     const auto count = static_cast<double>(samples.size());
-    double mean = 0.0, variance = 0.0, above = 0.0;
+    double variance = 0.0, above = 0.0;
     for (const Sample& sample : samples) {
-      mean += sample.end / count;
+      variance += ((sample.end - mean) * (sample.end - mean) + sample.sigma * sample.sigma) / count;
       above += Prediction::normal(sample.end, sample.sigma, threshold).probability_above / count;
     }
-    for (const Sample& sample : samples)
-      variance += ((sample.end - mean) * (sample.end - mean) + sample.sigma * sample.sigma) / count;
-    if (!(mean >= 0.0 && mean <= 1.0)) return {};
-    return Prediction{scale_.to_reward(mean), scale_.to_reward_width(std::sqrt(variance)), std::min(above, 1.0)};
+    return {scale_.to_reward(mean), scale_.to_reward_width(std::sqrt(variance)), std::min(above, 1.0)};
   }
 
   static constexpr double least_start_noise = 1e-4;  // as share of the range

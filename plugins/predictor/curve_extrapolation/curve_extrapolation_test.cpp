@@ -7,6 +7,7 @@
 #include "ensemble_sampler.hpp"
 #include "families.hpp"
 #include "least_squares.hpp"
+#include "model_average.hpp"
 #include "posterior.hpp"
 #include "tests/catch.hpp"
 #include "weft/testing/predictor_contract.hpp"
@@ -216,6 +217,22 @@ TEST_CASE("curve_extrapolation's density is that of weighted Gaussian noise arou
   CHECK(posterior(scaled) == Approx(posterior(theta)));
 }
 
+// ---- the families' disagreement -------------------------------------------------------------------------------------
+
+TEST_CASE("curve_extrapolation weighs families by their probability, and what they disagree on") {
+  CHECK(effective_count(std::vector<double>{3.0, 3.0, 3.0}) == Approx(3.0));
+  CHECK(effective_count(std::vector<double>{1.0, 2.0}) == Approx(1.8));
+  // Of 4 points: likelihoods as 1 : 1/16, and a penalty of 4^(-1/2) and 4^(-2/2).
+  const std::vector<OwnFit> fits = {{.end = 0.5, .noise = 0.01, .parameters = 1},
+                                    {.end = 0.7, .noise = 0.02, .parameters = 2}};
+  const std::vector<double> probability = probabilities(fits, 4.0);
+  CHECK(probability[0] == Approx(32.0 / 33.0));
+  CHECK(probability[1] == Approx(1.0 / 33.0));
+  // Three and two of them are free.
+  CHECK(variance_around(0.6, fits, 4.0) == Approx((32.0 * (1e-4 * 4.0 / 3.0 + 0.01) + (4e-4 * 2.0 + 0.01)) / 33.0));
+  CHECK(variance_around(0.5, std::span(fits).first(1), 1.0) == Approx(1e-4));  // none is
+}
+
 // ---- the sampler ----------------------------------------------------------------------------------------------------
 
 TEST_CASE("curve_extrapolation's sampler reproduces the mean and covariance of a Gaussian") {
@@ -282,6 +299,17 @@ TEST_CASE("curve_extrapolation tells where curves with noise end") {
     CHECK(within >= 8);
     CHECK(error < last_error);
   }
+}
+
+TEST_CASE("curve_extrapolation's deviation changes by what it is of, its mean does not") {
+  const Json sampled = with(short_run, {{"deviation", "sampled"}});
+  const LearningCurve partial = shortened(drawn_curve(*find_family("weibull"), 2, 40, 1.0, Rng(11)).curve, 20);
+  const auto ours = Extrapolation(short_run).predict(partial, 40, 95.0);
+  const auto papers = Extrapolation(sampled).predict(partial, 40, 95.0);
+  REQUIRE((ours && papers));
+  CHECK(ours->mean == papers->mean);
+  CHECK(ours->deviation > papers->deviation);  // half of the families see no end of the rise
+  CHECK(ours->probability_above > papers->probability_above);
 }
 
 TEST_CASE("curve_extrapolation's probability is that of its samples") {
