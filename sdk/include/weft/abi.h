@@ -186,11 +186,30 @@ typedef struct weft_morphisms_1 {
   /* Writes one that can be done, as the space draws it; nothing at all if there is none. */
   weft_status (*draw)(void* self, const weft_genotype* parent, weft_rng* rng, const weft_writer* out,
                       const weft_writer* error);
-  /* Hands over the child, and writes the transfer (manifests/schemas/weight_transfer.json). WEFT_INVALID where the morph
-   * is not known or cannot be done there, with the reason. */
+  /* Hands over the child, and writes the transfer (manifests/schemas/weight_transfer.json). WEFT_INVALID where the
+   * morph is not known or cannot be done there, with the reason. */
   weft_status (*morph)(void* self, const weft_genotype* parent, weft_text morph, weft_rng* rng,
                        const weft_genotype_sink* child, const weft_writer* transfer, const weft_writer* error);
 } weft_morphisms_1;
+
+/* Since 1.1. All architectures of the space in one network. */
+#define WEFT_SUPERNET_1 "weft.space.supernet/1"
+typedef struct weft_supernet_1 {
+  uint64_t size;
+  /* Writes the architecture, in which "choice" nodes hold the candidates of a decision. */
+  weft_status (*supernet)(void* self, const weft_writer* out, const weft_writer* error);
+  /* Writes {decision: [option, ..], ..}: for each decision of the supernet the options that the genotype has. */
+  weft_status (*path)(void* self, const weft_genotype* genotype, const weft_writer* out, const weft_writer* error);
+} weft_supernet_1;
+
+/* Since 1.1. The decisions of the supernet may be weighed independently of each other. */
+#define WEFT_RELAXATION_1 "weft.space.relaxation/1"
+typedef struct weft_relaxation_1 {
+  uint64_t size;
+  /* `weights` is {decision: [weight of each option, ..], ..}, with all decisions of the supernet. Hands over the
+   * genotype that they mean. */
+  weft_status (*derive)(void* self, weft_text weights, const weft_genotype_sink* out, const weft_writer* error);
+} weft_relaxation_1;
 
 #define WEFT_ENCODING_1 "weft.space.encoding/1"
 typedef struct weft_encoding_1 {
@@ -251,8 +270,9 @@ typedef struct weft_optimizer_1 {
   /* Since 1.1. Hands over, in one call or several, the trials that may still be named as parents: the weights of no
    * others are kept for that. Where weights are not inherited, it is null or makes no call. */
   weft_status (*retain)(void* self, const weft_trials_sink* out, const weft_writer* error);
-  /* Since 1.1. Hands over, in one call or several, the trials that a later proposal may go on from ("resume_from" of its
-   * fidelity): the checkpoints of no others are kept. Where nothing is gone on from, it is null or makes no call. */
+  /* Since 1.1. Hands over, in one call or several, the trials that a later proposal may go on from ("resume_from" of
+   * its fidelity): the checkpoints of no others are kept. Where nothing is gone on from, it is null or makes no call.
+   */
   weft_status (*resumable)(void* self, const weft_trials_sink* out, const weft_writer* error);
 } weft_optimizer_1;
 
@@ -275,8 +295,8 @@ typedef struct weft_request {
 typedef struct weft_reporter {
   uint64_t size;
   void* context;
-  /* `report` is a JSON object with an integer "epoch"; since 1.1 also "epochs", of how many. Returns 0 to continue, 1 to
-   * stop, 2 to pause: checkpoint and return. */
+  /* `report` is a JSON object with an integer "epoch"; since 1.1 also "epochs", of how many. Returns 0 to continue, 1
+   * to stop, 2 to pause: checkpoint and return. */
   int32_t (*report)(void* context, weft_text report);
 } weft_reporter;
 
@@ -290,6 +310,18 @@ typedef struct weft_evaluator_1 {
   weft_status (*evaluate)(void* self, const weft_request* request, const weft_reporter* reporter,
                           const weft_writer* metrics, const weft_writer* error);
 } weft_evaluator_1;
+
+/* Since 1.1. A one-shot strategy: one network that holds every architecture of the space is trained, and architectures
+ * are derived from it. */
+#define WEFT_ONESHOT_1 "weft.oneshot/1"
+typedef struct weft_oneshot_1 {
+  uint64_t size;
+  /* `request` has no genotype, its trial is -1. Writes {"derived": [{"genotype", "metrics": {name: number, ..}}, ..],
+   * "metrics": {name: number, ..}}, the best architecture first; with a string member "state" as an evaluator writes it
+   * when the reporter ended it early. Its folder is kept; checkpoint.pt goes when it has ended. */
+  weft_status (*search)(void* self, const weft_request* request, const weft_reporter* reporter, const weft_writer* out,
+                        const weft_writer* error);
+} weft_oneshot_1;
 
 /* What a data set (or anything else that defines the problem) says of itself. */
 #define WEFT_TASK_1 "weft.task/1"
@@ -353,7 +385,7 @@ typedef struct weft_predictor_1 {
 
 typedef struct weft_judgement {
   uint64_t size;
-  int32_t verdict; /* WEFT_GO_ON, WEFT_STOP or WEFT_PAUSE */
+  int32_t verdict;  /* WEFT_GO_ON, WEFT_STOP or WEFT_PAUSE */
   double predicted; /* of a trial that is stopped: what the optimizer may take as its reward; else not a number */
   weft_text reason; /* in words; empty where it goes on */
 } weft_judgement;
@@ -368,8 +400,8 @@ typedef struct weft_stopper_1 {
   uint64_t size;
   /* Of every report; a trial that was interrupted may report an epoch anew, and counts once. */
   weft_status (*observe)(void* self, const weft_curve* curve, const weft_writer* error);
-  /* Of a curve that was just observed: whether it should go on. Calls `out` once. What it learns here it must learn just
-   * as well later: a study that is resumed observes again, and is not judged again. */
+  /* Of a curve that was just observed: whether it should go on. Calls `out` once. What it learns here it must learn
+   * just as well later: a study that is resumed observes again, and is not judged again. */
   weft_status (*judge)(void* self, const weft_curve* curve, const weft_judgement_sink* out, const weft_writer* error);
   /* Of every trial that ended. `reward` is not a number unless `state` is WEFT_COMPLETE. */
   weft_status (*end)(void* self, const weft_curve* curve, int32_t state, double reward, const weft_writer* error);

@@ -74,6 +74,50 @@ inline std::optional<std::filesystem::path> to_folder(weft_text path) {
   return view(path);
 }
 
+inline EvaluationRequest to_request(const weft_request& lent) {
+  EvaluationRequest request;
+  request.trial = lent.trial;
+  request.genotype = to_genotype(lent.genotype);
+  if (lent.fidelity.size != 0) request.fidelity = Fidelity::from_json(parse_json(lent.fidelity));
+  request.transfer = parse_json(lent.transfer);
+  request.folder = to_folder(lent.folder);
+  request.parent_folder = to_folder(lent.parent_folder);
+  if (lent.size >= offsetof(weft_request, inherit_folder) + sizeof(weft_text)) {
+    request.resume_folder = to_folder(lent.resume_folder);
+    request.inherit_folder = to_folder(lent.inherit_folder);
+  } else {  // a host of release 1.0
+    (request.fidelity.resume_from ? request.resume_folder : request.inherit_folder) = request.parent_folder;
+  }
+  request.rng = Rng(lent.rng);
+  return request;
+}
+
+// A request as the tables want it, for as long as this lives.
+class LentRequest {
+ public:
+  explicit LentRequest(const EvaluationRequest& request)
+      : genotype_(request.genotype),
+        fidelity_(request.fidelity == Fidelity{} ? "" : request.fidelity.to_json().dump()),
+        transfer_(dump(request.transfer)),
+        folder_(request.folder.value_or("").string()),
+        resume_folder_(request.resume_folder.value_or("").string()),
+        inherit_folder_(request.inherit_folder.value_or("").string()),
+        parent_folder_(
+            request.parent_folder.value_or(resume_folder_.empty() ? inherit_folder_ : resume_folder_).string()),
+        lent_{sizeof(weft_request), request.trial,        *genotype_,           text(fidelity_),
+              text(transfer_),      text(folder_),        text(parent_folder_), request.rng.state(),
+              text(resume_folder_), text(inherit_folder_)} {}
+  LentRequest(const LentRequest&) = delete;
+  LentRequest& operator=(const LentRequest&) = delete;
+
+  operator const weft_request*() const { return &lent_; }
+
+ private:
+  LentGenotype genotype_;
+  std::string fidelity_, transfer_, folder_, resume_folder_, inherit_folder_, parent_folder_;
+  weft_request lent_;
+};
+
 template <typename T>
 struct EvaluatorTables {
   static constexpr weft_evaluator_1 evaluator{
@@ -81,21 +125,7 @@ struct EvaluatorTables {
       .evaluate = [](void* instance, const weft_request* lent, const weft_reporter* reporter,
                      const weft_writer* metrics, const weft_writer* error) {
         return guard(error, [&] {
-          EvaluationRequest request;
-          request.trial = lent->trial;
-          request.genotype = to_genotype(lent->genotype);
-          if (lent->fidelity.size != 0) request.fidelity = Fidelity::from_json(parse_json(lent->fidelity));
-          request.transfer = parse_json(lent->transfer);
-          request.folder = to_folder(lent->folder);
-          request.parent_folder = to_folder(lent->parent_folder);
-          if (lent->size >= offsetof(weft_request, inherit_folder) + sizeof(weft_text)) {
-            request.resume_folder = to_folder(lent->resume_folder);
-            request.inherit_folder = to_folder(lent->inherit_folder);
-          } else {  // a host of release 1.0
-            (request.fidelity.resume_from ? request.resume_folder : request.inherit_folder) = request.parent_folder;
-          }
-          request.rng = Rng(lent->rng);
-          Evaluation evaluation = self<T>(instance).evaluate(request, Reporter(reporter));
+          Evaluation evaluation = self<T>(instance).evaluate(to_request(*lent), Reporter(reporter));
           if (evaluation.state != TrialState::complete) evaluation.metrics["state"] = to_string(evaluation.state);
           write(metrics, evaluation.metrics.dump());
         });
@@ -135,28 +165,10 @@ class EvaluatorRef {
   }
 
   Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
-    const detail::LentGenotype genotype(request.genotype);
-    const std::string fidelity = request.fidelity == Fidelity{} ? "" : request.fidelity.to_json().dump();
-    const std::string transfer = detail::dump(request.transfer);
-    const std::string folder = request.folder.value_or("").string();
-    const std::string resume_folder = request.resume_folder.value_or("").string();
-    const std::string inherit_folder = request.inherit_folder.value_or("").string();
-    const std::string& either = resume_folder.empty() ? inherit_folder : resume_folder;
-    const std::string parent_folder = request.parent_folder.value_or(either).string();
-    const weft_request lent{sizeof(weft_request),
-                            request.trial,
-                            *genotype,
-                            detail::text(fidelity),
-                            detail::text(transfer),
-                            detail::text(folder),
-                            detail::text(parent_folder),
-                            request.rng.state(),
-                            detail::text(resume_folder),
-                            detail::text(inherit_folder)};
+    const detail::LentRequest lent(request);
     detail::StringWriter metrics;
     detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, &lent, &reporter, metrics, error),
-                  error);
+    detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, lent, &reporter, metrics, error), error);
     Evaluation evaluation;
     evaluation.metrics = detail::parse_json(metrics.text());
     if (!evaluation.metrics.is_object()) throw Error("the metrics are no JSON object");

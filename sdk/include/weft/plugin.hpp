@@ -16,6 +16,7 @@
 #include "weft/detail/boundary.hpp"
 #include "weft/evaluator.hpp"
 #include "weft/objective.hpp"
+#include "weft/oneshot.hpp"
 #include "weft/optimizer.hpp"
 #include "weft/predictor.hpp"
 #include "weft/space.hpp"
@@ -41,6 +42,8 @@ template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Evaluator, T>>> : EvaluatorTables<T> {};
 template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Objective, T>>> : ObjectiveTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<OneShot, T>>> : OneShotTables<T> {};
 template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Predictor, T>>> : PredictorTables<T> {};
 template <typename T>

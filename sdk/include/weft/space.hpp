@@ -20,6 +20,7 @@
 #include "weft/detail/boundary.hpp"
 #include "weft/genotype.hpp"
 #include "weft/rng.hpp"
+#include "weft/supernet.hpp"
 #include "weft/weight_transfer.hpp"
 
 namespace weft {
@@ -84,9 +85,28 @@ class Morphisms {
   virtual std::vector<Json> morphs(const Genotype& parent) const = 0;
   // One of them, or nothing if there is none: each name is equally likely, and of its morphs each.
   virtual std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const;
-  // Throws InvalidInput, where the morph is not known or cannot be done there, with the reason. What it leaves open, such
-  // as which channels are repeated, is drawn.
+  // Throws InvalidInput, where the morph is not known or cannot be done there, with the reason. What it leaves open,
+  // such as which channels are repeated, is drawn.
   virtual Child morph(const Genotype& parent, const Json& morph, Rng& rng) const = 0;
+};
+
+// Capability: all architectures of the space in one network.
+class Supernet {
+ public:
+  virtual ~Supernet() = default;
+  // A graph with `choice` nodes.
+  virtual Architecture supernet() const = 0;
+  // What of it the genotype is. Throws InvalidInput if it has a part that the supernet lacks.
+  virtual SupernetPath path(const Genotype& genotype) const = 0;
+};
+
+// Capability: the decisions of the supernet may be weighed independently of each other.
+class Relaxation {
+ public:
+  virtual ~Relaxation() = default;
+  // The genotype that the weights mean, one for every option of every decision; larger is better. Throws InvalidInput
+  // where a decision is missing.
+  virtual Genotype derive(const OptionWeights& weights) const = 0;
 };
 
 // Capability: a vector of fixed length for surrogate models.
@@ -411,6 +431,30 @@ struct SpaceTables {
               }};
       if (id == WEFT_MORPHISMS_1) return &morphisms;
     }
+    if constexpr (std::is_base_of_v<Supernet, T>) {
+      static constexpr weft_supernet_1 supernet{
+          .size = sizeof(weft_supernet_1),
+          .supernet =
+              [](void* instance, const weft_writer* out, const weft_writer* error) {
+                return guard(error, [&] { write(out, self<T>(instance).supernet().to_json().dump()); });
+              },
+          .path =
+              [](void* instance, const weft_genotype* genotype, const weft_writer* out, const weft_writer* error) {
+                return guard(error, [&] { write(out, Json(self<T>(instance).path(to_genotype(*genotype))).dump()); });
+              }};
+      if (id == WEFT_SUPERNET_1) return &supernet;
+    }
+    if constexpr (std::is_base_of_v<Relaxation, T>) {
+      static constexpr weft_relaxation_1 relaxation{
+          .size = sizeof(weft_relaxation_1),
+          .derive = [](void* instance, weft_text weights, const weft_genotype_sink* out, const weft_writer* error) {
+            return guard(error, [&] {
+              const Genotype genotype = self<T>(instance).derive(parse_json(weights).template get<OptionWeights>());
+              out->receive(out->context, LentGenotype(genotype));
+            });
+          }};
+      if (id == WEFT_RELAXATION_1) return &relaxation;
+    }
     if constexpr (std::is_base_of_v<Encoding, T>) {
       static constexpr weft_encoding_1 encoding{
           .size = sizeof(weft_encoding_1),
@@ -443,6 +487,8 @@ class SpaceRef final : public Space,
                        public Mutation,
                        public Crossover,
                        public Morphisms,
+                       public Supernet,
+                       public Relaxation,
                        public Encoding {
  public:
   // Throws Error if the component is not a space.
@@ -453,6 +499,8 @@ class SpaceRef final : public Space,
     mutation_ = static_cast<const weft_mutation_1*>(find(WEFT_MUTATION_1));
     crossover_ = static_cast<const weft_crossover_1*>(find(WEFT_CROSSOVER_1));
     morphisms_ = static_cast<const weft_morphisms_1*>(find(WEFT_MORPHISMS_1));
+    supernet_ = static_cast<const weft_supernet_1*>(find(WEFT_SUPERNET_1));
+    relaxation_ = static_cast<const weft_relaxation_1*>(find(WEFT_RELAXATION_1));
     encoding_ = static_cast<const weft_encoding_1*>(find(WEFT_ENCODING_1));
     if (space_ == nullptr)
       throw Error(std::string(handle.component->name) + " is not a space: it has no " WEFT_SPACE_1);
@@ -462,6 +510,8 @@ class SpaceRef final : public Space,
   bool has_mutation() const { return mutation_ != nullptr; }
   bool has_crossover() const { return crossover_ != nullptr; }
   bool has_morphisms() const { return morphisms_ != nullptr; }
+  bool has_supernet() const { return supernet_ != nullptr; }
+  bool has_relaxation() const { return relaxation_ != nullptr; }
   bool has_encoding() const { return encoding_ != nullptr; }
 
   Genotype sample(Rng& rng) const override {
@@ -554,10 +604,28 @@ class SpaceRef final : public Space,
     const std::string asked = morph.dump();
     detail::StringWriter transfer;
     const Genotype child = drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return detail::need(morphisms_, &weft_morphisms_1::morph)(
-          instance_, detail::LentGenotype(parent), detail::text(asked), state, out, transfer, error);
+      return detail::need(morphisms_, &weft_morphisms_1::morph)(instance_, detail::LentGenotype(parent),
+                                                                detail::text(asked), state, out, transfer, error);
     });
     return {child, WeightTransfer::from_json(detail::parse_json(transfer.text()))};
+  }
+
+  Architecture supernet() const override {
+    return Architecture::from_json(detail::parse_json(written([&](auto out, auto error) {
+      return detail::need(supernet_, &weft_supernet_1::supernet)(instance_, out, error);
+    })));
+  }
+  SupernetPath path(const Genotype& genotype) const override {
+    const std::string path = written([&](auto out, auto error) {
+      return detail::need(supernet_, &weft_supernet_1::path)(instance_, detail::LentGenotype(genotype), out, error);
+    });
+    return detail::parse_json(path).get<SupernetPath>();
+  }
+  Genotype derive(const OptionWeights& weights) const override {
+    const std::string text = Json(weights).dump();
+    return detail::receive_genotype([&](auto out, auto error) {
+      return detail::need(relaxation_, &weft_relaxation_1::derive)(instance_, detail::text(text), out, error);
+    });
   }
 
   std::size_t encoding_length() const override {
@@ -597,6 +665,8 @@ class SpaceRef final : public Space,
   const weft_mutation_1* mutation_;
   const weft_crossover_1* crossover_;
   const weft_morphisms_1* morphisms_;
+  const weft_supernet_1* supernet_;
+  const weft_relaxation_1* relaxation_;
   const weft_encoding_1* encoding_;
 };
 

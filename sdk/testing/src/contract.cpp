@@ -17,6 +17,7 @@
 #include "findings.hpp"
 #include "weft/testing/evaluator_contract.hpp"
 #include "weft/testing/objective_contract.hpp"
+#include "weft/testing/oneshot_contract.hpp"
 #include "weft/testing/optimizer_contract.hpp"
 #include "weft/testing/predictor_contract.hpp"
 #include "weft/testing/space_contract.hpp"
@@ -116,6 +117,14 @@ void check_evaluator_in(const Plugin& plugin, const Setting& setting) {
   check_evaluator(plugin, setting.args, surroundings);
 }
 
+void check_oneshot_in(const Plugin& plugin, const Setting& setting) {
+  if (!setting.dataset) throw Error("a one-shot strategy trains on data: give a pipeline that has a dataset");
+  const Instance space(setting.space.plugin, setting.space.args, {.study = setting.study});
+  const Instance dataset(setting.dataset->plugin, setting.dataset->args, {.study = setting.study});
+  check_oneshot(plugin, setting.args,
+                {.study = setting.study, .collaborators = {{"space", space.handle()}, {"dataset", dataset.handle()}}});
+}
+
 // False where there is no suite for its kind.
 bool run_suite(const Plugin& plugin, const Setting& setting) {
   const std::string_view kind = plugin.component->kind;
@@ -134,6 +143,8 @@ bool run_suite(const Plugin& plugin, const Setting& setting) {
     check_stopper(plugin, setting.args, {.stops = false});
   } else if (kind == "evaluator") {
     check_evaluator_in(plugin, setting);
+  } else if (kind == "oneshot") {
+    check_oneshot_in(plugin, setting);
 #ifdef WEFT_CONTRACT_TORCH
   } else if (kind == "dataset") {
     check_dataset(plugin, setting.args);

@@ -240,6 +240,8 @@ pub struct weft_crossover_1 {
 }
 
 pub const WEFT_MORPHISMS_1: &str = "weft.space.morphisms/1\0";
+pub const WEFT_SUPERNET_1: &str = "weft.space.supernet/1\0";
+pub const WEFT_RELAXATION_1: &str = "weft.space.relaxation/1\0";
 
 #[repr(C)]
 pub struct weft_morphisms_1 {

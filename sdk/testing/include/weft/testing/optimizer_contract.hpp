@@ -311,7 +311,7 @@ inline void check_optimizer(const Plugin& plugin, const Json& args = Json::objec
   REQUIRE(std::string_view(plugin.component->kind) == "optimizer");
 
   for (const Pool& pool : {Pool{.slots = 1}, Pool{.slots = 7, .fail = 0.15, .prune = 0.15}}) {
-    INFO("pool of " << pool.slots << " slots");
+    INFO("slots of the pool: " << pool.slots);
     Bench original(plugin, args, check, 47);
     const std::vector<Event> events = simulate(original, check.trials, pool, check.decoded);
     Bench stranger(plugin, args, check, 48);  // of another seed, running beside: instances share nothing

@@ -347,6 +347,60 @@ inline void check_morphisms(const SpaceRef& space) {
   }
 }
 
+// Every genotype is in the supernet, which is the same each time and fits the task.
+inline void check_supernet(const SpaceRef& space, const Json& study) {
+  const Architecture supernet = space.supernet();
+  const std::vector<SupernetChoice> choices = choices_of(supernet);
+  INFO("a supernet has choices, and is the same each time");
+  REQUIRE(!choices.empty());
+  REQUIRE(space.supernet().to_json() == supernet.to_json());
+  if (study.contains("task")) {
+    const Task task = Task::from_json(study.at("task"));
+    REQUIRE(supernet.shape(supernet.output()).channels == task.classes);
+  }
+  std::set<std::uint64_t> candidates, parts;
+  for (const Genotype& genotype : sample(space)) {
+    const SupernetPath path = space.path(genotype);
+    INFO("genotype " << genotype.key() << " with path " << Json(path).dump());
+    REQUIRE(space.path(genotype) == path);
+    const Architecture part = restricted(supernet, path);
+    REQUIRE(part.shape(part.output()).to_string() == supernet.shape(supernet.output()).to_string());
+    candidates.insert(space.decode(genotype).architecture.canonical_hash());
+    parts.insert(part.canonical_hash());
+  }
+  INFO(candidates.size() << " different architectures are " << parts.size() << " parts of the supernet");
+  REQUIRE(10 * parts.size() >= 9 * candidates.size());
+  Genotype foreign;
+  foreign.opaque = {{"no space", "understands this"}};
+  REQUIRE(refused([&] { space.path(foreign); }));
+}
+
+// Weights that name one architecture mean it; others mean one that there is.
+inline void check_relaxation(const SpaceRef& space) {
+  const std::vector<SupernetChoice> choices = choices_of(space.supernet());
+  for (const Genotype& genotype : sample(space)) {
+    OptionWeights weights;
+    for (const auto& [decision, active] : space.path(genotype)) {
+      const auto choice = std::find_if(choices.begin(), choices.end(),
+                                       [&](const SupernetChoice& one) { return one.decision == decision; });
+      weights[decision].resize(choice->options.size());
+      for (const int option : active) weights[decision][static_cast<std::size_t>(option)] = 1.0;
+    }
+    INFO("genotype " << genotype.key() << ", weights " << Json(weights).dump());
+    const Genotype derived = space.derive(weights);
+    INFO("derived " << derived.key());
+    REQUIRE(space.decode(derived).hash() == space.decode(genotype).hash());
+    Rng rng(47);
+    for (auto& [decision, of_options] : weights) {
+      for (double& weight : of_options) weight = rng.uniform();
+    }
+    space.decode(space.derive(weights));
+    weights.erase(weights.begin());
+    INFO("weights that leave out a decision must be refused");
+    REQUIRE(refused([&] { space.derive(weights); }));
+  }
+}
+
 inline void check_encoding(const SpaceRef& space) {
   const std::size_t length = space.encoding_length();
   REQUIRE(length > 0);
@@ -372,7 +426,8 @@ inline void check_encoding(const SpaceRef& space) {
 inline void check_space(const Plugin& plugin, const Json& args = Json::object(), const Json& study = Json::object()) {
   INFO("space " << plugin.component->name << " with " << args.dump());
   REQUIRE(std::string_view(plugin.component->kind) == "space");
-  check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.morphisms", "space.encoding"});
+  check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.morphisms", "space.supernet",
+                        "space.relaxation", "space.encoding"});
   const Instance instance(plugin, args, {.study = study});
   const Instance other(plugin, args, {.study = study});
   const SpaceRef space(instance.handle());
@@ -383,6 +438,8 @@ inline void check_space(const Plugin& plugin, const Json& args = Json::object(),
   if (space.has_mutation()) space_contract::check_mutation(space);
   if (space.has_crossover()) space_contract::check_crossover(space);
   if (space.has_morphisms()) space_contract::check_morphisms(space);
+  if (space.has_supernet()) space_contract::check_supernet(space, study);
+  if (space.has_relaxation()) space_contract::check_relaxation(space);
   if (space.has_encoding()) space_contract::check_encoding(space);
 }
 
