@@ -281,6 +281,43 @@ TEST_CASE("pooling: the average of a constant is that, and a maximum that is no 
   CHECK(leaf.grad().sum().item<float>() == 5.0F);
 }
 
+TEST_CASE("weighted sums: value and gradients of any number of terms and values, and of second order") {
+  at::manual_seed(7);
+  for (const std::int64_t terms : {1, 2, 5, 8}) {
+    for (const std::vector<std::int64_t>& sizes :
+         std::vector<std::vector<std::int64_t>>{{1}, {3, 5}, {2, 7, 3, 5}, {4, 16, 12, 9}, {0, 3, 2, 2}}) {
+      CAPTURE(terms, Json(sizes).dump());
+      const at::Tensor weights = at::randn({terms}).set_requires_grad(true);
+      std::vector<at::Tensor> x;
+      at::Tensor expected = at::zeros(sizes, at::kDouble);
+      for (std::int64_t k = 0; k < terms; ++k) {
+        x.push_back(at::randn(sizes).set_requires_grad(k != 1));
+        expected = expected + weights[k].to(at::kDouble) * x.back().to(at::kDouble);
+      }
+      const at::Tensor dy = at::randn(sizes);
+      const at::Tensor y = fused::weighted_sum(weights, x);
+      CHECK(at::allclose(y.to(at::kDouble), expected, 1e-5, 1e-5));
+      y.backward(dy);
+      for (std::int64_t k = 0; k < terms; ++k) {
+        const at::Tensor& term = x[static_cast<std::size_t>(k)];
+        CHECK(weights.grad()[k].item<float>() == Approx((dy * term).sum().item<float>()).epsilon(1e-3).margin(1e-3));
+        CHECK(term.grad().defined() == (k != 1));
+        if (k != 1) CHECK(at::allclose(term.grad(), dy * weights[k]));
+      }
+    }
+  }
+  // d/dw of d/dx: the terms of a bilinear form.
+  const at::Tensor weights = at::randn({2}, at::kDouble).set_requires_grad(true);
+  const std::vector<at::Tensor> x = {at::randn({3}, at::kDouble).set_requires_grad(true),
+                                     at::randn({3}, at::kDouble).set_requires_grad(true)};
+  const at::Tensor square = fused::weighted_sum(weights, x).square().sum();
+  const at::Tensor first = torch::autograd::grad({square}, {x[0]}, {}, true, /*create_graph=*/true)[0];
+  const at::Tensor second = torch::autograd::grad({first.sum()}, {weights})[0];
+  const at::Tensor sum = weights[0] * x[0] + weights[1] * x[1];
+  CHECK(second[0].item<double>() == Approx((2 * sum + 2 * weights[0] * x[0]).sum().item<double>()));
+  CHECK(second[1].item<double>() == Approx((2 * weights[0] * x[1]).sum().item<double>()));
+}
+
 TEST_CASE("gradients of gradients are refused by name") {
   const at::Tensor leaf = images(2, 3, 4, 4).requires_grad_();
   const PoolingCase one{2, 3, 4, 4, {{2, 2}, {2, 2}, {0, 0}, false, false}};
@@ -291,14 +328,15 @@ TEST_CASE("gradients of gradients are refused by name") {
 
 TEST_CASE("WEFT_KERNELS names what stays on") {
   using Kinds = std::set<std::string, std::less<>>;
-  const Kinds all{"batch_norm", "relu", "folding", "depthwise", "pooling"};
+  const Kinds all{"batch_norm", "relu", "folding", "depthwise", "pooling", "weighted_sum"};
   CHECK(fused::kinds_on(nullptr) == all);
   CHECK(fused::kinds_on("") == all);
   CHECK(fused::kinds_on("off").empty());
   CHECK(fused::kinds_on("relu,pooling") == Kinds{"relu", "pooling"});
   CHECK_THROWS_WITH(fused::kinds_on("relu, pooling"), ContainsSubstring("\" pooling\" is no kind"));
   CHECK_THROWS_WITH(fused::kinds_on("off,pooling"), ContainsSubstring("\"off\" is no kind"));
-  CHECK_THROWS_WITH(fused::kinds_on("on"), ContainsSubstring("batch_norm, relu, folding, depthwise, pooling"));
+  CHECK_THROWS_WITH(fused::kinds_on("on"),
+                    ContainsSubstring("batch_norm, relu, folding, depthwise, pooling, weighted_sum"));
 }
 
 TEST_CASE("depthwise convolution: gradients by finite differences") {

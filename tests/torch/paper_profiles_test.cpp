@@ -41,6 +41,11 @@ Json pipeline(const std::string& name, const std::string& profile) {
 
 // The arguments of the evaluator, the manifest's defaults among them.
 Json arguments(const Json& pipeline, const std::string& phase) {
+  if (phase == "oneshot") {
+    const Json& strategy = pipeline.at("oneshot");
+    return weft::testing::Plugin::open("oneshot", strategy.at("name").get<std::string>())
+        .configuration(strategy.at("args"));
+  }
   const Json evaluator = phase == "final" ? pipeline.at("final").at("evaluator") : pipeline.at("evaluator");
   return weft::testing::Plugin::open("evaluator", evaluator.at("name").get<std::string>())
       .configuration(evaluator.at("args"));
@@ -49,6 +54,11 @@ Json arguments(const Json& pipeline, const std::string& phase) {
 Recipe recipe(Json args) {
   for (const char* own : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor",
                           "restart_accuracy", "measure_training", "position_losses", "evaluation"}) {
+    args.erase(own);
+  }
+  // A one-shot strategy's own.
+  for (const char* own : {"order", "epsilon", "softmax", "structure_lr", "structure_betas", "structure_weight_decay",
+                          "structure_deviation", "structure_share", "validation_examples", "calibration_batches"}) {
     args.erase(own);
   }
   Json all = {{"crop_padding", 0}, {"flip", false}, {"cutout", 0}};  // which a text has none of
@@ -97,6 +107,11 @@ const std::vector<Schedule> schedules = {
     // Xie et al. 2019: half a cosine from 0.1, 100 epochs.
     {"xie2019_random_graphs", "search", 1, cosine(0.1, 1)},
     {"xie2019_random_graphs", "final", 100, cosine(0.1, 100)},
+    // Liu et al. 2019: 0.025 to 0.001 in 50 epochs of the search, finally to 0 in 600.
+    {"liu2019_darts_first", "oneshot", 50, {{0, 0.025}, {25, 0.013}, {50, 0.001}}},
+    {"liu2019_darts_first", "final", 600, cosine(0.025, 600)},
+    {"liu2019_darts_second", "oneshot", 50, {{0, 0.025}, {25, 0.013}, {50, 0.001}}},
+    {"liu2019_darts_second", "final", 600, cosine(0.025, 600)},
     // Zoph and Le 2017: 0.1, 50 epochs.
     {"zoph2017_cnn", "search", 50, {{0, 0.1}, {49.9, 0.1}}},
     {"zoph2017_cnn", "final", 300, cosine(0.1, 300)},
@@ -169,14 +184,18 @@ TEST_CASE("paper profiles: the learning rate of every training, at its milestone
   }
   for (const fs::directory_entry& file : fs::directory_iterator(pipelines)) {
     const Json json = read(file.path());
-    if (json.at("evaluator").at("name") == "table") continue;
+    const std::string evaluator = json.at("evaluator").at("name");
+    std::vector<std::string> phases;
+    if (evaluator != "table" && evaluator != "shared_weights") phases.push_back("search");
+    for (const char* phase : {"oneshot", "final"}) {
+      if (json.contains(phase)) phases.push_back(phase);
+    }
     const Json profiles = json.value("profiles", Json::object());
     for (const auto& [profile, patch] : profiles.items()) {
-      for (const char* phase : {"search", "final"}) {
+      for (const std::string& phase : phases) {
         const std::string training = file.path().stem().string() + " " + profile + " " + phase;
         INFO(training);
-        const bool trains = std::string_view(phase) == "search" || json.contains("final");
-        if (profile.starts_with("paper") && trains) CHECK(met.contains(training));
+        if (profile.starts_with("paper")) CHECK(met.contains(training));
       }
     }
   }
@@ -236,6 +255,24 @@ const std::vector<Setting> settings = {
     {"liu2018_hierarchical", "/optimizer/args/tournament_share", 0.05},
     {"liu2018_hierarchical", "/optimizer/args/survivors", "all"},
     {"liu2018_hierarchical", "/budget/trials", 7000},
+    // Liu et al. 2019, section 3.1 and appendix A.1: halves of CIFAR-10's training images, 8 cells of 16 channels, and
+    // Adam at 3e-4, (0.5, 0.999), 1e-3; finally 20 cells of 36.
+    {"liu2019_darts_second", "/oneshot/args/order", 2},
+    {"liu2019_darts_first", "/oneshot/args/order", 1},
+    {"liu2019_darts_second", "/oneshot/args/epsilon", 0.01},
+    {"liu2019_darts_second", "/oneshot/args/structure_lr", 0.0003},
+    {"liu2019_darts_second", "/oneshot/args/structure_betas", Json{0.5, 0.999}},
+    {"liu2019_darts_second", "/oneshot/args/structure_weight_decay", 0.001},
+    {"liu2019_darts_second", "/oneshot/args/structure_share", 0},
+    {"liu2019_darts_second", "/oneshot/args/batch_size", 64},
+    {"liu2019_darts_second", "/dataset/args/validation", 25000},
+    {"liu2019_darts_second", "/space/args/channels", 16},
+    {"liu2019_darts_second", "/space/args/layers", 8},
+    {"liu2019_darts_second", "/final/space/args/channels", 36},
+    {"liu2019_darts_second", "/final/space/args/layers", 20},
+    {"liu2019_darts_second", "/final/evaluator/args/batch_size", 96},
+    {"liu2019_darts_second", "/final/evaluator/args/cutout", 16},
+    {"liu2019_darts_second", "/final/evaluator/args/drop_path", 0.2},
     // Zoph and Le 2017: m 8, Adam at 0.0006, accuracies cubed, the best of five epochs, depth 6 and 2 more with every
     // 1,600
     // of 12,800 samples, which makes 20; of recurrent cells batches of ten, 0.0005, and 80 / perplexity^2.
@@ -318,7 +355,8 @@ TEST_CASE("paper profiles: optimizers and budgets have the papers' numbers, in t
   for (const Setting& setting : settings) {
     INFO(setting.pipeline << ": " << setting.pointer);
     Json paper = pipeline(setting.pipeline, "paper");
-    for (const char* part : {"optimizer", "space", "evaluator"}) {
+    for (const char* part : {"optimizer", "space", "evaluator", "oneshot"}) {
+      if (!paper.contains(part)) continue;
       Json& use = paper.at(part);
       use["args"] = weft::testing::Plugin::open(part, use.at("name").get<std::string>())
                         .configuration(use.value("args", Json::object()));

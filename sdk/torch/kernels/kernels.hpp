@@ -1,5 +1,5 @@
 // Kernels for what NAS networks are made of and LibTorch is slow at on a CPU: depthwise convolutions, batch norm with
-// the ReLU behind it, and pooling.
+// the ReLU behind it, pooling, and weighted sums of many tensors.
 //
 // Images are channels-last: value (n, c, y, x) lies at ((n * height + y) * width + x) * channels + c. Every kernel is
 // there in float and in double, and is compiled for several instruction sets, of which the machine's best is chosen
@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 namespace weft::kernels {
 
@@ -75,5 +76,14 @@ template <typename T>
 void avg_pool(const Pooling& shape, const T* x, T* y, const Parallel& parallel);
 template <typename T>
 void avg_pool_backward(const Pooling& shape, const T* dy, T* dx, const Parallel& parallel);
+
+// y = sum of weights[k] * x[k], each of `size` values.
+template <typename T>
+void weighted_sum(std::int64_t size, const std::vector<const T*>& x, const T* weights, T* y, const Parallel& parallel);
+// Given the gradient in y, writes weights[k] * dy to each dx[k] that is not null and, unless it is null, the sum of
+// dy * x[k] to dweights[k].
+template <typename T>
+void weighted_sum_backward(std::int64_t size, const std::vector<const T*>& x, const T* weights, const T* dy,
+                           const std::vector<T*>& dx, T* dweights, const Parallel& parallel);
 
 }  // namespace weft::kernels

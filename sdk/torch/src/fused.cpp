@@ -210,10 +210,12 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
       kernels::batch_norm<T>(shape, data<T>(x), data<T>(weight), data<T>(bias), data<T>(y), data<T>(mean),
                              data<T>(variance), pool);
     });
-    const auto rows = static_cast<double>(shape.rows);
-    at::Tensor running_mean = norm.running_mean, running_var = norm.running_var;
-    running_mean.mul_(1.0 - norm.momentum).add_(mean, norm.momentum);
-    running_var.mul_(1.0 - norm.momentum).add_(variance, norm.momentum * rows / (rows - 1.0));
+    if (norm.running_mean.defined()) {
+      const auto rows = static_cast<double>(shape.rows);
+      at::Tensor running_mean = norm.running_mean, running_var = norm.running_var;
+      running_mean.mul_(1.0 - norm.momentum).add_(mean, norm.momentum);
+      running_var.mul_(1.0 - norm.momentum).add_(variance, norm.momentum * rows / (rows - 1.0));
+    }
     context->save_for_backward({x, weight, bias, mean, variance});
     context->saved_data["eps"] = norm.eps;
     context->saved_data["relu"] = relu;
@@ -240,6 +242,69 @@ class BatchNormInTraining : public torch::autograd::Function<BatchNormInTraining
             context->needs_input_grad(2) ? dbias : at::Tensor(),
             {},
             {}};
+  }
+};
+
+// ---- weighted sums ------------------------------------------------------------------------------------------------
+
+at::Tensor plain_weighted_sum(const at::Tensor& weights, const variable_list& x) {
+  const std::vector<at::Tensor> factors = weights.unbind();
+  at::Tensor sum = at::mul(x[0], factors[0]);
+  for (std::size_t k = 1; k < x.size(); ++k) sum = at::addcmul(sum, x[k], factors[k]);
+  return sum;
+}
+
+template <typename T, typename Tensors>
+std::vector<T*> all_data(const Tensors& tensors) {
+  std::vector<T*> pointers;
+  for (const at::Tensor& tensor : tensors) pointers.push_back(data<std::remove_const_t<T>>(tensor));
+  return pointers;
+}
+
+class WeightedSum : public torch::autograd::Function<WeightedSum> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& given_weights, at::TensorList given) {
+    variable_list saved = {given_weights.contiguous()};
+    for (const at::Tensor& x : given) saved.push_back(laid_out(x));
+    context->save_for_backward(saved);
+    const at::ArrayRef<at::Tensor> x = at::ArrayRef<at::Tensor>(saved).slice(1);
+    const at::Tensor y = empty_like(x[0], x[0].sizes());
+    for_type(y, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::weighted_sum<T>(y.numel(), all_data<const T>(x), data<T>(saved[0]), data<T>(y), pool);
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& weights = saved[0];
+    const at::ArrayRef<at::Tensor> x = at::ArrayRef<at::Tensor>(saved).slice(1);
+    if (at::GradMode::is_enabled()) return with_a_graph(weights, x, gradients[0]);
+    const at::Tensor dy = laid_out(gradients[0]);
+    variable_list result = {context->needs_input_grad(0) ? at::empty_like(weights) : at::Tensor()};
+    for (std::size_t k = 0; k < x.size(); ++k)
+      result.push_back(context->needs_input_grad(k + 1) ? empty_like(x[k], x[k].sizes()) : at::Tensor());
+    for_type(dy, [&](auto zero) {
+      using T = decltype(zero);
+      kernels::weighted_sum_backward<T>(dy.numel(), all_data<const T>(x), data<T>(weights), data<T>(dy),
+                                        all_data<T>(at::ArrayRef<at::Tensor>(result).slice(1)), data<T>(result[0]),
+                                        pool);
+    });
+    return result;
+  }
+
+ private:
+  // Gradients of second order are LibTorch's.
+  static variable_list with_a_graph(const at::Tensor& weights, at::ArrayRef<at::Tensor> x, const at::Tensor& dy) {
+    std::vector<at::Tensor> dweights;
+    variable_list result(1);
+    for (std::size_t k = 0; k < x.size(); ++k) {
+      dweights.push_back(at::sum(at::mul(dy, x[k])));
+      result.push_back(at::mul(dy, weights[static_cast<std::int64_t>(k)]));
+    }
+    result[0] = at::stack(dweights);
+    return result;
   }
 };
 
@@ -335,7 +400,7 @@ at::Tensor pool_by_kernels(const at::Tensor& x, const PoolingWindow& window, boo
 }  // namespace
 
 std::set<std::string, std::less<>> kinds_on(const char* value) {
-  constexpr std::array kinds{"batch_norm", "relu", "folding", "depthwise", "pooling"};
+  constexpr std::array kinds{"batch_norm", "relu", "folding", "depthwise", "pooling", "weighted_sum"};
   std::set<std::string, std::less<>> all(kinds.begin(), kinds.end()), on;
   const std::string text = value == nullptr ? "" : value;
   if (text.empty()) return all;
@@ -381,6 +446,12 @@ at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training,
                        norm.eps, at::globalContext().userEnabledCuDNN());
   }
   return relu ? y.relu_() : y;
+}
+
+at::Tensor weighted_sum(const at::Tensor& weights, at::ArrayRef<at::Tensor> x) {
+  const bool ours = is_on("weighted_sum") && covered(x[0]) && weights.scalar_type() == x[0].scalar_type() &&
+                    std::all_of(x.begin(), x.end(), [&](const at::Tensor& one) { return one.sizes() == x[0].sizes(); });
+  return ours ? WeightedSum::apply(weights, x) : plain_weighted_sum(weights, x.vec());
 }
 
 at::Tensor max_pool2d(const at::Tensor& x, const PoolingWindow& window) {

@@ -2,8 +2,8 @@
 // LibTorch, with the same meaning.
 //
 // They cover float32 and float64 on the CPU, outside autocast. To compare, WEFT_KERNELS in the environment turns them
-// off, or names those that stay on: off, or some of batch_norm, relu, folding, depthwise, pooling, by commas.
-// Gradients of first order.
+// off, or names those that stay on: off, or some of batch_norm, relu, folding, depthwise, pooling, weighted_sum, by
+// commas. Gradients of first order, but for sums.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -34,12 +34,15 @@ at::Tensor depthwise_conv2d(const at::Tensor& x, const at::Tensor& weight, const
 
 struct BatchNorm {
   at::Tensor weight, bias;               // undefined: ones, zeros
-  at::Tensor running_mean, running_var;  // changed in training
+  at::Tensor running_mean, running_var;  // changed in training; undefined there: not kept
   double momentum, eps;
 };
 
 // at::batch_norm of x, [n, c] or [n, c, h, w], and max(0, .) of it where `relu` says so.
 at::Tensor batch_norm(const at::Tensor& x, const BatchNorm& norm, bool training, bool relu);
+
+// The sum of weights[k] * x[k]; weights: [x.size()]. Has gradients of second order, too.
+at::Tensor weighted_sum(const at::Tensor& weights, at::ArrayRef<at::Tensor> x);
 
 struct PoolingWindow {
   Extents kernel, stride, padding;

@@ -46,7 +46,8 @@ class Convolution final : public OperationModule {
     const std::int64_t depth = arguments.inputs[0].channels / groups_;
     const std::int64_t fan_in = depth * kernel[0] * kernel[1];
     depthwise_ = groups_ > 1 && groups_ == channels && depth == 1 && !arguments.node.attributes.at("bias").get<bool>();
-    subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} && depth < 8;
+    subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} &&
+                  std::min(depth, channels) < 8;
     Initialisation draw(arguments.rng);
     weight_ = register_parameter("weight", draw({channels, depth, kernel[0], kernel[1]}, fan_in));
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
@@ -75,8 +76,8 @@ class Convolution final : public OperationModule {
       return fused::depthwise_conv2d(inputs[0], weight, {stride_, padding_, dilation_});
     if (!subsamples_) return at::conv2d(inputs[0], weight, bias, stride_, padding_, dilation_, groups_);
     // Pixels that no 1x1 window reads are dropped first, where oneDNN must not be asked: 2.6 (with LibTorch 1.13)
-    // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels. It is the slower
-    // way.
+    // writes beyond its buffers in strided channels-last 1x1 convolutions of 2 to 7 input channels, and on the way back
+    // in those of as few output channels. It is the slower way.
     const at::Tensor& x = inputs[0];
     const at::Tensor read = x.slice(2, 0, x.size(2), stride_[0]).slice(3, 0, x.size(3), stride_[1]);
     return at::conv2d(read.contiguous(x.suggest_memory_format()), weight, bias, Extents{1, 1}, padding_, dilation_,
@@ -123,7 +124,11 @@ class BatchNorm final : public OperationModule {
   }
 
   Traits traits() const override {
-    return {.output_reusable = !sequence_, .takes_relu = true, .is_affine = !is_training() && !sequence_};
+    return {.output_reusable = !sequence_, .takes_relu = true, .is_affine = !by_batch() && !sequence_};
+  }
+  void set_statistics(Statistics statistics) override {
+    statistics_ = statistics;
+    measured_ = 0;
   }
   at::Tensor forward(Inputs inputs, bool) override { return normalised(inputs[0], false); }
   at::Tensor forward_along(Inputs inputs, const Along& along) override { return normalised(inputs[0], along.relu); }
@@ -135,18 +140,21 @@ class BatchNorm final : public OperationModule {
   }
 
  private:
-  at::Tensor normalised(const at::Tensor& input, bool relu) const {
+  bool by_batch() const { return is_training() || statistics_ != Statistics::running; }
+
+  at::Tensor normalised(const at::Tensor& input, bool relu) {
     // Positions of a sequence are examples: [n, positions, features] -> [n * positions, features].
     const at::Tensor x = sequence_ ? input.flatten(0, 1) : input;
-    if (is_training()) check_variance(x);
-    const at::Tensor y = fused::batch_norm(x,
-                                           {.weight = weight_,
-                                            .bias = bias_,
-                                            .running_mean = running_mean_,
-                                            .running_var = running_var_,
-                                            .momentum = momentum_,
-                                            .eps = eps_},
-                                           is_training(), relu);
+    if (by_batch()) check_variance(x);
+    fused::BatchNorm norm{.weight = weight_,
+                          .bias = bias_,
+                          .running_mean = running_mean_,
+                          .running_var = running_var_,
+                          .momentum = momentum_,
+                          .eps = eps_};
+    if (!is_training() && statistics_ == Statistics::measured) norm.momentum = 1.0 / ++measured_;
+    if (!is_training() && statistics_ == Statistics::batch) norm.running_mean = norm.running_var = at::Tensor();
+    const at::Tensor y = fused::batch_norm(x, norm, by_batch(), relu);
     return sequence_ ? y.view(input.sizes()) : y;
   }
 
@@ -162,6 +170,8 @@ class BatchNorm final : public OperationModule {
   std::string name_;
   bool sequence_;
   double eps_, momentum_;
+  Statistics statistics_ = Statistics::running;
+  int measured_ = 0;  // batches
   at::Tensor weight_, bias_, running_mean_, running_var_;
 };
 
@@ -253,16 +263,39 @@ class Identity final : public OperationModule {
   at::Tensor forward(Inputs inputs, bool) override { return inputs[0]; }
 };
 
+at::Tensor sum_of(Inputs terms, bool overwrite) {
+  at::Tensor sum = overwrite ? terms[0].add_(terms[1]) : at::add(terms[0], terms[1]);
+  for (const at::Tensor& term : terms.slice(2)) sum.add_(term);
+  return sum;
+}
+
 class Add final : public OperationModule {
  public:
   Traits traits() const override {
     return {.pure = true, .commutative = true, .overwrites = true, .output_reusable = true};
   }
-  at::Tensor forward(Inputs inputs, bool overwrite) override {
-    at::Tensor sum = overwrite ? inputs[0].add_(inputs[1]) : at::add(inputs[0], inputs[1]);
-    for (const at::Tensor& term : inputs.slice(2)) sum.add_(term);
-    return sum;
+  at::Tensor forward(Inputs inputs, bool overwrite) override { return sum_of(inputs, overwrite); }
+};
+
+// What of it is active: one input, the sum of some, or their weighted sum.
+class ChoiceModule final : public OperationModule {
+ public:
+  void take(std::size_t active, at::Tensor weights) override {
+    active_ = active;
+    weights_ = std::move(weights);
   }
+  Traits traits() const override {
+    if (weights_.defined()) return {.output_reusable = true};
+    if (active_ == 1) return {.passes_through = true};
+    return {.commutative = true, .overwrites = true, .output_reusable = true};
+  }
+  at::Tensor forward(Inputs inputs, bool overwrite) override {
+    return weights_.defined() ? fused::weighted_sum(weights_, inputs) : sum_of(inputs, overwrite);
+  }
+
+ private:
+  std::size_t active_ = 0;
+  at::Tensor weights_;
 };
 
 class Mean final : public OperationModule {
@@ -423,12 +456,7 @@ class WeightedSum final : public OperationModule {
   explicit WeightedSum(const ModuleArguments& arguments)
       : weight_(register_parameter("weight", at::zeros({static_cast<std::int64_t>(arguments.inputs.size())}))) {}
 
-  at::Tensor forward(Inputs inputs, bool) override {
-    const std::vector<at::Tensor> weights = at::sigmoid(weight_).unbind();
-    at::Tensor sum = at::mul(inputs[0], weights[0]);
-    for (std::size_t i = 1; i < inputs.size(); ++i) sum = at::addcmul(sum, inputs[i], weights[i]);
-    return sum;
-  }
+  at::Tensor forward(Inputs inputs, bool) override { return fused::weighted_sum(at::sigmoid(weight_), inputs); }
 
  private:
   at::Tensor weight_;
@@ -625,6 +653,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("flatten", make_module<Flatten>);
     built_in.add("identity", make_module<Identity>);
     built_in.add("add", make_module<Add>);
+    built_in.add("choice", make_module<ChoiceModule>);
     built_in.add("mean", make_module<Mean>);
     built_in.add("multiply", make_module<Multiply>);
     built_in.add("concat", make_module<Concat>);

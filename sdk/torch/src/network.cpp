@@ -17,16 +17,46 @@ bool fits(const at::Tensor& batch, const Shape& shape) {
   return sizes.size() == 3 && sizes[1] > 0 && sizes[2] == shape.channels;
 }
 
+void check(const std::vector<SupernetChoice>& choices, const Gates& gates) {
+  SupernetPath path;
+  for (const auto& [decision, gate] : gates) path[decision] = gate.active;
+  check_path(choices, path);
+  for (const auto& [decision, gate] : gates) {
+    const auto count = static_cast<std::int64_t>(gate.active.size());
+    if (!gate.weights.defined() || gate.weights.sizes() == at::IntArrayRef(count)) continue;
+    throw InvalidInput("decision \"" + decision + "\" has " + std::to_string(count) +
+                       " active options and weights of extents " + Json(gate.weights.sizes().vec()).dump());
+  }
+}
+
+struct ActiveInputs {
+  std::vector<NodeId> inputs;
+  at::Tensor weights;
+};
+
+// Of a choice. Zeros add nothing, and are left out where there is another.
+ActiveInputs active_inputs(const Architecture& graph, const Node& choice, const Gate& gate) {
+  ActiveInputs result{{}, gate.weights};
+  std::vector<std::int64_t> kept;  // places among the active ones
+  for (std::size_t place = 0; place < gate.active.size(); ++place) {
+    const NodeId input = choice.inputs[static_cast<std::size_t>(gate.active[place])];
+    if (graph.node(input).operation == "zero") continue;
+    kept.push_back(static_cast<std::int64_t>(place));
+    result.inputs.push_back(input);
+  }
+  if (kept.empty()) return {{choice.inputs[static_cast<std::size_t>(gate.active.front())]}, {}};
+  if (gate.weights.defined() && kept.size() < gate.active.size())
+    result.weights =
+        gate.weights.index_select(0, at::tensor(kept, at::TensorOptions(at::kLong).device(gate.weights.device())));
+  return result;
+}
+
 }  // namespace
 
 Network::Network(const Architecture& architecture, Rng rng, const OperationModules& modules)
-    : architecture_(architecture) {
+    : architecture_(architecture), choices_(choices_of(architecture)) {
   std::size_t inputs = 0;
   for (NodeId id = 0; const Node& node : architecture_.nodes()) {
-    if (node.operation == "choice") {
-      throw InvalidInput("node " + node.name +
-                         " is a choice; a network needs every decision taken: decode a genotype first");
-    }
     std::shared_ptr<OperationModule>& module = modules_.emplace_back();
     if (node.operation == "input") {
       input_ = id;
@@ -48,13 +78,61 @@ Network::Network(const Architecture& architecture, Rng rng, const OperationModul
     ++id;
   }
   if (inputs == 0) throw InvalidInput("the graph has no input node; a network needs one");
-  plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
+  plan_ = planned();
+}
+
+Gates gates_of(const SupernetPath& path) {
+  Gates gates;
+  for (const auto& [decision, active] : path) gates[decision] = {active};
+  return gates;
+}
+
+// Of a graph with choices there is none before something was chosen.
+Plan Network::planned(bool along) const {
+  if (!choices_.empty() && active_.empty()) return {};
+  return make_plan(architecture_, modules_, {.active = active_, .with_auxiliary = is_training(), .along = along});
+}
+
+void Network::choose(const Gates& gates) {
+  check(choices_, gates);
+  std::vector<std::vector<NodeId>> active(modules_.size());
+  bool same_traits = true;
+  for (const SupernetChoice& choice : choices_) {
+    for (const NodeId id : choice.nodes) {
+      OperationModule& module = *modules_[static_cast<std::size_t>(id)];
+      const OperationModule::Traits before = module.traits();
+      auto [inputs, weights] = active_inputs(architecture_, architecture_.node(id), gates.at(choice.decision));
+      module.take(inputs.size(), weights);
+      active[static_cast<std::size_t>(id)] = std::move(inputs);
+      same_traits = same_traits && module.traits() == before;
+    }
+  }
+  if (same_traits && active == active_) return;
+  active_ = std::move(active);
+  plan_ = planned();
+}
+
+std::vector<bool> Network::taking_part() const {
+  std::vector<bool> runs(modules_.size());
+  for (const Plan::Instruction& instruction : plan_.instructions) {
+    for (const NodeId id : {instruction.node, instruction.affine, instruction.value})
+      runs[static_cast<std::size_t>(id)] = true;
+  }
+  std::map<const at::TensorImpl*, bool> takes_part;  // by parameter, of which several modules may have the same
+  for (std::size_t id = 0; id < modules_.size(); ++id) {
+    if (!modules_[id]) continue;
+    for (const at::Tensor& parameter : modules_[id]->parameters())
+      takes_part[parameter.unsafeGetTensorImpl()] |= runs[id];
+  }
+  std::vector<bool> result;
+  for (const at::Tensor& parameter : parameters()) result.push_back(takes_part[parameter.unsafeGetTensorImpl()]);
+  return result;
 }
 
 void Network::train(bool on) {
   const bool changed = on != is_training();
   torch::nn::Module::train(on);
-  if (changed) plan_ = make_plan(architecture_, modules_, {.with_auxiliary = on});
+  if (changed) plan_ = planned();
 }
 
 void Network::set_progress(double progress) {
@@ -69,7 +147,14 @@ void Network::condense() {
     const std::shared_ptr<OperationModule> condensed = modules_[id] ? modules_[id]->condensed() : nullptr;
     if (condensed) modules_[id] = replace_module(architecture_.nodes()[id].name, condensed);
   }
-  plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
+  plan_ = planned();
+}
+
+void Network::set_statistics(Statistics statistics) {
+  for (const auto& module : modules_) {
+    if (module) module->set_statistics(statistics);
+  }
+  plan_ = planned();
 }
 
 void Network::carry_state(bool on) {
@@ -87,7 +172,7 @@ void Network::set_drop_path(double probability) {
   }
   const bool changed = (probability > 0.0) != (drop_path_ > 0.0);
   drop_path_ = probability;
-  if (changed) plan_ = make_plan(architecture_, modules_, {.with_auxiliary = is_training()});
+  if (changed) plan_ = planned();
 }
 
 at::Tensor Network::run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs) {
@@ -104,8 +189,11 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
     throw InvalidInput("the network takes batches of " + shape.to_string() + "; it was given a tensor of extents " +
                        Json(images.sizes().vec()).dump());
   }
+  if (!choices_.empty() && active_.empty())
+    throw InvalidInput("the graph has choices, such as " + choices_.front().decision +
+                       "; say what is computed of them (Network::choose), or decode a genotype");
   std::optional<Plan> observed;
-  if (observer) observed = make_plan(architecture_, modules_, {.with_auxiliary = is_training(), .along = false});
+  if (observer) observed = planned(/*along=*/false);
   const Plan& plan = observed ? *observed : plan_;
   std::vector<at::Tensor> slots(plan.slots);
   slots[plan.input] = shape.is_image() ? images.contiguous(at::MemoryFormat::ChannelsLast) : images;

@@ -14,15 +14,41 @@ struct Values {
   std::vector<std::vector<NodeId>> operands;  // by node, in terms of values; of nodes that are their own value
 };
 
-Values simplify(std::span<const Node> nodes, std::span<const OperationModule::Traits> traits) {
+// What a node reads under the plan's options.
+using Reads = std::vector<std::span<const NodeId>>;
+
+Reads reads_of(std::span<const Node> nodes, std::span<const std::vector<NodeId>> active) {
+  Reads reads;
+  for (std::size_t id = 0; id < nodes.size(); ++id)
+    reads.emplace_back(active.empty() || active[id].empty() ? nodes[id].inputs : active[id]);
+  return reads;
+}
+
+// Nodes that contribute to an output.
+std::vector<bool> needed_for(std::initializer_list<std::optional<NodeId>> outputs, const Reads& reads) {
+  std::vector<bool> needed(reads.size());
+  for (const std::optional<NodeId> output : outputs) {
+    if (output) needed[static_cast<std::size_t>(*output)] = true;
+  }
+  for (std::size_t id = reads.size(); id-- > 0;) {
+    if (!needed[id]) continue;
+    for (const NodeId input : reads[id]) needed[static_cast<std::size_t>(input)] = true;
+  }
+  return needed;
+}
+
+Values simplify(std::span<const Node> nodes, const Reads& reads, const std::vector<bool>& needed,
+                std::span<const OperationModule::Traits> traits) {
   Values result{std::vector<NodeId>(nodes.size()), std::vector<std::vector<NodeId>>(nodes.size())};
   std::map<std::tuple<std::string, std::string, std::vector<NodeId>>, NodeId> known;  // pure nodes met so far
   const auto is_zero = [&](NodeId id) { return nodes[static_cast<std::size_t>(id)].operation == "zero"; };
   NodeId images = 0;
   for (std::size_t id = 0; id < nodes.size(); ++id) {
     const Node& node = nodes[id];
+    if (node.operation == "input") images = static_cast<NodeId>(id);
+    if (!needed[id]) continue;
     std::vector<NodeId> inputs;
-    for (const NodeId input : node.inputs) inputs.push_back(result.value[static_cast<std::size_t>(input)]);
+    for (const NodeId input : reads[id]) inputs.push_back(result.value[static_cast<std::size_t>(input)]);
     const auto zero = std::find_if(inputs.begin(), inputs.end(), is_zero);
     if (node.operation == "add" && zero != inputs.end()) {
       const NodeId one = *zero;
@@ -32,8 +58,6 @@ Values simplify(std::span<const Node> nodes, std::span<const OperationModule::Tr
       inputs = {*zero};
     } else if (node.operation == "zero") {
       inputs = {images};  // for batch size and device
-    } else if (node.operation == "input") {
-      images = static_cast<NodeId>(id);
     }
     const bool merges = node.operation == "add" || node.operation == "multiply" || node.operation == "concat";
     NodeId& value = result.value[id] = static_cast<NodeId>(id);
@@ -58,11 +82,14 @@ Plan make_plan(const Architecture& architecture, std::span<const std::shared_ptr
                const PlanOptions& options) {
   const auto nodes = architecture.nodes();
   const auto at = [](NodeId id) { return static_cast<std::size_t>(id); };
+  const Reads reads = reads_of(nodes, options.active);
+  const std::vector<bool> needed =
+      needed_for({architecture.output(), options.with_auxiliary ? architecture.auxiliary() : std::nullopt}, reads);
   std::vector<OperationModule::Traits> traits(nodes.size());
   for (std::size_t id = 0; id < nodes.size(); ++id) {
-    if (modules[id]) traits[id] = modules[id]->traits();
+    if (modules[id] && needed[id]) traits[id] = modules[id]->traits();
   }
-  const auto [value, operands] = simplify(nodes, traits);
+  const auto [value, operands] = simplify(nodes, reads, needed, traits);
 
   // Readers of each value; what has none is not computed. The network's caller is a reader that comes last.
   constexpr std::size_t caller = SIZE_MAX;

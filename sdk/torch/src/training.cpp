@@ -24,8 +24,11 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // All tensors a training changes, by name; they share memory with the network and the update rule.
-NamedTensors training_state(const Network& network, const UpdateRule& rule) {
+NamedTensors training_state(const Network& network, const UpdateRule& rule, Guide* guide) {
   NamedTensors state;
+  if (guide != nullptr) {
+    for (const auto& [name, tensor] : guide->state()) state["guide/" + name] = tensor;
+  }
   for (const auto& [name, tensor] : rule.state()) state["rule/" + name] = tensor;
   for (const auto& buffer : network.named_buffers()) state["buffer/" + buffer.key()] = buffer.value();
   return state;
@@ -59,15 +62,19 @@ class NotFinite : public Error {
 
 class Training {
  public:
-  Training(Network& network, std::unique_ptr<Examples> examples, const Recipe& recipe, Rng rng, c10::Device device)
+  Training(Network& network, std::unique_ptr<Examples> examples, const Recipe& recipe, Rng rng,
+           const TrainingOptions& options)
       : network_(network),
         examples_(std::move(examples)),
         recipe_(recipe),
         rng_(rng),
-        device_(device),
-        rule_(network.parameters(), recipe) {}
+        device_(options.device),
+        guide_(options.guide),
+        rule_(network.parameters(), recipe, guide_ ? UpdateRule::Parts::some : UpdateRule::Parts::all) {
+    if (guide_) guide_->begin(rule_);
+  }
 
-  NamedTensors state() const { return training_state(network_, rule_); }
+  NamedTensors state() const { return training_state(network_, rule_, guide_); }
   const Architecture& architecture() const { return network_.architecture(); }
 
   TrainedEpoch run(int epoch) {
@@ -75,10 +82,13 @@ class Training {
     const Score train = within_memory("in epoch " + std::to_string(epoch),
                                       "use a smaller batch_size or network, or fewer slots on this device",
                                       [&] { return pass(epoch); });
+    if (guide_) guide_->end_epoch(epoch);
     const std::optional<Score> validation = examples_->validate();
     if (validation && !std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    return {epoch, train, validation, recipe_.learning_rate(epoch - 1), seconds};
+    TrainedEpoch trained{epoch, train, validation, recipe_.learning_rate(epoch - 1), seconds};
+    if (guide_) trained.others = guide_->report();
+    return trained;
   }
 
  private:
@@ -88,22 +98,20 @@ class Training {
     network_.train();
     network_.set_drop_path(recipe_.drop_path_at(epoch));
     const std::size_t batches = examples_->begin_epoch(rng);
+    if (guide_) guide_->begin_epoch(epoch, rng.derive("guide"));
     Totals totals(device_);
     for (std::size_t i = 0; i < batches; ++i) {
       const double elapsed = epoch - 1 + static_cast<double>(i) / static_cast<double>(batches);  // epochs
       network_.set_progress(recipe_.progress(elapsed));
       const Batch batch = examples_->batch(i);
-      rule_.zero_grad();
-      Network::Output output;
-      at::Tensor loss;
-      {
-        const Autocast autocast(recipe_.mixed_precision, device_);
-        output = network_.forward(batch.images);
-        loss = training_loss(output, batch.labels, recipe_);
+      const Step step{epoch, i, batches, elapsed, recipe_.learning_rate(elapsed), batch};
+      if (guide_) {
+        guided(step, totals);
+      } else {
+        rule_.zero_grad();
+        descend(batch, 1.0, totals);
+        rule_.step(step.lr);
       }
-      (loss * examples_->weight(batch)).backward();
-      rule_.step(recipe_.learning_rate(elapsed));
-      totals.add(loss, output.logits.detach(), batch.labels);
       // Not every step, as it waits for the device; what is not finite stays so in the sum.
       const bool look = i % 16 == 15 || i + 1 == batches;
       if (look && !totals.finite()) {
@@ -112,6 +120,41 @@ class Training {
       }
     }
     return totals.score();
+  }
+
+  // Adds the gradients of the batch's loss; returns that.
+  at::Tensor descend(const Batch& batch, double weight, Totals& totals) {
+    Network::Output output;
+    at::Tensor loss;
+    {
+      const Autocast autocast(recipe_.mixed_precision, device_);
+      output = network_.forward(batch.images);
+      loss = training_loss(output, batch.labels, recipe_);
+    }
+    (loss * (weight * examples_->weight(batch))).backward();
+    totals.add(loss, output.logits.detach(), batch.labels);
+    return loss.detach();
+  }
+
+  void guided(const Step& step, Totals& totals) {
+    guide_->before_step(step);
+    rule_.zero_grad();
+    std::vector<bool> took_part(network_.parameters().size());
+    for (const Pass& pass : guide_->passes(step)) {
+      network_.choose(pass.gates);
+      const std::vector<bool> taking_part = network_.taking_part();
+      for (std::size_t i = 0; i < took_part.size(); ++i) took_part[i] = took_part[i] || taking_part[i];
+      guide_->after_pass(step, pass, descend(part_of(step.batch, pass), pass.weight, totals));
+    }
+    rule_.step(step.lr, guide_->moves(std::move(took_part)));
+    guide_->after_step(step);
+  }
+
+  static Batch part_of(const Batch& batch, const Pass& pass) {
+    const std::int64_t all = batch.labels.size(0);
+    const std::int64_t count = pass.count < 0 ? all - pass.first : pass.count;
+    if (count == all) return batch;
+    return {batch.images.narrow(0, pass.first, count), batch.labels.narrow(0, pass.first, count)};
   }
 
   [[noreturn]] void fail_not_finite(const std::string& what, int epoch) const {
@@ -131,6 +174,7 @@ class Training {
   const Recipe& recipe_;
   Rng rng_;
   c10::Device device_;
+  Guide* guide_;  // may be null
   UpdateRule rule_;
 };
 
@@ -157,15 +201,20 @@ Json TrainedEpoch::to_json() const {
     json["validation_loss"] = validation->loss;
     json["validation_accuracy"] = validation->accuracy;
   }
+  json.update(others);
   return json;
 }
 
 TrainedEpoch TrainedEpoch::from_json(const Json& json) {
-  std::optional<Score> validation;
-  if (json.contains("validation_loss")) validation = Score{json.at("validation_loss"), json.at("validation_accuracy")};
-  return {json.at("epoch"),   {json.at("train_loss"), json.at("train_accuracy")},
-          validation,         json.at("lr"),
-          json.at("seconds"), json.contains("restarts") ? std::optional<int>(json.at("restarts")) : std::nullopt};
+  TrainedEpoch trained{
+      json.at("epoch"), {json.at("train_loss"), json.at("train_accuracy")}, {}, json.at("lr"), json.at("seconds")};
+  if (json.contains("validation_loss"))
+    trained.validation = Score{json.at("validation_loss"), json.at("validation_accuracy")};
+  if (json.contains("restarts")) trained.restarts = json.at("restarts").get<int>();
+  const Json known = trained.to_json();
+  trained.others = json;
+  for (const auto& [name, value] : known.items()) trained.others.erase(name);
+  return trained;
 }
 
 std::filesystem::path checkpoint_file(const std::filesystem::path& folder) { return folder / "checkpoint.pt"; }
@@ -196,10 +245,11 @@ void check(const Recipe& recipe, const TextData& data, c10::Device device) {
 namespace {
 
 template <typename Data>
-Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng rng, c10::Device device) {
-  return within_memory("before the first epoch",
-                       "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device",
-                       [&] { return Training(network, examples(network, data, recipe, device), recipe, rng, device); });
+Training prepared(Network& network, const Data& data, const Recipe& recipe, Rng rng, const TrainingOptions& options) {
+  return within_memory(
+      "before the first epoch",
+      "use a smaller network, a smaller data_fraction or resolution, or fewer slots on this device",
+      [&] { return Training(network, examples(network, data, recipe, options.device), recipe, rng, options); });
 }
 
 // The first epoch, or nothing if it was bad enough to give up.
@@ -249,13 +299,13 @@ TrainingResult run(Training training, const Recipe& recipe, const TrainingOption
 TrainingResult train(Network& network, const TrainingData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data.train.size(), options.device);
-  return run(prepared(network, data, recipe, rng, options.device), recipe, options);
+  return run(prepared(network, data, recipe, rng, options), recipe, options);
 }
 
 TrainingResult train(Network& network, const TextData& data, const Recipe& recipe, Rng rng,
                      const TrainingOptions& options) {
   check(recipe, data, options.device);
-  return run(prepared(network, data, recipe, rng, options.device), recipe, options);
+  return run(prepared(network, data, recipe, rng, options), recipe, options);
 }
 
 namespace {

@@ -20,6 +20,10 @@
 
 namespace weft {
 
+// What a batch norm normalises by in evaluation. running: by what it kept of training. batch: by the batch at hand, and
+// what was kept stays. measured: by the batch, and what is kept is the mean over all batches since this was set.
+enum class Statistics { running, batch, measured };
+
 class OperationModule : public torch::nn::Module {
  public:
   // What a plan may do with this operation in the present mode (training or evaluation). All false is always correct.
@@ -33,6 +37,8 @@ class OperationModule : public torch::nn::Module {
     bool is_relu = false;          // it is max(0, .)
     bool takes_affine = false;     // forward_along() computes an affine map of channels behind it for less
     bool is_affine = false;        // it is such a map, affine()
+
+    friend bool operator==(const Traits&, const Traits&) = default;
   };
   virtual Traits traits() const { return {}; }
 
@@ -53,11 +59,17 @@ class OperationModule : public torch::nn::Module {
   };
   virtual at::Tensor forward_along(at::ArrayRef<at::Tensor> inputs, const Along& along);
 
+  // Of a choice: that so many of its inputs are active, and what each of those is multiplied by, [active]; undefined:
+  // by nothing. See Network::choose.
+  virtual void take(std::size_t /*active*/, at::Tensor /*weights*/) {}
+
   // The recipe's present drop-path probability, in [0, 1).
   virtual void set_drop_path(double) {}
 
   // How far the training is, 0 at its start and 1 at its end: for what changes in its course.
   virtual void set_progress(double) {}
+
+  virtual void set_statistics(Statistics) {}
 
   // Whether a sequence continues the one before it, or begins anew; see Network::carry_state.
   virtual void carry_state(bool) {}

@@ -3,6 +3,9 @@
 // Evaluators construct it, move it to a device with to(), set train() or eval(), and call forward(). Parameters are
 // named by node: "conv2d_3.weight", "batch_norm_4.running_mean". One thread at a time; random numbers of dropout and
 // drop-path come from LibTorch's default generator of the device, which the training loop seeds.
+//
+// A supernet's graph has `choice` nodes (weft/supernet.hpp): its network holds all candidates, of which choose() says
+// which are computed, and with which weights. What is not active is not computed and keeps nothing.
 #pragma once
 
 #include <filesystem>
@@ -14,6 +17,7 @@
 
 #include "weft/architecture.hpp"
 #include "weft/rng.hpp"
+#include "weft/supernet.hpp"
 #include "weft/torch/modules.hpp"
 #include "weft/torch/plan.hpp"
 
@@ -22,12 +26,28 @@ namespace weft {
 // Parameters and running statistics, or what else goes by names.
 using NamedTensors = std::map<std::string, at::Tensor>;
 
+// What is computed of a choice.
+struct Gate {
+  std::vector<int> active;  // options, ascending, at least one
+  at::Tensor weights = {};  // [active.size()], by which they are multiplied before they are added up; undefined: by 1
+};
+using Gates = std::map<std::string, Gate>;  // by decision
+
+// That every decision of the path is taken, without weights.
+Gates gates_of(const SupernetPath& path);
+
 class Network final : public torch::nn::Module {
  public:
   // Initial weights are drawn from `rng`, each node's from a stream derived by its name, and are distributed as PyTorch
   // does it by default: uniform within 1/sqrt(fan in). On the CPU, in training mode. Throws InvalidInput naming the
-  // node if the graph has a `choice`, an operation without a module, or not exactly one input.
+  // node if the graph has an operation without a module, or not exactly one input.
   Network(const Architecture& architecture, Rng rng, const OperationModules& modules = OperationModules::built_in());
+
+  // What of a graph with choices is computed from here on. Gradients of a gate's weights are those of autograd. Throws
+  // InvalidInput naming the decision that is missing, not the graph's, or takes options that do not exist.
+  void choose(const Gates& gates);
+  // By the order of parameters(): which the outputs depend on, as far as it was chosen.
+  std::vector<bool> taking_part() const;
 
   struct Output {
     at::Tensor logits;
@@ -35,7 +55,7 @@ class Network final : public torch::nn::Module {
   };
   // `images` is float [n, channels, height, width] (or [n, features], [n, positions, features] as the graph's input
   // says, tokens being int64 [n, positions, 1]); channels-last is not copied. Sequences may be of another length than
-  // the graph's. Throws InvalidInput if the extents are not the graph's.
+  // the graph's. Throws InvalidInput if the extents are not the graph's, or nothing was chosen where there are choices.
   Output forward(const at::Tensor& images) { return run(images, nullptr); }
 
   // The same, showing each node's output as it is computed; none is computed along with another, which rounds
@@ -49,6 +69,9 @@ class Network final : public torch::nn::Module {
 
   // How far the training is, 0 to 1: for operations that change in its course.
   void set_progress(double progress);
+
+  // Of the batch norms, in evaluation. Shared weights leave running statistics that are of no one architecture.
+  void set_statistics(Statistics statistics);
 
   // Recurrent nodes go on where the last batch ended, with as many examples as it had, instead of beginning with zeros;
   // gradients end there (truncated back-propagation through time: Werbos 1990). Either setting forgets what was
@@ -76,12 +99,15 @@ class Network final : public torch::nn::Module {
 
  private:
   Output run(const at::Tensor& images, const Observer* observer);
+  Plan planned(bool along = true) const;
   at::Tensor run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs);
 
   Architecture architecture_;
   NodeId input_ = 0;
   std::vector<std::shared_ptr<OperationModule>> modules_;  // by node; null for the input
   double drop_path_ = 0.0;
+  std::vector<SupernetChoice> choices_;
+  std::vector<std::vector<NodeId>> active_;  // by node: of choices, the inputs that are active; empty before choose()
   Plan plan_;
 };
 

@@ -43,6 +43,9 @@ struct Plan {
 };
 
 struct PlanOptions {
+  // By node: what it reads instead of all its inputs, where that is not empty. Of choices; what only the others read
+  // does not run.
+  std::span<const std::vector<NodeId>> active = {};
   bool with_auxiliary = false;  // else the auxiliary classifier is left out
   bool along = true;            // nodes may be computed along with others, whose own outputs are then never there
 };

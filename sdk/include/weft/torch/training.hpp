@@ -18,6 +18,7 @@
 
 #include "weft/evaluator.hpp"
 #include "weft/torch/examples.hpp"
+#include "weft/torch/guide.hpp"
 #include "weft/torch/loss.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/recipe.hpp"
@@ -33,9 +34,10 @@ struct TrainedEpoch {
   double lr;                         // of its first step
   double seconds;                    // training and validation
   std::optional<int> restarts = {};  // as in TrainingOptions
+  Json others = Json::object();      // what the guide says of it
 
   // {"epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr", "seconds", "restarts"},
-  // what there is of it.
+  // what there is of it, and what the guide says.
   Json to_json() const;
   static TrainedEpoch from_json(const Json& json);
 };
@@ -50,6 +52,7 @@ struct TrainingOptions {
   // that was told to stop or to pause when it was killed.
   bool repeats_last = false;
   c10::Device device = c10::kCPU;  // where the network is
+  Guide* guide = nullptr;          // null: every step computes the network as it is
   // Asked once, after the first epoch and before its report, with the validation score, or that of training where there
   // is none, or nothing if the loss was not finite. If the answer is true, the training ends as if it had not begun: no
   // report, no checkpoint, an empty curve.

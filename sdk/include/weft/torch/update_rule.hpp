@@ -31,6 +31,8 @@ class UpdateRule {
   UpdateRule& operator=(const UpdateRule&) = delete;
 
   void zero_grad() { gradients_.zero_(); }
+  // Of all parameters, side by side as in state()'s "parameters".
+  const at::Tensor& gradients() const { return gradients_; }
   // Clips the gradients, changes the parameters.
   void step(double lr);
   // With Parts::some: only those parameters that took part, by their order; the others keep their values and what is
