@@ -142,6 +142,8 @@ int print_check(const Pipeline& pipeline, const Json& task, const Sampled& sampl
   if (pipeline.dataset) fmt::print(output(), "  data set   {}: {}\n", pipeline.dataset->manifest->name, task.dump());
   for (const Use* use : {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator})
     fmt::print(output(), "  {:<10} {} {}\n", use->manifest->kind, use->manifest->name, use->args.dump());
+  if (pipeline.oneshot)
+    fmt::print(output(), "  oneshot    {} {}\n", pipeline.oneshot->manifest->name, pipeline.oneshot->args.dump());
   for (const ObjectiveUse& objective : pipeline.objectives) {
     fmt::print(output(), "  objective  {} {}{}\n", objective.manifest->name, objective.args.dump(),
                objective.limit ? fmt::format(", limit {}", *objective.limit) : "");

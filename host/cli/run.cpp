@@ -22,6 +22,7 @@
 #include "host/study/files.hpp"
 #include "host/study/finals.hpp"
 #include "host/study/folder.hpp"
+#include "host/study/one_shot.hpp"
 #include "host/study/provenance.hpp"
 #include "host/study/search.hpp"
 #include "weft/error.hpp"
@@ -34,7 +35,7 @@ namespace fs = std::filesystem;
 // One pipeline under way, from the first worker to the exported best.
 class Conduct {
  public:
-  Conduct(const Pipeline& pipeline, const PluginPath& plugin_path, bool quiet, bool isolate_all = false)
+  Conduct(Pipeline& pipeline, const PluginPath& plugin_path, bool quiet, bool isolate_all = false)
       : pipeline_(pipeline),
         plugin_path_(plugin_path),
         progress_(pipeline, quiet),
@@ -48,36 +49,51 @@ class Conduct {
     task_ = known_task;
     check_slots();
     if (!pipeline_.is_inline) {
-      auto local = std::make_unique<LocalExecutor>(
-          pipeline_.slots, hello(Phase::search, task_), pipeline_.evaluator.manifest->title(),
-          [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+      auto local = search_workers();
       const LocalExecutor::Description description = local->describe();
       task_ = description.task;
       fingerprint_ = description.fingerprint;
       test_fingerprint_ = test_split_ = description.test;
       local->set_task(task_);
       executor_ = std::move(local);
+    } else if (one_shot_is_open()) {
+      task_ = one_shot_worker({})->describe().task;
     }
-    assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search, libraries_);
-    assembly_->space();
+    create_parts();
     prepare_final();
-    assembly_->objectives();
-    assembly_->stoppers();
-    if (isolate_all_) {
-      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_),
-                                                          pipeline_.optimizer.manifest->title(), interrupted());
-      isolated->finished();  // creates it, so that bad input shows now
-      optimizer_ = std::move(isolated);
-    } else {
-      optimizer_ = std::make_unique<OptimizerRef>(assembly_->optimizer());
-    }
     check_inheritance(catalogue);
-    if (pipeline_.is_inline) {
-      fingerprint_ = assembly_->evaluator().fingerprint() + assembly_->check_levels();
-      executor_ = std::make_unique<InlineExecutor>(
-          *assembly_, pipeline_.seed(),
-          [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+    if (!pipeline_.is_inline) return;
+    fingerprint_ = assembly_->evaluator().fingerprint() + assembly_->check_levels();
+    executor_ = inline_executor();
+  }
+
+  // Whether the pipeline has a one-shot search that has not ended.
+  bool one_shot_is_open() const { return pipeline_.oneshot && !pipeline_.told.contains("oneshot"); }
+
+  // Runs it, and tells the others of it. False when Ctrl-C came first.
+  bool search_one_shot(Journal& journal, const StudyFolder& folder, const Provenance& provenance) {
+    install_interrupt_handler();
+    if (!quiet_) fmt::print(stderr, "one-shot search by {}\n", pipeline_.oneshot->manifest->name);
+    executor_.reset();  // the workers make room
+    OneShotSearch search(pipeline_, journal, folder, provenance, [this](const Json& report) {
+      if (!quiet_) fmt::print(stderr, "  {}\n", in_words(report));
+    });
+    const std::unique_ptr<LocalExecutor> executor =
+        one_shot_worker([&](TrialId, const Json& report) { return search.report(report); });
+    if (!search.run(*executor, interrupted())) {
+      stopped(&folder);
+      return false;
     }
+    pipeline_.tell_one_shot(*OneShotSearch::result(journal, folder));
+    optimizer_.reset();
+    assembly_.reset();
+    create_parts();
+    if (pipeline_.is_inline) {
+      executor_ = inline_executor();
+    } else {
+      executor_ = search_workers();
+    }
+    return true;
   }
 
   // After prepare(): whether candidates begin with the weights of earlier ones.
@@ -113,7 +129,7 @@ class Conduct {
                            install_interrupt_handler();  // a plugin may have taken it away
                            progress_.tick(*search_, *executor_);
                          }});
-    if (study.resumed) search_->replay();
+    if (study.resumed || pipeline_.oneshot) search_->replay();
   }
 
   // Records that the study is made of something else from here on; `accepted` says that candidates may be, too.
@@ -127,7 +143,7 @@ class Conduct {
 
   int run() try {
     const StudyFolder* folder = study_.folder;
-    if (study_.resumed) search_->go_on();
+    if (study_.resumed || pipeline_.oneshot) search_->go_on();
     if (study_.retry_failed) search_->retry_failed();
     if (!search_->trials().search_over()) {
       progress_.tick(*search_, *executor_);
@@ -146,7 +162,7 @@ class Conduct {
 
   // When all is written and said: a stopper that is still at work is not waited for.
   void leave(int code) {
-    if (search_->stoppers_rest(std::chrono::seconds(5))) return;
+    if (!search_ || search_->stoppers_rest(std::chrono::seconds(5))) return;
     fmt::print(stderr, "a stopper is still at work and is not waited for; the study is whole without it\n");
     std::fflush(nullptr);
     std::_Exit(code);
@@ -156,6 +172,46 @@ class Conduct {
   double seconds() const { return search_->elapsed(); }
 
  private:
+  std::unique_ptr<LocalExecutor> search_workers() {
+    return std::make_unique<LocalExecutor>(
+        pipeline_.slots, hello(Phase::search, task_), pipeline_.evaluator.manifest->title(),
+        [this](TrialId trial, const Json& report) { return search_->report(trial, report); });
+  }
+  std::unique_ptr<LocalExecutor> one_shot_worker(Executor::OnReport on_report) const {
+    std::vector<std::string> slots = pipeline_.oneshot->slots;
+    if (slots.empty()) slots = {slot_for_one()};
+    return std::make_unique<LocalExecutor>(std::move(slots), hello(Phase::search, task_),
+                                           pipeline_.oneshot->manifest->title(), std::move(on_report));
+  }
+
+  // Everything of the search that lives in this process.
+  void create_parts() {
+    assembly_ = std::make_unique<Assembly>(pipeline_, task_, Phase::search, libraries_);
+    assembly_->space();
+    assembly_->objectives();
+    assembly_->stoppers();
+    if (isolate_all_) {
+      auto isolated = std::make_unique<IsolatedOptimizer>(hello(Phase::search, task_),
+                                                          pipeline_.optimizer.manifest->title(), interrupted());
+      isolated->finished();  // creates it, so that bad input shows now
+      optimizer_ = std::move(isolated);
+    } else {
+      optimizer_ = std::make_unique<OptimizerRef>(assembly_->optimizer());
+    }
+  }
+
+  std::unique_ptr<Executor> inline_executor() {
+    return std::make_unique<InlineExecutor>(*assembly_, pipeline_.seed(), [this](TrialId trial, const Json& report) {
+      return search_->report(trial, report);
+    });
+  }
+
+  // The search's card, or all cores.
+  std::string slot_for_one() const {
+    if (!pipeline_.slots.empty() && pipeline_.slots.front().starts_with("cuda")) return pipeline_.slots.front();
+    return fmt::format("cpu:{}", std::max(1U, std::thread::hardware_concurrency()));
+  }
+
   void check_slots() const {
     host::check_slots(pipeline_, Machine::look());
     if (!pipeline_.is_inline)
@@ -206,19 +262,19 @@ class Conduct {
   void check_inheritance(const Catalogue& catalogue) const {
     constexpr const char* capability = "evaluator.inheritance";
     if (!inherits() || pipeline_.evaluator.manifest->provides(capability)) return;
-    throw InvalidInput(
-        fmt::format("{}: {} lets candidates inherit weights, as its args say, but {} cannot do that: it does not provide "
-                    "{}. Installed plugins that do: {}",
-                    pipeline_.file(), pipeline_.optimizer.manifest->title(), pipeline_.evaluator.manifest->title(),
-                    capability, fmt::join(catalogue.providing(capability), ", ")));
+    throw InvalidInput(fmt::format(
+        "{}: {} lets candidates inherit weights, as its args say, but {} cannot do that: it does not provide "
+        "{}. Installed plugins that do: {}",
+        pipeline_.file(), pipeline_.optimizer.manifest->title(), pipeline_.evaluator.manifest->title(), capability,
+        fmt::join(catalogue.providing(capability), ", ")));
   }
 
   // Without slots of its own: all cores for one candidate, one core each for several; a search's cards are used again.
   std::vector<std::string> final_slots(std::size_t count) const {
     if (!pipeline_.final->slots.empty()) return pipeline_.final->slots;
-    const bool on_cards = !pipeline_.slots.empty() && pipeline_.slots.front().rfind("cuda", 0) == 0;
+    const bool on_cards = slot_for_one().starts_with("cuda");
     if (on_cards || (count > 1 && !pipeline_.slots.empty())) return pipeline_.slots;
-    return {fmt::format("cpu:{}", std::max(1U, std::thread::hardware_concurrency()))};
+    return {slot_for_one()};
   }
 
   bool train_finals(Journal& journal, const StudyFolder& folder) {
@@ -337,7 +393,7 @@ class Conduct {
     return trained;
   }
 
-  const Pipeline& pipeline_;
+  Pipeline& pipeline_;
   PluginPath plugin_path_;
   Progress progress_;
   bool quiet_;
@@ -404,9 +460,13 @@ void print_summary(const Conduct& conduct, bool json) {
 
 int run_command(const RunOptions& options, const PluginPath& plugin_path) {
   const Catalogue catalogue = Catalogue::discover(plugin_path);
-  const Pipeline pipeline = load(options, catalogue);
+  Pipeline pipeline = load(options, catalogue);
   if (options.no_journal && options.study)
     throw InvalidInput("--no-journal keeps nothing, so --study cannot be given with it");
+  if (options.no_journal && pipeline.oneshot)
+    throw InvalidInput(
+        "--no-journal keeps nothing, but the pipeline has a one-shot search, whose network must be kept; leave one of "
+        "them out");
   if (options.no_journal && pipeline.final)
     throw InvalidInput(
         "--no-journal keeps nothing, but the pipeline has a final training, whose weights must be kept; leave one of "
@@ -432,8 +492,12 @@ int run_command(const RunOptions& options, const PluginPath& plugin_path) {
     Journal::create(folder.journal(), provenance.to_json());
     Journal journal(folder.journal(), Journal::Mode::append);
     if (!options.quiet && !options.json) fmt::print(stderr, "study: {}\n", path.string());
-    conduct.begin({.journal = &journal, .folder = &folder, .provenance = &provenance});
-    code = conduct.run();
+    if (conduct.one_shot_is_open() && !conduct.search_one_shot(journal, folder, provenance)) {
+      code = was_interrupted;
+    } else {
+      conduct.begin({.journal = &journal, .folder = &folder, .provenance = &provenance});
+      code = conduct.run();
+    }
   }
   if (code == done) print_summary(conduct, options.json);
   conduct.leave(code);
@@ -453,6 +517,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   const Catalogue catalogue = Catalogue::discover(plugin_path);
   Pipeline pipeline = Pipeline::resolve(json, folder.pipeline().string(), catalogue);
   if (!was.told.is_null()) pipeline.keep_told(was.told);
+  if (const std::optional<Json> one_shot = OneShotSearch::result(journal, folder)) pipeline.tell_one_shot(*one_shot);
   Conduct conduct(pipeline, plugin_path, options.quiet || options.json, options.isolate_all);
   conduct.prepare(catalogue, libraries_of(pipeline), pipeline.dataset ? was.task : Json());
 
@@ -461,6 +526,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
   conduct.describe(is);
   is.told = pipeline.told;
   const bool changed = accept(was, is, options);
+  if (conduct.one_shot_is_open() && !conduct.search_one_shot(journal, folder, is)) return was_interrupted;
   conduct.begin({.journal = &journal,
                  .folder = &folder,
                  .provenance = &is,
@@ -484,7 +550,7 @@ int resume_command(const ResumeOptions& options, const PluginPath& given_plugin_
 
 int check_command(const RunOptions& options, std::size_t samples, const PluginPath& plugin_path) {
   const Catalogue catalogue = Catalogue::discover(plugin_path);
-  const Pipeline pipeline = load(options, catalogue);
+  Pipeline pipeline = load(options, catalogue);
   Conduct conduct(pipeline, plugin_path, true);
   conduct.prepare(catalogue, libraries_of(pipeline));
   const Sampled sampled = sample_space(pipeline, conduct.assembly(), conduct.final_assembly(), samples);

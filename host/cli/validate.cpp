@@ -124,6 +124,7 @@ const Use* use_of(const Manifest& manifest, const Pipeline& pipeline) {
   if (pipeline.dataset) uses.push_back(&*pipeline.dataset);
   if (pipeline.final) uses.push_back(&pipeline.final->evaluator);
   for (const Use& stopper : pipeline.stoppers) uses.push_back(&stopper);
+  if (pipeline.oneshot) uses.push_back(&*pipeline.oneshot);
   for (std::size_t i = 0; i < uses.size(); ++i) {
     const Use& use = *uses[i];
     std::error_code ignored;

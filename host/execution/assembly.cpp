@@ -196,6 +196,7 @@ Json Assembly::study_for(const Manifest& manifest) {
                 {"budget", pipeline_.told.at("budget")},
                 {"slots", pipeline_.told.at("slots")}};
   if (pipeline_.told.contains("fidelities")) study["fidelities"] = pipeline_.told.at("fidelities");
+  if (pipeline_.told.contains("oneshot")) study["oneshot"] = pipeline_.told.at("oneshot");
   if (!task_.is_null()) study["task"] = task_;
   return study;
 }
@@ -278,6 +279,8 @@ EvaluatorRef Assembly::evaluator() {
   return EvaluatorRef(phase_ == Phase::final ? part("/final/evaluator", pipeline_.final->evaluator)
                                              : part("/evaluator", pipeline_.evaluator));
 }
+
+OneShotRef Assembly::oneshot() { return OneShotRef(part("/oneshot", *pipeline_.oneshot)); }
 
 std::vector<ObjectiveRef> Assembly::objectives() {
   std::vector<ObjectiveRef> references;

@@ -11,6 +11,7 @@
 #include "weft/abi.h"
 #include "weft/evaluator.hpp"
 #include "weft/objective.hpp"
+#include "weft/oneshot.hpp"
 #include "weft/optimizer.hpp"
 #include "weft/rng.hpp"
 #include "weft/space.hpp"
@@ -46,6 +47,7 @@ class Assembly {
   SpaceRef space();  // as the final networks are built in the final phase
   OptimizerRef optimizer();
   EvaluatorRef evaluator();  // the final one in the final phase
+  OneShotRef oneshot();      // of a pipeline that has one
   std::vector<ObjectiveRef> objectives();
   std::vector<StopperRef> stoppers();
   // {"input", "classes", "splits", "fingerprint", and "test_fingerprint" in the final phase} of the data set, which

@@ -18,6 +18,8 @@ namespace weft::host {
 
 // One evaluation to run.
 struct Job {
+  static constexpr TrialId one_shot = -1;  // no trial's: the pipeline's one-shot search
+
   TrialId trial = 0;
   Genotype genotype;
   Fidelity fidelity;
@@ -32,9 +34,9 @@ struct Job {
 struct JobResult {
   TrialId trial = 0;
   TrialState state = TrialState::complete;
-  Json metrics = Json::object();
-  std::string reason;  // of a failure
-  double seconds = 0;  // wall-clock time of this attempt
+  Json metrics = Json::object();  // of a one-shot search: {"derived", "metrics"} (weft/oneshot.hpp)
+  std::string reason;             // of a failure
+  double seconds = 0;             // wall-clock time of this attempt
 };
 
 // What a slot is doing, for the progress display.

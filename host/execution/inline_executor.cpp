@@ -43,16 +43,23 @@ JobResult InlineExecutor::run_job(Assembly& assembly, const Job& job, std::uint6
                                     .resume_folder = job.resume_folder,
                                     .inherit_folder = job.inherit_folder,
                                     .rng = Assembly::trial_stream(seed, job.trial)};
-    Evaluation evaluation = assembly.at(job.fidelity).scaled(job.genotype).evaluator().evaluate(request, reporter);
+    if (job.trial == Job::one_shot) {
+      const OneShotResult found = assembly.oneshot().search(request, reporter);
+      result.state = found.state;
+      result.metrics = found.to_json();
+      result.metrics.erase("state");
+    } else {
+      Evaluation evaluation = assembly.at(job.fidelity).scaled(job.genotype).evaluator().evaluate(request, reporter);
+      result.state = evaluation.state;
+      result.metrics = std::move(evaluation.metrics);
+    }
     if (reports.malformed) std::rethrow_exception(reports.malformed);
-    result.state = evaluation.state;
-    result.metrics = std::move(evaluation.metrics);
   } catch (const std::exception& error) {
     result.state = TrialState::fail;
     result.reason = valid_utf8(error.what());
   } catch (...) {
     result.state = TrialState::fail;
-    result.reason = "the evaluator threw an exception of a foreign kind across the boundary";
+    result.reason = "it threw an exception of a foreign kind across the boundary";
   }
   if (reports.unheard) std::rethrow_exception(reports.unheard);
   return result;

@@ -95,6 +95,7 @@ class Worker {
     task_ = task;
     data_checked_ = true;
     const std::string fingerprint = assembly().evaluator().fingerprint();
+    if (pipeline_->oneshot && !pipeline_->told.contains("oneshot")) assembly().oneshot();
     std::string test = task.value("test_fingerprint", "");
     if (pipeline_->final && phase_ == Phase::search) {
       Assembly last(*pipeline_, task_, Phase::final, libraries_);
@@ -161,7 +162,7 @@ class Worker {
       if (message.contains(name)) *folder = message.at(name).get<std::string>();
     }
     job.identity = message.value("identity", Json());
-    assembly().evaluator();
+    job.trial == Job::one_shot ? static_cast<void>(assembly().oneshot()) : static_cast<void>(assembly().evaluator());
     check_data();
     ignore_stop_signals();  // a plugin may have undone it
     const auto started = std::chrono::steady_clock::now();
@@ -173,7 +174,8 @@ class Worker {
     });
     result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     // On disk before it is told: if the host dies in between, the trial is not trained again.
-    if (job.folder && result.state == TrialState::complete) leave_job_folder(job, result);
+    const bool derived = job.trial == Job::one_shot && result.metrics.contains("derived");
+    if (job.folder && (result.state == TrialState::complete || derived)) leave_job_folder(job, result);
     std::cout.flush();
     std::fflush(nullptr);  // what was printed belongs to this trial
     malloc_trim(0);

@@ -30,7 +30,8 @@ fs::path find_file(const std::string& name_or_file) {
   if (fs::exists(installed, ignored)) return installed;
   const std::vector<std::string> known = Pipeline::installed();
   throw InvalidInput(fmt::format("{}: {}, and no installed pipeline has this name{} Installed are: {}", name_or_file,
-                                 fs::is_directory(name_or_file, ignored) ? "a folder" : "no such file", ended(did_you_mean(name_or_file, known)), fmt::join(known, ", ")));
+                                 fs::is_directory(name_or_file, ignored) ? "a folder" : "no such file",
+                                 ended(did_you_mean(name_or_file, known)), fmt::join(known, ", ")));
 }
 
 void apply_profile(Json& json, const std::string& profile, const std::string& file) {
@@ -172,6 +173,10 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
     pipeline.objectives.push_back(std::move(objective));
   }
   pipeline.read_stoppers(catalogue);
+  if (pipeline.json_.contains("oneshot")) {
+    pipeline.oneshot = OneShotUse{pipeline.use("oneshot", "/oneshot", catalogue),
+                                  pipeline.json_.at("oneshot").value("slots", std::vector<std::string>())};
+  }
   const Json& budget = pipeline.json_.at("budget");
   if (budget.contains("trials")) pipeline.budget.trials = budget.at("trials").get<std::int64_t>();
   if (budget.contains("unique")) pipeline.budget.unique = budget.at("unique").get<std::int64_t>();
@@ -222,6 +227,7 @@ std::vector<const Manifest*> Pipeline::manifests() const {
   for (const Use* use : {&space, &optimizer, &evaluator}) add_all(*use, add_all);
   for (const ObjectiveUse& objective : objectives) add_all(objective, add_all);
   for (const Use& stopper : stoppers) add_all(stopper, add_all);
+  if (oneshot) add_all(*oneshot, add_all);
   if (final) add_all(final->evaluator, add_all);
   return all;
 }
@@ -309,6 +315,12 @@ void Pipeline::keep_told(const Json& then) {
   }
   told = then;
   for (Pipeline& level : levels) level.told = then;
+}
+
+void Pipeline::tell_one_shot(const Json& result) {
+  told["oneshot"] = result;
+  if (budget.seconds) *budget.seconds += result.value("seconds", 0.0);
+  for (Pipeline& level : levels) level.tell_one_shot(result);
 }
 
 std::optional<int> Pipeline::epochs() const {

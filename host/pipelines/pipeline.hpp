@@ -25,6 +25,10 @@ struct ObjectiveUse : Use {
   std::optional<double> limit;
 };
 
+struct OneShotUse : Use {
+  std::vector<std::string> slots;  // of which the first runs it
+};
+
 struct Budget {
   std::optional<std::int64_t> trials;
   std::optional<std::int64_t> unique;
@@ -82,6 +86,7 @@ class Pipeline {
 
   std::optional<Use> dataset;
   Use space, optimizer, evaluator;
+  std::optional<OneShotUse> oneshot;  // runs before the first trial
   std::vector<ObjectiveUse> objectives;
   std::vector<Use> stoppers;
   std::vector<Pipeline> levels;  // this pipeline under each patch of /fidelities, cheapest first
@@ -89,12 +94,15 @@ class Pipeline {
   std::optional<Final> final;
   bool is_inline = false;  // trials run in the host's own process
   std::vector<std::string> slots;
-  // What plugins are told of the study: {"budget", "slots", "fidelities"}. As it was when the study began, so that an
-  // optimizer proposes the same again after the study was extended.
+  // What plugins are told of the study: {"budget", "slots", "fidelities", "oneshot"}. As it was when the study began,
+  // so that an optimizer proposes the same again after the study was extended.
   Json told;
   // Of a study that was begun before, by what its plugins were told then; levels of other names, or in another order,
   // would be others. Throws InvalidInput.
   void keep_told(const Json& then);
+  // From now on, plugins are told this of the one-shot search that has ended. The budget's seconds are for the trials
+  // once more: what was derived is evaluated however long that took.
+  void tell_one_shot(const Json& result);
 
   // The file names of installed pipelines without extension.
   static std::vector<std::string> installed();

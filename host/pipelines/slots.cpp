@@ -91,6 +91,7 @@ std::string Machine::card(const std::string& index) const {
 
 void check_slots(const Pipeline& pipeline, const Machine& machine) {
   check(pipeline.slots, pipeline.file() + ": /executor/slots", machine);
+  if (pipeline.oneshot) check(pipeline.oneshot->slots, pipeline.file() + ": /oneshot/slots", machine);
   if (pipeline.final) check(pipeline.final->slots, pipeline.file() + ": /final/slots", machine);
 }
 

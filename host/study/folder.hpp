@@ -1,6 +1,6 @@
 // A study's folder on disk, and the lock that keeps a second host out of it.
 //
-// study.db, pipeline.json (as resolved), trials/<number>/, final/<number>/, best/. See docs/study-folder.md.
+// study.db, pipeline.json (as resolved), oneshot/, trials/<number>/, final/<number>/, best/. See docs/study-folder.md.
 #pragma once
 
 #include <filesystem>
@@ -32,6 +32,7 @@ class StudyFolder {
   std::filesystem::path pipeline() const { return path_ / "pipeline.json"; }
   std::filesystem::path trial(TrialId id) const;
   std::filesystem::path final(TrialId id) const;
+  std::filesystem::path one_shot() const { return path_ / "oneshot"; }
   std::filesystem::path best() const { return path_ / "best"; }
 
  private:

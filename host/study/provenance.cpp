@@ -125,6 +125,7 @@ std::string Provenance::made_of(Phase phase) const {
     parts["test"] = test;
   } else {
     add("evaluator", pipeline.at("evaluator"));
+    if (pipeline.contains("oneshot")) add("oneshot", pipeline.at("oneshot"));
     if (pipeline.contains("fidelities")) parts["fidelities"] = pipeline.at("fidelities");
   }
   return fmt::format("{:016x}", hash_text(parts.dump()));

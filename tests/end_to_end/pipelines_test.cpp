@@ -12,6 +12,7 @@
 #include "host/plugins/schema.hpp"
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
+#include "weft/oneshot.hpp"
 
 using namespace weft::testing;
 using namespace weft::host;
@@ -93,7 +94,12 @@ TEST_CASE("every installed pipeline, in every profile, proposes networks that ca
   const Catalogue catalogue = Catalogue::discover({});
   for (const Installed& which : installed()) {
     INFO(which.title());
-    const Pipeline pipeline = load(which, catalogue);
+    Pipeline pipeline = load(which, catalogue);
+    if (pipeline.oneshot) {  // what it would derive
+      weft::Rng rng(3);
+      const weft::Genotype sample = Assembly(pipeline, task_of(pipeline), Phase::search).space().sample(rng);
+      pipeline.tell_one_shot({{"derived", Json::array({weft::Derived{sample, {}}.to_json()})}, {"folder", ""}});
+    }
     Assembly search(pipeline, task_of(pipeline), Phase::search);
     Assembly final = search.in(Phase::final);
     const std::vector<weft::ObjectiveRef> objectives = search.objectives();

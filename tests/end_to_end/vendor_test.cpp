@@ -434,7 +434,7 @@ TEST_CASE("validate says where no SHA-256 is stated, and is silent where one is"
 
 TEST_CASE("validate refuses kinds that do not exist yet and says which do") {
   const TemporaryFolder folder;
-  for (const char* kind : {"oneshot", "aggregator", "optimiser"}) {
+  for (const char* kind : {"augmentation", "aggregator", "optimiser"}) {
     const fs::path plugin = broken_plugin("none", folder / kind, {{"kind", kind}});
     const Ran ran = run({"plugin", "validate", plugin.string()}, folder.path());
     INFO(ran.out);
