@@ -5,12 +5,15 @@
 // and Table 1; details as in the authors' published code (bowenbaker/metaqnn). Kernels may be as large as the map, as
 // the paper says (the code: smaller). Deviation: maps need not be square; the smaller extent decides what fits, the
 // larger one what counts as small.
+//
+// The one-shot network of all chains, supernet.hpp, is not the paper's.
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
-#include "weft/blocks.hpp"
+#include "layers.hpp"
+#include "supernet.hpp"
 #include "weft/morphs.hpp"
 #include "weft/notation_reader.hpp"
 #include "weft/plugin.hpp"
@@ -18,129 +21,16 @@
 
 namespace {
 
-namespace blocks = weft::blocks;
+using chain::Layer;
+using chain::Options;
+using chain::place;
+using chain::Position;
+using chain::Type;
 using weft::ArchitectureBuilder;
 using weft::Json;
 using weft::NodeId;
 
-// A layer as an action; those of its numbers that its type lacks are 0.
-struct Layer {
-  enum class Type { start, convolution, pooling, global_pooling, fully_connected, softmax };
-
-  Type type = Type::start;
-  std::int64_t filters = 0;
-  std::int64_t kernel = 0;
-  std::int64_t stride = 0;
-  std::int64_t neurons = 0;
-
-  std::string to_text() const {
-    const auto call = [](std::string text, std::initializer_list<std::int64_t> numbers) {
-      char separator = '(';
-      for (const std::int64_t number : numbers) {
-        text += separator + std::to_string(number);
-        separator = ',';
-      }
-      return text + ")";
-    };
-    switch (type) {
-      case Type::convolution:
-        return call("C", {filters, kernel, stride});
-      case Type::pooling:
-        return call("P", {kernel, stride});
-      case Type::global_pooling:
-        return "GAP";
-      case Type::fully_connected:
-        return call("FC", {neurons});
-      case Type::softmax:
-        return "SM";
-      case Type::start:
-        break;
-    }
-    return "start";
-  }
-};
-
-using Type = Layer::Type;
-
-struct Options {
-  std::vector<Layer> layers;  // every layer there is; softmax, the last, ends the chain
-  std::size_t depth_limit;
-  int max_fully_connected;
-  std::int64_t fully_connected_size;
-  std::vector<std::int64_t> size_bins;  // ascending
-  double noise;                         // of what widen repeats
-
-  explicit Options(const weft::Context& context)
-      : depth_limit(context.get<std::size_t>("depth_limit")),
-        max_fully_connected(context.get<int>("max_fully_connected")),
-        fully_connected_size(context.get<std::int64_t>("fully_connected_size")),
-        size_bins(context.get<std::vector<std::int64_t>>("size_bins")),
-        noise(context.get<double>("noise")) {
-    std::sort(size_bins.begin(), size_bins.end());
-    const auto kernels = context.get<std::vector<std::int64_t>>("kernels");
-    weft::require::odd(kernels, "kernels");
-    for (const std::int64_t filters : context.get<std::vector<std::int64_t>>("filters")) {
-      for (const std::int64_t kernel : kernels) {
-        layers.push_back({.type = Type::convolution, .filters = filters, .kernel = kernel, .stride = 1});
-      }
-    }
-    for (const auto& [kernel, stride] : context.get<std::vector<std::pair<std::int64_t, std::int64_t>>>("pools")) {
-      layers.push_back({.type = Type::pooling, .kernel = kernel, .stride = stride});
-    }
-    layers.push_back({.type = Type::global_pooling});
-    for (const std::int64_t neurons : context.get<std::vector<std::int64_t>>("neurons")) {
-      layers.push_back({.type = Type::fully_connected, .neurons = neurons});
-    }
-    layers.push_back({.type = Type::softmax});
-  }
-};
-
-// Where the construction of a chain stands.
-struct Position {
-  Layer last;             // the layer before
-  std::size_t depth = 0;  // layers so far, without the softmax
-  std::int64_t height;    // the true size of the map, as long as there is one
-  std::int64_t width;
-  int fully_connected = 0;  // consecutive ones
-
-  bool has_map() const {
-    return last.type == Type::start || last.type == Type::convolution || last.type == Type::pooling;
-  }
-
-  void append(const Layer& layer) {
-    if (layer.type == Type::pooling) {
-      const auto pooled = [&](std::int64_t extent) { return (extent - layer.kernel + layer.stride) / layer.stride; };
-      height = pooled(height);
-      width = pooled(width);
-    }
-    if (layer.type == Type::fully_connected) ++fully_connected;
-    if (layer.type != Type::softmax) ++depth;
-    last = layer;
-  }
-};
-
-NodeId add_layer(ArchitectureBuilder& graph, NodeId input, const Layer& layer) {
-  switch (layer.type) {
-    case Type::convolution: {
-      blocks::Convolution convolution = blocks::Convolution::square(layer.filters, layer.kernel, layer.stride);
-      convolution.bias = true;  // there is no batch norm
-      return blocks::relu(graph, blocks::convolution(graph, input, convolution));
-    }
-    case Type::pooling:
-      return graph.add("max_pool", {{"kernel", layer.kernel}, {"stride", layer.stride}}, {input});
-    case Type::global_pooling:
-      return graph.add("global_avg_pool", {}, {input});
-    default: {
-      if (graph.shape(input).is_image()) input = graph.add("flatten", {}, {input});
-      return blocks::relu(graph, graph.add("linear", {{"features", layer.neurons}}, {input}));
-    }
-  }
-}
-
-// The place of a layer, counted from 1; what it holds is named after it.
-std::string place(std::size_t layer) { return "layer " + std::to_string(layer); }
-
-class Chain final : public weft::DecisionSpace, public weft::Morphisms {
+class Chain final : public weft::DecisionSpace, public weft::Morphisms, public weft::Supernet, public weft::Relaxation {
  public:
   explicit Chain(const weft::Context& context) : options_(context), task_(context.task()) {
     weft::require::image(task_.input, "chain");
@@ -151,7 +41,7 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
     if (position.last.type == Type::softmax) return {};
     weft::Decision decision{
         .name = "layer " + std::to_string(taken.size() + 1), .group = "layer", .step = static_cast<int>(taken.size())};
-    for (const Layer* layer : legal(position)) decision.options.push_back(layer->to_text());
+    for (const Layer* layer : options_.legal(position)) decision.options.push_back(layer->to_text());
     return decision;
   }
 
@@ -168,7 +58,7 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
     for (const std::int64_t part :
          {static_cast<std::int64_t>(position.depth),
           last.type == Type::fully_connected ? position.fully_connected : last.filters, last.kernel, last.stride,
-          position.has_map() ? binned_size(position) : 0, last.neurons, std::int64_t{terminated}}) {
+          position.has_map() ? options_.binned_size(position) : 0, last.neurons, std::int64_t{terminated}}) {
       key += ',';
       key += std::to_string(part);
     }
@@ -178,28 +68,19 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
   weft::Candidate decode(const weft::Genotype& genotype) const override {
     const std::vector<Layer> layers = layers_of(genotype);
     const std::size_t depth = layers.size() - 1;  // without the softmax
-    const std::size_t dropouts = depth / 2;
     ArchitectureBuilder graph;
     NodeId x = graph.input(task_.input);
     for (std::size_t i = 1; i <= depth; ++i) {
       const auto group = graph.group(place(i));
-      x = add_layer(graph, x, layers[i - 1]);
-      // After every two layers; the i-th of n dropouts has probability i / 2n.
-      if (i % 2 != 0) continue;
-      const std::size_t dropout = i / 2;
-      x = graph.add("dropout", {{"probability", static_cast<double>(dropout) / static_cast<double>(2 * dropouts)}},
-                    {x});
+      x = chain::add_layer(graph, x, layers[i - 1]);
+      x = chain::add_dropout(graph, x, i, depth);
     }
-    const auto group = graph.group("classifier");
-    if (graph.shape(x).is_image()) x = graph.add("flatten", {}, {x});
-    x = graph.add("linear", {{"features", task_.classes}}, {x});
+    x = chain::add_classifier(graph, x, task_.classes);
     return {std::move(graph).build(x)};
   }
 
   // C(filters,kernel,stride) P(kernel,stride) GAP FC(neurons) SM.
-  std::string notation(const weft::Genotype& genotype) const override {
-    return text_of(layers_of(genotype));
-  }
+  std::string notation(const weft::Genotype& genotype) const override { return text_of(layers_of(genotype)); }
 
   weft::Genotype parse(std::string_view notation) const override {
     weft::NotationReader reader(notation, "C(64,3,1) P(2,2) FC(128) SM");
@@ -226,7 +107,7 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
     std::vector<double> code(encoding_length());
     Position position = start();
     for (std::size_t depth = 0; depth + 1 < genotype.decisions.size(); ++depth) {
-      const Layer* layer = legal(position)[static_cast<std::size_t>(genotype.decisions[depth])];
+      const Layer* layer = options_.legal(position)[static_cast<std::size_t>(genotype.decisions[depth])];
       const auto index = static_cast<std::size_t>(layer - options_.layers.data());
       code[depth * (options_.layers.size() - 1) + index] = 1.0;
       position.append(*layer);
@@ -234,8 +115,16 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
     return code;
   }
 
-  // Net2Net's on chains: the next larger number of filters or neurons, a kernel that is larger by two, and behind a layer
-  // one of as many filters or neurons that is the identity.
+  weft::Architecture supernet() const override { return trellis().supernet(task_.classes); }
+
+  weft::SupernetPath path(const weft::Genotype& genotype) const override { return trellis().path(layers_of(genotype)); }
+
+  weft::Genotype derive(const weft::OptionWeights& weights) const override {
+    return parse(text_of(trellis().derive(weights)));
+  }
+
+  // Net2Net's on chains: the next larger number of filters or neurons, a kernel that is larger by two, and behind a
+  // layer one of as many filters or neurons that is the identity.
   std::vector<Json> morphs(const weft::Genotype& parent) const override {
     const std::vector<Layer> layers = layers_of(parent);
     std::vector<Json> all;
@@ -248,7 +137,8 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
       }
       if (layer.type == Type::convolution) all.push_back({{"morph", "enlarge_kernel"}, {"layer", at}});
       if (layer.type == Type::convolution || layer.type == Type::pooling) {
-        for (const std::int64_t kernel : kernels()) all.push_back({{"morph", "deepen"}, {"layer", at}, {"kernel", kernel}});
+        for (const std::int64_t kernel : kernels())
+          all.push_back({{"morph", "deepen"}, {"layer", at}, {"kernel", kernel}});
       }
       if (layer.type == Type::fully_connected) all.push_back({{"morph", "deepen"}, {"layer", at}});
     }
@@ -375,48 +265,15 @@ class Chain final : public weft::DecisionSpace, public weft::Morphisms {
     return text;
   }
 
+  chain::Trellis trellis() const { return chain::Trellis(options_, start(), task_.input); }
+
   Position start() const { return {.last = {}, .height = task_.input.height, .width = task_.input.width}; }
-
-  std::int64_t binned_size(const Position& position) const {
-    const std::int64_t size = std::max(position.height, position.width);
-    std::int64_t bin = options_.size_bins.front();
-    for (const std::int64_t threshold : options_.size_bins) {
-      if (threshold <= size) bin = threshold;
-    }
-    return bin;
-  }
-
-  bool is_legal(const Layer& layer, const Position& position) const {
-    if (layer.type == Type::softmax) return true;
-    if (position.depth >= options_.depth_limit) return false;
-    const std::int64_t extent = std::min(position.height, position.width);
-    switch (layer.type) {
-      case Type::convolution:
-        return position.has_map() && layer.kernel <= extent;
-      case Type::pooling:
-        return position.last.type == Type::convolution && layer.kernel <= extent;
-      case Type::global_pooling:
-        return position.has_map();
-      default:
-        if (position.has_map()) return binned_size(position) <= options_.fully_connected_size;
-        return position.last.type == Type::fully_connected && position.fully_connected < options_.max_fully_connected &&
-               layer.neurons <= position.last.neurons;
-    }
-  }
-
-  std::vector<const Layer*> legal(const Position& position) const {
-    std::vector<const Layer*> legal;
-    for (const Layer& layer : options_.layers) {
-      if (is_legal(layer, position)) legal.push_back(&layer);
-    }
-    return legal;
-  }
 
   template <typename Visit>
   Position follow(std::span<const std::int32_t> taken, Visit&& visit) const {
     Position position = start();
     for (const std::int32_t option : taken) {
-      const std::vector<const Layer*> options = legal(position);
+      const std::vector<const Layer*> options = options_.legal(position);
       if (position.last.type == Type::softmax || option < 0 || static_cast<std::size_t>(option) >= options.size()) {
         throw weft::InvalidInput("layer " + std::to_string(position.depth + 1) + " takes option " +
                                  std::to_string(option) + "; there are " +

@@ -6,6 +6,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/supernet.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
 
@@ -41,11 +42,29 @@ std::string repeat(const std::string& layer, int times) {
   return text;
 }
 
+weft::Architecture without_dropout(const weft::Architecture& network) {
+  weft::ArchitectureBuilder graph;
+  std::vector<weft::NodeId> kept;  // by node of the network
+  for (const weft::Node& node : network.nodes()) {
+    std::vector<weft::NodeId> inputs;
+    for (const weft::NodeId input : node.inputs) inputs.push_back(kept[static_cast<std::size_t>(input)]);
+    kept.push_back(node.operation == "dropout" ? inputs.front()
+                                               : graph.add(node.operation, node.attributes, inputs, node.name));
+  }
+  return std::move(graph).build(kept[static_cast<std::size_t>(network.output())]);
+}
+
+// Two convolutions, one pool, GAP and one fully connected layer, at most two deep.
+const Json few_layers = {
+    {"depth_limit", 2}, {"filters", {2}}, {"kernels", {1, 3}}, {"pools", {{2, 2}}}, {"neurons", {3}}};
+
 }  // namespace
 
 TEST_CASE("chain keeps the contract of spaces") {
   const Json grey = {{"input", {1, 28, 28}}, {"classes", 10}};
-  weft::testing::check_space(Plugin::open("space", "chain"), Json::object(), {{"task", grey}});
+  // The supernet of the defaults is large.
+  weft::testing::check_space(Plugin::open("space", "chain"), {{"filters", {64, 128}}, {"depth_limit", 9}},
+                             {{"task", grey}});
   const Json oblong = {{"input", {3, 9, 4}}, {"classes", 3}};
   weft::testing::check_space(Plugin::open("space", "chain"), {{"filters", {2, 4}}, {"depth_limit", 6}},
                              {{"task", oblong}});
@@ -153,6 +172,69 @@ TEST_CASE("chain: notation and encoding") {
     CHECK(std::count(code.begin(), code.end(), 1.0) == static_cast<std::ptrdiff_t>(genotype.decisions.size() - 1));
   }
   CHECK(space.notation(space.parse("C(64,3,1) P(2,2) GAP SM")) == "C(64,3,1) P(2,2) GAP SM");
+}
+
+TEST_CASE("chain: the supernet has every layer wherever it is legal") {
+  const Instance instance = open_space(few_layers, {1, 4, 4});
+  const weft::Architecture supernet = weft::SpaceRef(instance.handle()).supernet();
+  const std::vector<weft::SupernetChoice> choices = weft::choices_of(supernet);
+  REQUIRE(choices.size() == 3);
+  CHECK(choices[0].decision == "layer 1, conv 2 x 4 x 4");
+  CHECK(choices[0].options == std::vector<std::string>{"C(2,1,1)", "C(2,3,1)"});
+  CHECK(choices[1].decision == "layer 2, conv 2 x 4 x 4");
+  CHECK(choices[1].options ==
+        std::vector<std::string>{"C(2,1,1) after layer 1, conv 2 x 4 x 4", "C(2,3,1) after layer 1, conv 2 x 4 x 4"});
+  CHECK(choices[2].decision == "end");
+  CHECK(choices[2].options == std::vector<std::string>{"SM", "SM after layer 1, conv 2 x 4 x 4",
+                                                       "SM after layer 1, gap 1", "SM after layer 1, fc 3",
+                                                       "SM after layer 2, conv 2 x 4 x 4",
+                                                       "SM after layer 2, pool 2 x 2 x 2", "SM after layer 2, gap 2",
+                                                       "SM after layer 2, fc 3", "SM after layer 2, fc 2 in a row, 3"});
+  const int first = (1 * 2 + 2) + (9 * 2 + 2) + (16 * 3 + 3);                  // C(2,1,1), C(2,3,1), FC(3)
+  const int second = (2 * 2 + 2) + (9 * 4 + 2) + (32 * 3 + 3) + (3 * 3 + 3);   // and FC(3) after FC(3)
+  const int inputs_of_classifiers = 16 + (32 + 1 + 3) + (32 + 8 + 2 + 3 + 3);  // in the order of the options
+  CHECK(supernet.cost().parameters == first + second + 10 * inputs_of_classifiers + 10 * 9);
+}
+
+// A chain as deep as the limit has the dropout of the supernet, others the same but for its probabilities.
+TEST_CASE("chain: a path of the supernet is the chain") {
+  const Json args = {
+      {"depth_limit", 5}, {"filters", {2, 4}}, {"kernels", {1, 3}}, {"pools", {{2, 2}, {3, 2}}}, {"neurons", {5, 3}}};
+  const Instance instance = open_space(args, {1, 9, 8});
+  const weft::SpaceRef space(instance.handle());
+  const weft::Architecture supernet = space.supernet();
+  weft::Rng rng(61);
+  int deepest = 0;
+  for (int i = 0; i < 200; ++i) {
+    const weft::Genotype genotype = i == 0   ? space.parse("C(2,3,1) P(3,2) C(4,1,1) FC(5) FC(3) SM")
+                                    : i == 1 ? space.parse("SM")
+                                             : space.sample(rng);
+    CAPTURE(space.notation(genotype));
+    const weft::Architecture network = space.decode(genotype).architecture;
+    const weft::Architecture part = weft::restricted(supernet, space.path(genotype));
+    CHECK(without_dropout(part).canonical_hash() == without_dropout(network).canonical_hash());
+    CHECK(part.nodes().size() == network.nodes().size());
+    if ((genotype.decisions.size() - 1) / 2 != 5 / 2) continue;
+    CHECK(part.canonical_hash() == network.canonical_hash());
+    ++deepest;
+  }
+  CHECK(deepest > 20);
+}
+
+TEST_CASE("chain: weights mean the best way back from the end") {
+  const Instance instance = open_space(few_layers, {1, 4, 4});
+  const weft::SpaceRef space(instance.handle());
+  weft::OptionWeights weights = {{"layer 1, conv 2 x 4 x 4", {0.5, 0.5}},
+                                 {"layer 2, conv 2 x 4 x 4", {0.4, 0.6}},
+                                 {"end", {0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 0.1, 0.1, 0.1}}};
+  CHECK(space.notation(space.derive(weights)) == "C(2,1,1) C(2,3,1) SM");
+  weights["end"] = {0, 0, 0, 0, 0, 0, 0, 0, 1};
+  CHECK(space.notation(space.derive(weights)) == "FC(3) FC(3) SM");
+  weights["layer 1, conv 2 x 4 x 4"] = {0.4, 0.6};
+  weights["end"] = {0, 0, 0, 0, 0, 1, 0, 0, 0};
+  CHECK(space.notation(space.derive(weights)) == "C(2,3,1) P(2,2) SM");
+  weights["layer 2, conv 2 x 4 x 4"].clear();
+  CHECK_THROWS_WITH(space.derive(weights), ContainsSubstring("\"layer 2, conv 2 x 4 x 4\" must be 2"));
 }
 
 TEST_CASE("chain: what is malformed or illegal is refused with its place") {

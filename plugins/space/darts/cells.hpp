@@ -12,6 +12,10 @@ namespace darts {
 // The operations of the search space, and those that published genotypes in DARTS notation use besides.
 inline const std::vector<std::string> search_operations = {
     "max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5"};
+// Of each edge of the supernet, in the order of the authors' code (quark0/darts, cnn/genotypes.py).
+inline const std::vector<std::string> supernet_operations = {"none",         "max_pool_3x3", "avg_pool_3x3",
+                                                             "skip_connect", "sep_conv_3x3", "sep_conv_5x5",
+                                                             "dil_conv_3x3", "dil_conv_5x5"};
 inline const std::vector<std::string> other_operations = {"none", "sep_conv_7x7", "conv_7x1_1x7"};
 
 // States are numbered as in DARTS: 0 is the output of the cell before the previous one, 1 that of the previous one, 2

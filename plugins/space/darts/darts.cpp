@@ -5,8 +5,12 @@
 // discrete genotype, so `none` is not among the operations. Genotypes in DARTS notation that lie outside of them (other
 // operations, numbers of nodes or concatenations, such as DARTS's own transcriptions of NASNet and AmoebaNet) are read
 // as opaque ones.
+//
+// The supernet is that of section 2.2 and of the authors' code (quark0/darts, cnn/model_search.py): every edge of a
+// cell has every operation and `none`, and all cells of a type decide alike.
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,9 +23,11 @@ namespace {
 
 using darts::Cell;
 using darts::Cells;
+using darts::edge_decision;
+using darts::nodes;
 using darts::search_operations;
+using darts::supernet_operations;
 
-constexpr int nodes = 4;
 constexpr int decisions_per_node = 4;  // input 1, input 2, operation 1, operation 2
 constexpr int decisions_per_cell = nodes * decisions_per_node;
 constexpr int edges = 14;  // 2 + 3 + 4 + 5, into the nodes of one cell
@@ -63,7 +69,37 @@ bool append_decisions(const Cell& cell, std::vector<std::int32_t>& taken) {
   return true;
 }
 
-class Darts final : public weft::DecisionSpace {
+// Of an edge of the supernet, by its weights: the best operation that is not `none`, and how good that is.
+struct BestOperation {
+  std::size_t option;
+  double strength;
+};
+
+BestOperation best_operation(const std::vector<double>& weights) {
+  const auto best = std::max_element(weights.begin() + 1, weights.end());  // `none` is the first
+  return {static_cast<std::size_t>(best - weights.begin()), *best};
+}
+
+// Section 2.4: of each node the two edges are kept whose best operation is strongest, that one first. Equals are
+// taken in the order of the states and operations, as in the authors' code.
+Cell derived_cell(const weft::OptionWeights& weights, const std::string& type) {
+  Cell cell{{}, all_nodes};
+  for (int node = 2; node < 2 + nodes; ++node) {
+    std::vector<BestOperation> best;
+    std::vector<int> sources;
+    for (int from = 0; from < node; ++from) {
+      best.push_back(best_operation(weights.at(edge_decision(type, from, node))));
+      sources.push_back(from);
+    }
+    const auto strength = [&](int from) { return best[static_cast<std::size_t>(from)].strength; };
+    std::ranges::stable_sort(sources, std::greater<>(), strength);
+    for (const int from : {sources[0], sources[1]})
+      cell.edges.push_back({supernet_operations[best[static_cast<std::size_t>(from)].option], from});
+  }
+  return cell;
+}
+
+class Darts final : public weft::DecisionSpace, public weft::Supernet, public weft::Relaxation {
  public:
   explicit Darts(const weft::Context& context)
       : network_{.stem = context.get<std::string>("template") == "cifar" ? darts::Template::cifar
@@ -109,15 +145,54 @@ class Darts final : public weft::DecisionSpace {
 
   std::string notation(const weft::Genotype& genotype) const override { return to_cells(genotype).to_text(); }
 
-  weft::Genotype parse(std::string_view notation) const override {
-    const Cells cells = Cells::from_text(notation);
-    weft::Genotype genotype;
-    if (append_decisions(cells.normal, genotype.decisions) && append_decisions(cells.reduce, genotype.decisions)) {
-      return genotype;
+  weft::Genotype parse(std::string_view notation) const override { return to_genotype(Cells::from_text(notation)); }
+
+  weft::Architecture supernet() const override { return darts::build_supernet(network_, task_); }
+
+  weft::SupernetPath path(const weft::Genotype& genotype) const override {
+    const Cells cells = to_cells(genotype);
+    weft::SupernetPath path;
+    for (const std::string& type : types()) {
+      const Cell& cell = type == "normal" ? cells.normal : cells.reduce;
+      const auto refuse = [&](const std::string& reason) {
+        throw weft::InvalidInput("the " + type + " cell is none of the supernet's: " + reason);
+      };
+      if (cell.edges.size() != 2 * nodes) refuse("has " + std::to_string(cell.states() - 2) + " nodes, not four");
+      if (cell.concat != all_nodes) refuse("does not concatenate all nodes in order");
+      for (int node = 2; node < 2 + nodes; ++node) {
+        for (int from = 0; from < node; ++from) path[edge_decision(type, from, node)] = {0};
+        const darts::Edge* edge = &cell.edges[static_cast<std::size_t>(2 * (node - 2))];
+        if (edge[0].input == edge[1].input)
+          refuse("node " + std::to_string(node) + " reads state " + std::to_string(edge[0].input) + " twice");
+        for (const darts::Edge& of : {edge[0], edge[1]}) {
+          const auto option = std::ranges::find(supernet_operations, of.operation);
+          if (option == supernet_operations.end())
+            refuse("its operations are " + weft::Json(supernet_operations).dump() + ", not " + of.operation);
+          path[edge_decision(type, of.input, node)] = {static_cast<int>(option - supernet_operations.begin())};
+        }
+      }
     }
-    genotype.decisions.clear();
-    genotype.opaque = cells.to_json();
-    return genotype;
+    return path;
+  }
+
+  // A type that no cell of the network has is derived from equal weights.
+  weft::Genotype derive(const weft::OptionWeights& weights) const override {
+    weft::OptionWeights complete;
+    for (const std::string type : {"normal", "reduce"}) {
+      for (int node = 2; node < 2 + nodes; ++node) {
+        for (int from = 0; from < node; ++from)
+          complete[edge_decision(type, from, node)].resize(supernet_operations.size());
+      }
+    }
+    for (const std::string& type : types()) {
+      for (int node = 2; node < 2 + nodes; ++node) {
+        for (int from = 0; from < node; ++from) {
+          const std::string decision = edge_decision(type, from, node);
+          complete[decision] = weft::weights_of(weights, decision, supernet_operations.size());
+        }
+      }
+    }
+    return to_genotype({derived_cell(complete, "normal"), derived_cell(complete, "reduce")});
   }
 
   // Every edge of the cell with every operation, as the supernet has them: 1 where the genotype has it. The two
@@ -142,6 +217,23 @@ class Darts final : public weft::DecisionSpace {
   }
 
  private:
+  // Of the cells that the network has; of fewer than three all reduce.
+  std::vector<std::string> types() const {
+    if (darts::reduces(network_, 0)) return {"reduce"};
+    return {"normal", "reduce"};
+  }
+
+  // An opaque one where no decisions lead there.
+  static weft::Genotype to_genotype(const Cells& cells) {
+    weft::Genotype genotype;
+    if (append_decisions(cells.normal, genotype.decisions) && append_decisions(cells.reduce, genotype.decisions)) {
+      return genotype;
+    }
+    genotype.decisions.clear();
+    genotype.opaque = cells.to_json();
+    return genotype;
+  }
+
   Cells to_cells(const weft::Genotype& genotype) const {
     if (!genotype.opaque.is_null()) return Cells::from_json(genotype.opaque);
     walk(genotype);

@@ -7,8 +7,13 @@
 // with it. Where that code contradicts the paper, the paper counts: a skip names a layer (in the code, whose list
 // begins with the stem, the one before it), and the final network has the separable convolutions and pooling that were
 // chosen (in the code, full convolutions and nothing).
+//
+// The supernet is the first of the two for all architectures at once: each layer a choice among the operations and, for
+// each layer before it, among nothing and its output. A path is the architecture's own network with shared weights, but
+// for zeros that are added.
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -37,6 +42,13 @@ struct Layer {
 
 enum class Form { search, final };
 
+// Of decisions; layers are counted from 1.
+std::string operation_decision(std::size_t layer) { return "layer " + std::to_string(layer) + "/operation"; }
+std::string skip_decision(std::size_t layer, std::size_t from) {
+  return "layer " + std::to_string(layer) + "/skip " + std::to_string(from);
+}
+std::vector<std::string> skip_options(std::size_t from) { return {"none", std::to_string(from)}; }
+
 // A full or a separable convolution.
 NodeId convolve(ArchitectureBuilder& graph, NodeId input, const std::string& operation, std::int64_t filters) {
   const std::int64_t kernel = blocks::square_kernel(operation);
@@ -59,7 +71,12 @@ NodeId add_operation(ArchitectureBuilder& graph, NodeId input, const std::string
   return blocks::batch_norm(graph, convolve(graph, blocks::relu(graph, x), operation, filters));
 }
 
-class EnasMacro final : public weft::DecisionSpace {
+NodeId add_choice(ArchitectureBuilder& graph, const std::string& decision, const std::vector<std::string>& options,
+                  const std::vector<NodeId>& inputs) {
+  return graph.add("choice", {{"decision", decision}, {"options", options}}, inputs);
+}
+
+class EnasMacro final : public weft::DecisionSpace, public weft::Supernet {
  public:
   explicit EnasMacro(const weft::Context& context)
       : layers_(context.get<std::size_t>("layers")),
@@ -79,42 +96,49 @@ class EnasMacro final : public weft::DecisionSpace {
     std::size_t layer = 1;
     while (first_of(layer + 1) <= taken.size()) ++layer;
     if (layer > layers_) return {};
-    const std::string name = "layer " + std::to_string(layer);
     const std::size_t skip = taken.size() - first_of(layer);
     if (skip == 0) {
-      return weft::Decision{
-          .name = name + "/operation", .group = "operation", .options = operations_, .step = static_cast<int>(layer)};
+      return weft::Decision{.name = operation_decision(layer),
+                            .group = "operation",
+                            .options = operations_,
+                            .step = static_cast<int>(layer)};
     }
-    return weft::Decision{.name = name + "/skip " + std::to_string(skip),
+    return weft::Decision{.name = skip_decision(layer, skip),
                           .group = "skip",
                           .kind = weft::Decision::Kind::reference,
-                          .options = {"none", std::to_string(skip)},
+                          .options = skip_options(skip),
                           .step = static_cast<int>(layer),
                           .named_steps = {weft::Decision::no_step, static_cast<int>(skip)}};
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
     const std::vector<Layer> layers = to_layers(genotype);
-    std::int64_t filters = filters_;
-    ArchitectureBuilder graph;
-    std::vector<NodeId> outputs = {add_stem(graph)};  // that of layer k at k; all that are still read are of one shape
-    for (std::size_t k = 1; k <= layers_; ++k) {
-      outputs.push_back(add_layer(graph, k, layers[k - 1], outputs, filters));
-      const std::size_t distance = layers_ / 3;
-      if (distance == 0 || (k != distance && k != 2 * distance)) continue;
-      const auto group = graph.group("pooling " + std::to_string(k / distance));
-      if (form_ == Form::final) filters *= 2;
-      const auto is_read = [&](std::size_t output) {
-        return output == k || std::any_of(layers.begin() + static_cast<std::ptrdiff_t>(k), layers.end(),
-                                          [&](const Layer& layer) { return layer.skips_from(output); });
-      };
-      for (std::size_t output = 1; output <= k; ++output) {
-        if (!is_read(output)) continue;
-        outputs[output] = blocks::factorized_reduction(graph, outputs[output], filters, /*affine=*/true,
-                                                       /*leading_relu=*/false);
-      }
-    }
-    return {std::move(graph).build(add_classifier(graph, outputs.back()))};
+    const auto is_read = [&](std::size_t output, std::size_t after) {
+      return std::any_of(layers.begin() + static_cast<std::ptrdiff_t>(after), layers.end(),
+                         [&](const Layer& layer) { return layer.skips_from(output); });
+    };
+    return {chain(
+        form_,
+        [&](ArchitectureBuilder& graph, std::size_t k, const std::vector<NodeId>& outputs, std::int64_t filters) {
+          return add_layer(graph, k, layers[k - 1], outputs, filters);
+        },
+        is_read)};
+  }
+
+  weft::Architecture supernet() const override {
+    return chain(
+        Form::search,
+        [&](ArchitectureBuilder& graph, std::size_t k, const std::vector<NodeId>& outputs, std::int64_t filters) {
+          return add_supernet_layer(graph, k, outputs, filters);
+        },
+        [](std::size_t, std::size_t) { return true; });
+  }
+
+  weft::SupernetPath path(const weft::Genotype& genotype) const override {
+    const std::vector<weft::Decision> decisions = walk(genotype);
+    weft::SupernetPath path;
+    for (std::size_t i = 0; i < decisions.size(); ++i) path[decisions[i].name] = {genotype.decisions[i]};
+    return path;
   }
 
   // That of the published code: for each layer its operation's number and one bit for each layer before it.
@@ -190,6 +214,31 @@ class EnasMacro final : public weft::DecisionSpace {
     return blocks::conv_bn(graph, input, Convolution::square(filters_, 3));
   }
 
+  // Adds layer k to the graph; `outputs` are those of stem and layers before it.
+  using AddLayer = std::function<NodeId(ArchitectureBuilder& graph, std::size_t k, const std::vector<NodeId>& outputs,
+                                        std::int64_t filters)>;
+
+  // The layers between stem and classifier. `is_read` says whether any layer after `after` but the next reads `output`.
+  weft::Architecture chain(Form form, const AddLayer& add_layer,
+                           const std::function<bool(std::size_t output, std::size_t after)>& is_read) const {
+    std::int64_t filters = filters_;
+    ArchitectureBuilder graph;
+    std::vector<NodeId> outputs = {add_stem(graph)};  // that of layer k at k; all that are still read are of one shape
+    for (std::size_t k = 1; k <= layers_; ++k) {
+      outputs.push_back(add_layer(graph, k, outputs, filters));
+      const std::size_t distance = layers_ / 3;
+      if (distance == 0 || (k != distance && k != 2 * distance)) continue;
+      const auto group = graph.group("pooling " + std::to_string(k / distance));
+      if (form == Form::final) filters *= 2;
+      for (std::size_t output = 1; output <= k; ++output) {
+        if (output < k && !is_read(output, k)) continue;
+        outputs[output] = blocks::factorized_reduction(graph, outputs[output], filters, /*affine=*/true,
+                                                       /*leading_relu=*/false);
+      }
+    }
+    return std::move(graph).build(add_classifier(graph, outputs.back()));
+  }
+
   // The first layer has nothing to skip, and so no merging either.
   NodeId add_layer(ArchitectureBuilder& graph, std::size_t number, const Layer& layer,
                    const std::vector<NodeId>& outputs, std::int64_t filters) const {
@@ -206,6 +255,25 @@ class EnasMacro final : public weft::DecisionSpace {
     };
     if (form_ == Form::search) return blocks::batch_norm(graph, merge("add"));
     return blocks::relu_conv_bn(graph, merge("concat"), Convolution::square(filters, 1));
+  }
+
+  NodeId add_supernet_layer(ArchitectureBuilder& graph, std::size_t number, const std::vector<NodeId>& outputs,
+                            std::int64_t filters) const {
+    NodeId chosen{};
+    {
+      const auto group = graph.group("layer " + std::to_string(number));
+      std::vector<NodeId> candidates;
+      for (const std::string& operation : operations_)
+        candidates.push_back(add_operation(graph, outputs.back(), operation, filters, Form::search));
+      chosen = add_choice(graph, operation_decision(number), operations_, candidates);
+    }
+    if (number == 1) return chosen;
+    const auto group = graph.group("skips " + std::to_string(number));
+    const NodeId nothing = graph.add("zero", {}, {chosen});
+    std::vector<NodeId> terms = {chosen};
+    for (std::size_t skip = 1; skip < number; ++skip)
+      terms.push_back(add_choice(graph, skip_decision(number, skip), skip_options(skip), {nothing, outputs[skip]}));
+    return blocks::batch_norm(graph, graph.add("add", {}, terms));
   }
 
   NodeId add_classifier(ArchitectureBuilder& graph, NodeId input) const {

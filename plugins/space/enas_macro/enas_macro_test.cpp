@@ -7,6 +7,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/supernet.hpp"
 #include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
@@ -33,6 +34,23 @@ const std::string released =
     "3 0 1 1 0 0 0 0 0 0 0 0 0 1 1 0 0 0 0 1 0 1 0 0 1 0 1 1 0 0 0 1 0 0 0 0 0 1 1 0 0 "
     "3 0 1 0 1 1 0 0 1 0 1 1 0 1 1 0 1 0 0 1 0 0 0 1 0 1 0 1 0 0 0 0 0 0 0 0 1 0 1 0 0 1 0 0 0 "
     "0 1 1 0 0 0 1 1 1 0 1 0 0 0 1 0 1 0 0 1 1 0 0 0";
+
+// Without zeros that are added, and without sums of one.
+weft::Architecture without_zeros(const weft::Architecture& network) {
+  weft::ArchitectureBuilder graph;
+  std::vector<weft::NodeId> kept;  // by node of the network
+  const auto at = [&](weft::NodeId id) { return kept[static_cast<std::size_t>(id)]; };
+  for (const weft::Node& node : network.nodes()) {
+    std::vector<weft::NodeId> inputs;
+    for (const weft::NodeId input : node.inputs) {
+      if (node.operation != "add" || network.node(input).operation != "zero") inputs.push_back(at(input));
+    }
+    const bool merges = node.operation == "add";
+    kept.push_back(merges && inputs.size() == 1 ? inputs.front()
+                                                : graph.add(node.operation, node.attributes, inputs, node.name));
+  }
+  return std::move(graph).build(at(network.output()));
+}
 
 }  // namespace
 
@@ -129,4 +147,39 @@ TEST_CASE("enas_macro: what is malformed is refused with its place") {
   CHECK_THROWS_WITH(space.parse("0 3 1 1"), ContainsSubstring("expected the end"));
   CHECK_THROWS_WITH(open_space({{"filters", 35}}), ContainsSubstring("/filters is 35; must be even"));
   CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("enas_macro needs an image"));
+}
+
+TEST_CASE("enas_macro: the supernet has every operation in every layer") {
+  const std::int64_t stem = 27 * 4 + 8;
+  // Six 1x1 convolutions, full and separable convolutions of 3x3 and 5x5, each with batch norm.
+  const std::int64_t layer = 6 * (16 + 8) + (9 * 16 + 8) + (9 * 4 + 16 + 8) + (25 * 16 + 8) + (25 * 4 + 16 + 8);
+  const Instance instance = open_space({{"layers", 3}, {"filters", 4}});
+  const weft::Architecture supernet = weft::SpaceRef(instance.handle()).supernet();
+  // Two layers with skips end in a batch norm; layer 1 is reduced twice, layer 2 once.
+  CHECK(supernet.cost().parameters == stem + 3 * layer + 2 * 8 + 3 * (16 + 8) + 40);
+  std::vector<std::string> decisions;
+  for (const weft::SupernetChoice& choice : weft::choices_of(supernet)) {
+    decisions.push_back(choice.decision);
+    CHECK(choice.nodes.size() == 1);
+    CHECK(choice.options.size() == (choice.decision.ends_with("/operation") ? 6 : 2));
+  }
+  CHECK(decisions == std::vector<std::string>{"layer 1/operation", "layer 2/operation", "layer 2/skip 1",
+                                              "layer 3/operation", "layer 3/skip 1", "layer 3/skip 2"});
+}
+
+TEST_CASE("enas_macro: a path of the supernet is the network with shared weights") {
+  Json args = {{"layers", 7}, {"filters", 2}, {"operations", {"max_pool_3x3", "sep_conv_5x5", "conv_3x3"}}};
+  const Instance search = open_space(args);
+  const weft::SpaceRef space(search.handle());
+  const weft::Architecture supernet = space.supernet();
+  weft::Rng rng(5);
+  for (int i = 0; i < 20; ++i) {
+    const weft::Genotype genotype = space.sample(rng);
+    CAPTURE(space.notation(genotype));
+    CHECK(without_zeros(weft::restricted(supernet, space.path(genotype))).canonical_hash() ==
+          space.decode(genotype).architecture.canonical_hash());
+  }
+  // Whatever network is decoded, the supernet is that of the search.
+  args["network"] = "final";
+  CHECK(weft::SpaceRef(open_space(args).handle()).supernet().to_json() == supernet.to_json());
 }

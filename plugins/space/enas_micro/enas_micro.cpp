@@ -5,9 +5,15 @@
 // as in the authors' published code (melodyguan/enas, micro_child.py), which builds two networks from one architecture:
 // one with shared weights, one to be trained from scratch. Deviation: the auxiliary classifier is NASNet's, whose last
 // convolution has no padding.
+//
+// The supernet is the first of the two for all architectures at once. Weights belong to an operation on one side of a
+// block and to the state that it reads; those of the 1x1 convolution behind a cell belong to the states that it
+// concatenates, and are written as a sum of 1x1 convolutions, one of each state that no block reads. A path computes
+// what the architecture's own network does, whose 1x1 convolution is one.
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +42,10 @@ struct Operand {
 using Block = std::array<Operand, 2>;
 using Cell = std::vector<Block>;
 
+struct Cells {
+  Cell normal, reduction;
+};
+
 constexpr std::size_t parts = 4;  // decisions of a block: state 1, operation 1, state 2, operation 2
 
 enum class Form { search, final };
@@ -46,6 +56,31 @@ struct Place {
   std::int64_t stride;     // of operations that read the cell's inputs
   double drop_path_scale;  // (c + 1) / C for cell c of C; 0 in the network with shared weights, which drops no paths
 };
+
+// Of decisions: "normal/block 1/input 2". Blocks and sides are counted from 1 there.
+std::string kind_of(bool reduces) { return reduces ? "reduction" : "normal"; }
+std::string place_of(const std::string& kind, std::size_t block) {
+  return kind + "/block " + std::to_string(block + 1);
+}
+std::string input_decision(const std::string& place, std::size_t side) {
+  return place + "/input " + std::to_string(side + 1);
+}
+std::string operation_decision(const std::string& place, std::size_t side) {
+  return place + "/operation " + std::to_string(side + 1);
+}
+// Of the supernet alone: whether a state is part of the cell's output, as no block reads it.
+std::string output_decision(const std::string& kind, std::size_t state) {
+  return kind + "/output of " + std::to_string(state);
+}
+const std::vector<std::string> output_options = {"loose", "used"};
+
+std::vector<bool> used_states(const Cell& cell) {
+  std::vector<bool> used(2 + cell.size());
+  for (const Block& block : cell) {
+    for (const Operand& read : block) used[read.state] = true;
+  }
+  return used;
+}
 
 NodeId factorized_reduction(ArchitectureBuilder& graph, NodeId input, std::int64_t channels) {
   return blocks::factorized_reduction(graph, input, channels, /*affine=*/true, /*leading_relu=*/false);
@@ -93,10 +128,7 @@ NodeId add_block(ArchitectureBuilder& graph, const Block& block, const std::vect
 // The states that no block reads, the cell's inputs among them; an input that is larger than the blocks is reduced.
 NodeId concatenate_unused(ArchitectureBuilder& graph, const Cell& cell, const std::vector<NodeId>& states,
                           const Place& place) {
-  std::vector<bool> used(states.size());
-  for (const Block& block : cell) {
-    for (const Operand& read : block) used[read.state] = true;
-  }
+  const std::vector<bool> used = used_states(cell);
   std::vector<NodeId> output;
   for (std::size_t state = 0; state < states.size(); ++state) {
     if (used[state]) continue;
@@ -122,7 +154,54 @@ NodeId add_cell(ArchitectureBuilder& graph, const Cell& cell, NodeId before, Nod
   return blocks::relu_conv_bn(graph, output, Convolution::square(place.filters, 1));
 }
 
-class EnasMicro final : public weft::DecisionSpace {
+NodeId add_choice(ArchitectureBuilder& graph, const std::string& decision, const std::vector<std::string>& options,
+                  const std::vector<NodeId>& inputs) {
+  return graph.add("choice", {{"decision", decision}, {"options", options}}, inputs);
+}
+
+// One side of a block: a choice among the states, of a choice among operations on each.
+NodeId add_supernet_side(ArchitectureBuilder& graph, const std::string& place, std::size_t side,
+                         const std::vector<NodeId>& states) {
+  const auto group = graph.group("side " + std::to_string(side + 1));
+  std::vector<NodeId> sources;
+  std::vector<std::string> names;
+  for (const NodeId state : states) {
+    names.push_back(std::to_string(names.size()));
+    const auto source = graph.group("of " + names.back());
+    std::vector<NodeId> candidates;
+    for (const std::string& operation : operations) candidates.push_back(add_operation(graph, state, operation, 1));
+    sources.push_back(add_choice(graph, operation_decision(place, side), operations, candidates));
+  }
+  return add_choice(graph, input_decision(place, side), names, sources);
+}
+
+// The last state is always part of it.
+NodeId add_supernet_output(ArchitectureBuilder& graph, const std::string& kind, const std::vector<NodeId>& states,
+                           std::int64_t filters) {
+  std::vector<NodeId> terms;
+  for (std::size_t state = 0; state < states.size(); ++state) {
+    const auto group = graph.group("output of " + std::to_string(state));
+    terms.push_back(blocks::convolution(graph, blocks::relu(graph, states[state]), Convolution::square(filters, 1)));
+    if (state + 1 == states.size()) break;
+    const NodeId nothing = graph.add("zero", {}, {states[state]});
+    terms.back() = add_choice(graph, output_decision(kind, state), output_options, {terms.back(), nothing});
+  }
+  return blocks::batch_norm(graph, graph.add("add", {}, terms));
+}
+
+NodeId add_supernet_cell(ArchitectureBuilder& graph, const std::string& kind, std::size_t blocks, NodeId before,
+                         NodeId previous, std::int64_t filters) {
+  std::vector<NodeId> states = calibrated(graph, before, previous, filters);
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const auto group = graph.group("block " + std::to_string(block + 1));
+    const std::string place = place_of(kind, block);
+    states.push_back(
+        graph.add("add", {}, {add_supernet_side(graph, place, 0, states), add_supernet_side(graph, place, 1, states)}));
+  }
+  return add_supernet_output(graph, kind, states, filters);
+}
+
+class EnasMicro final : public weft::DecisionSpace, public weft::Supernet {
  public:
   explicit EnasMicro(const weft::Context& context)
       : blocks_(context.get<std::size_t>("blocks")),
@@ -143,12 +222,11 @@ class EnasMicro final : public weft::DecisionSpace {
     if (taken.size() >= 2 * blocks_ * parts) return {};
     const std::size_t step = taken.size() / parts;
     const std::size_t block = step % blocks_;
-    const std::string side = std::to_string(taken.size() % parts / 2 + 1);
-    weft::Decision decision{
-        .name = std::string(step < blocks_ ? "normal" : "reduction") + "/block " + std::to_string(block + 1),
-        .step = static_cast<int>(step)};
+    const std::size_t side = taken.size() % parts / 2;
+    const std::string place = place_of(kind_of(step >= blocks_), block);
+    weft::Decision decision{.step = static_cast<int>(step)};
     if (taken.size() % 2 == 0) {
-      decision.name += "/input " + side;
+      decision.name = input_decision(place, side);
       decision.group = "input";
       decision.kind = weft::Decision::Kind::reference;
       for (std::size_t state = 0; state < 2 + block; ++state) {
@@ -157,7 +235,7 @@ class EnasMicro final : public weft::DecisionSpace {
                                                  : static_cast<int>(step - block + state - 2));
       }
     } else {
-      decision.name += "/operation " + side;
+      decision.name = operation_decision(place, side);
       decision.group = "operation";
       decision.options = operations;
     }
@@ -165,34 +243,33 @@ class EnasMicro final : public weft::DecisionSpace {
   }
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
-    walk(genotype);
-    const std::span<const std::int32_t> taken = genotype.decisions;
-    const Cell normal = to_cell(taken.first(taken.size() / 2));
-    const Cell reduction = to_cell(taken.subspan(taken.size() / 2));
-    ArchitectureBuilder graph;
-    NodeId previous = add_stem(graph);
-    NodeId before = previous;
-    std::optional<NodeId> auxiliary;
-    std::int64_t filters = filters_;
-    const int distance = layers_ / 3;
-    for (int layer = 0; layer < layers_ + 2; ++layer) {
-      const bool reduces = layer == distance || layer == 2 * distance + 1;
-      if (reduces) filters *= 2;
-      {
-        const auto group = graph.group((reduces ? "reduction " : "normal ") + std::to_string(layer + 1));
-        if (reduces && form_ == Form::search) {
-          before = std::exchange(previous, factorized_reduction(graph, previous, filters));
-        }
-        const bool from_scratch = form_ == Form::final;
-        const Place place{filters, reduces && from_scratch ? 2 : 1,
-                          from_scratch ? static_cast<double>(layer + 1) / static_cast<double>(layers_ + 2) : 0.0};
-        before = std::exchange(previous, add_cell(graph, reduces ? reduction : normal, before, previous, place, form_));
-      }
-      if (auxiliary_ && layer == 2 * distance + 2) {
-        auxiliary = blocks::auxiliary_classifier(graph, previous, {.classes = task_.classes});
-      }
-    }
-    return {std::move(graph).build(add_classifier(graph, previous), auxiliary)};
+    const Cells cells = cells_of(genotype);
+    return {
+        stack(form_, [&](ArchitectureBuilder& graph, bool reduces, NodeId before, NodeId previous, const Place& place) {
+          return add_cell(graph, reduces ? cells.reduction : cells.normal, before, previous, place, form_);
+        })};
+  }
+
+  weft::Architecture supernet() const override {
+    return stack(Form::search,
+                 [&](ArchitectureBuilder& graph, bool reduces, NodeId before, NodeId previous, const Place& place) {
+                   return add_supernet_cell(graph, kind_of(reduces), blocks_, before, previous, place.filters);
+                 });
+  }
+
+  weft::SupernetPath path(const weft::Genotype& genotype) const override {
+    const std::vector<weft::Decision> decisions = walk(genotype);
+    weft::SupernetPath path;
+    for (std::size_t i = 0; i < decisions.size(); ++i) path[decisions[i].name] = {genotype.decisions[i]};
+    const auto add_outputs = [&](const std::string& kind, const Cell& cell) {
+      const std::vector<bool> used = used_states(cell);
+      for (std::size_t state = 0; state + 1 < used.size(); ++state)
+        path[output_decision(kind, state)] = {used[state] ? 1 : 0};
+    };
+    const Cells cells = cells_of(genotype);
+    add_outputs(kind_of(false), cells.normal);
+    add_outputs(kind_of(true), cells.reduction);
+    return path;
   }
 
   // That of the published code: state, operation, state, operation of each block, the normal cell's first.
@@ -219,6 +296,44 @@ class EnasMicro final : public weft::DecisionSpace {
   }
 
  private:
+  // Adds a cell to the graph.
+  using AddCell = std::function<NodeId(ArchitectureBuilder& graph, bool reduces, NodeId before, NodeId previous,
+                                       const Place& place)>;
+
+  // The cells between stem and classifier.
+  weft::Architecture stack(Form form, const AddCell& add_cell) const {
+    ArchitectureBuilder graph;
+    NodeId previous = add_stem(graph);
+    NodeId before = previous;
+    std::optional<NodeId> auxiliary;
+    std::int64_t filters = filters_;
+    const int distance = layers_ / 3;
+    for (int layer = 0; layer < layers_ + 2; ++layer) {
+      const bool reduces = layer == distance || layer == 2 * distance + 1;
+      if (reduces) filters *= 2;
+      {
+        const auto group = graph.group(kind_of(reduces) + " " + std::to_string(layer + 1));
+        if (reduces && form == Form::search) {
+          before = std::exchange(previous, factorized_reduction(graph, previous, filters));
+        }
+        const bool from_scratch = form == Form::final;
+        const Place place{filters, reduces && from_scratch ? 2 : 1,
+                          from_scratch ? static_cast<double>(layer + 1) / static_cast<double>(layers_ + 2) : 0.0};
+        before = std::exchange(previous, add_cell(graph, reduces, before, previous, place));
+      }
+      if (auxiliary_ && layer == 2 * distance + 2) {
+        auxiliary = blocks::auxiliary_classifier(graph, previous, {.classes = task_.classes});
+      }
+    }
+    return std::move(graph).build(add_classifier(graph, previous), auxiliary);
+  }
+
+  Cells cells_of(const weft::Genotype& genotype) const {
+    walk(genotype);
+    const std::span<const std::int32_t> taken = genotype.decisions;
+    return {to_cell(taken.first(taken.size() / 2)), to_cell(taken.subspan(taken.size() / 2))};
+  }
+
   static Cell to_cell(std::span<const std::int32_t> taken) {
     const auto operand = [&](std::size_t at) {
       return Operand{static_cast<std::size_t>(taken[at]), operations[static_cast<std::size_t>(taken[at + 1])]};

@@ -1,11 +1,14 @@
 // ENAS's micro space: the released cells, both networks, the published code's notation.
 
 #include <cmath>
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/supernet.hpp"
 #include "weft/testing/decoded.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/space_contract.hpp"
@@ -27,6 +30,24 @@ Instance open_space(const Json& args = Json::object(), const Json& input = {3, 3
 const std::string released =
     "0 2 0 0 0 4 0 1 0 4 1 1 1 0 0 1 0 2 1 1 "
     "1 0 1 0 0 3 0 2 1 1 3 1 1 0 0 4 0 3 1 1";
+
+// Without zeros that are added, and without sums and concatenations of one.
+weft::Architecture simplified(const weft::Architecture& network) {
+  weft::ArchitectureBuilder graph;
+  std::vector<weft::NodeId> kept;  // by node of the network
+  const auto at = [&](weft::NodeId id) { return kept[static_cast<std::size_t>(id)]; };
+  for (const weft::Node& node : network.nodes()) {
+    std::vector<weft::NodeId> inputs;
+    for (const weft::NodeId input : node.inputs) {
+      if (node.operation != "add" || network.node(input).operation != "zero") inputs.push_back(at(input));
+    }
+    const bool merges = node.operation == "add" || node.operation == "concat";
+    kept.push_back(merges && inputs.size() == 1 ? inputs.front()
+                                                : graph.add(node.operation, node.attributes, inputs, node.name));
+  }
+  const std::optional<weft::NodeId> auxiliary = network.auxiliary();
+  return std::move(graph).build(at(network.output()), auxiliary ? std::optional(at(*auxiliary)) : std::nullopt);
+}
 
 }  // namespace
 
@@ -123,4 +144,65 @@ TEST_CASE("enas_micro: what is malformed is refused with its place") {
   CHECK_THROWS_WITH(space.parse("0 0 1 0 0 0 0 0 0"), ContainsSubstring("expected the end"));
   CHECK_THROWS_WITH(open_space({{"filters", 5}}), ContainsSubstring("/filters is 5; must be even"));
   CHECK_THROWS_WITH(open_space(Json::object(), {128}), ContainsSubstring("enas_micro needs an image"));
+}
+
+TEST_CASE("enas_micro: the supernet has weights for every operation on every state") {
+  const Instance instance = open_space({{"layers", 1}, {"filters", 4}, {"blocks", 1}, {"dropout", 0}});
+  const weft::Architecture supernet = weft::SpaceRef(instance.handle()).supernet();
+  const auto conv = [](std::int64_t from, std::int64_t to) { return from * to + 2 * to; };  // 1x1 with batch norm
+  // Two sides of two states, with separable convolutions that are applied twice; a 1x1 convolution of three states.
+  const auto separable = [](std::int64_t kernel, std::int64_t c) { return 2 * (kernel * kernel * c + c * c + 2 * c); };
+  const auto cell = [&](std::int64_t c) { return 2 * 2 * (separable(3, c) + separable(5, c)) + 3 * c * c + 2 * c; };
+  const std::int64_t stem = 27 * 12 + 24;
+  CHECK(supernet.cost().parameters == stem + 2 * conv(12, 8) + cell(8) + 2 * conv(8, 16) + cell(16) + cell(16) + 160);
+
+  std::map<std::string, weft::SupernetChoice> choices;
+  for (const weft::SupernetChoice& choice : weft::choices_of(supernet)) choices[choice.decision] = choice;
+  CHECK(choices.size() == 2 * 6);
+  const weft::SupernetChoice& operation = choices.at("reduction/block 1/operation 2");
+  CHECK(operation.options ==
+        std::vector<std::string>{"sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "identity"});
+  CHECK(operation.nodes.size() == 4);  // two cells, two states
+  CHECK(choices.at("reduction/block 1/input 2").options == std::vector<std::string>{"0", "1"});
+  CHECK(choices.at("reduction/block 1/input 2").nodes.size() == 2);
+  CHECK(choices.at("normal/block 1/operation 1").nodes.size() == 2);
+  CHECK(choices.at("normal/output of 1").options == std::vector<std::string>{"loose", "used"});
+}
+
+TEST_CASE("enas_micro: a path takes the genotype's decisions, and from them which states are loose") {
+  const Instance instance = open_space({{"blocks", 2}});
+  const weft::SpaceRef space(instance.handle());
+  const weft::SupernetPath path = space.path(space.parse("1 0 1 3 2 4 1 2 0 0 1 0 0 0 1 0"));
+  CHECK(path.size() == 2 * (8 + 3));
+  CHECK(path.at("normal/block 1/operation 2") == std::vector{3});
+  CHECK(path.at("normal/block 2/input 1") == std::vector{2});
+  CHECK(path.at("normal/output of 0") == std::vector{0});
+  CHECK(path.at("normal/output of 1") == std::vector{1});
+  CHECK(path.at("normal/output of 2") == std::vector{1});
+  CHECK(path.at("reduction/output of 2") == std::vector{0});
+}
+
+// Where a cell leaves several states loose the supernet has a 1x1 convolution of each, added up, and the network one of
+// all: of as many weights, and the same function. Elsewhere they are the same graph, but for what adds nothing.
+TEST_CASE("enas_micro: a path of the supernet is the network with shared weights") {
+  Json args = {{"layers", 3}, {"filters", 2}, {"blocks", 3}, {"auxiliary", true}};
+  const Instance search = open_space(args);
+  const weft::SpaceRef space(search.handle());
+  const weft::Architecture supernet = space.supernet();
+  const std::string chained = "0 0 1 4 2 3 2 1 3 2 2 1 ";
+  const weft::Genotype chain = space.parse(chained + chained);
+  CHECK(simplified(weft::restricted(supernet, space.path(chain))).canonical_hash() ==
+        simplified(space.decode(chain).architecture).canonical_hash());
+  weft::Rng rng(5);
+  for (int i = 0; i < 20; ++i) {
+    const weft::Genotype genotype = space.sample(rng);
+    CAPTURE(space.notation(genotype));
+    const weft::Cost part = weft::restricted(supernet, space.path(genotype)).cost();
+    const weft::Cost whole = space.decode(genotype).architecture.cost();
+    CHECK(part.parameters == whole.parameters);
+    CHECK(part.multiply_adds == whole.multiply_adds);
+  }
+  // Whatever network is decoded, the supernet is that of the search.
+  args["network"] = "final";
+  CHECK(weft::SpaceRef(open_space(args).handle()).supernet().to_json() == supernet.to_json());
 }

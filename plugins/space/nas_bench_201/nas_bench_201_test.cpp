@@ -1,5 +1,6 @@
 // NAS-Bench-201's published counts, and its notation both ways.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -9,6 +10,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/space.hpp"
+#include "weft/supernet.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/sanitizers.hpp"
 #include "weft/testing/space_contract.hpp"
@@ -54,6 +56,23 @@ std::vector<Row> table() {
     rows.push_back({fields.at(1), std::stoll(fields.at(5)), std::llround(std::stod(fields.at(6)) * 1e6) - 10});
   }
   return rows;
+}
+
+// The network without the zeros that sums add; where a sum has nothing else, it stays.
+weft::Architecture without_zeros(const weft::Architecture& network) {
+  weft::ArchitectureBuilder graph;
+  std::vector<weft::NodeId> kept;  // by node of the network
+  for (const weft::Node& node : network.nodes()) {
+    std::vector<weft::NodeId> inputs;
+    for (const weft::NodeId input : node.inputs) {
+      if (node.operation != "add" || network.node(input).operation != "zero")
+        inputs.push_back(kept[static_cast<std::size_t>(input)]);
+    }
+    kept.push_back(node.operation == "add" && inputs.size() == 1
+                       ? inputs.front()
+                       : graph.add(node.operation, node.attributes, inputs, node.name));
+  }
+  return std::move(graph).build(kept[static_cast<std::size_t>(network.output())]);
 }
 
 }  // namespace
@@ -135,6 +154,62 @@ TEST_CASE("nas_bench_201: notation, neighbours and encoding") {
     other = genotype;
   }
   CHECK(space.notation(space.parse(all_3x3)) == all_3x3);
+}
+
+// On each of the six edges of a cell of c channels a 1x1 and a 3x3 convolution: 60 c^2, at c = 16, 32 and 64.
+TEST_CASE("nas_bench_201: the supernet has every operation on every edge") {
+  const Instance plain_instance = open_space();
+  const weft::Architecture plain = weft::SpaceRef(plain_instance.handle()).supernet();
+  CHECK(plain.cost().parameters == 73306 + 5 * 60 * (16 * 16 + 32 * 32 + 64 * 64));
+  const Instance affine_instance = open_space({{"supernet_affine", true}});
+  // Twelve batch norms a cell, of two parameters each channel.
+  CHECK(weft::SpaceRef(affine_instance.handle()).supernet().cost().parameters ==
+        plain.cost().parameters + 5 * 24 * (16 + 32 + 64));
+
+  const std::vector<weft::SupernetChoice> choices = weft::choices_of(plain);
+  REQUIRE(choices.size() == 6);
+  CHECK(choices[0].decision == "edge 0-1");
+  CHECK(choices[5].decision == "edge 2-3");
+  for (const weft::SupernetChoice& choice : choices) {
+    CHECK(choice.options ==
+          std::vector<std::string>{"none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"});
+    CHECK(choice.nodes.size() == 15);
+  }
+}
+
+// With affine batch norms a path is the architecture's own network, but for the zeros of its `none` edges. Where decode
+// has zeros itself, as a node is not read or reads nothing, the two hold different ones.
+TEST_CASE("nas_bench_201: a path of the supernet is the architecture") {
+  const Instance instance = open_space({{"supernet_affine", true}, {"cells", 1}});
+  const weft::SpaceRef space(instance.handle());
+  const weft::Architecture supernet = space.supernet();
+  weft::Rng rng(53);
+  int equal = 0;
+  for (int i = 0; i < 200; ++i) {
+    const weft::Genotype genotype = i == 0 ? space.parse(all_3x3) : space.sample(rng);
+    CAPTURE(space.notation(genotype));
+    const weft::Architecture network = space.decode(genotype).architecture;
+    const weft::Architecture part = weft::restricted(supernet, space.path(genotype));
+    CHECK(part.cost().parameters == network.cost().parameters);
+    CHECK(part.cost().multiply_adds == network.cost().multiply_adds);
+    if (std::ranges::any_of(network.nodes(), [](const weft::Node& node) { return node.operation == "zero"; })) continue;
+    CHECK(without_zeros(part).canonical_hash() == network.canonical_hash());
+    ++equal;
+  }
+  CHECK(equal > 100);
+}
+
+TEST_CASE("nas_bench_201: weights mean the best operation of each edge") {
+  const Instance instance = open_space();
+  const weft::SpaceRef space(instance.handle());
+  weft::OptionWeights weights = {
+      {"edge 0-1", {0.1, 0.1, 0.1, 0.6, 0.1}},   {"edge 0-2", {0.9, 0.1, 0.0, 0.0, 0.0}},
+      {"edge 1-2", {0.0, 0.3, 0.1, 0.3, 0.3}},   {"edge 0-3", {-3.0, -2.0, -1.0, -4.0, -5.0}},
+      {"edge 1-3", {0.2, 0.2, 0.2, 0.19, 0.21}}, {"edge 2-3", {0.2, 0.2, 0.2, 0.2, 0.2}}};
+  CHECK(space.notation(space.derive(weights)) ==
+        "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|avg_pool_3x3~1|none~2|");
+  weights["edge 1-3"].pop_back();
+  CHECK_THROWS_WITH(space.derive(weights), ContainsSubstring("\"edge 1-3\" must be 5"));
 }
 
 TEST_CASE("nas_bench_201: other tasks") {
