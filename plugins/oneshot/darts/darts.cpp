@@ -1,0 +1,146 @@
+// DARTS: every option of a supernet is computed and weighted by a softmax of structure parameters, which descend the
+// validation loss in turn with the weights, which descend the training loss.
+//
+// Liu, Simonyan, Yang 2019, "DARTS: Differentiable Architecture Search", Algorithm 1; what the paper leaves open is as
+// in the authors' code (quark0/darts, cnn/architect.py and train_search.py): the structure's step comes first; at
+// order 2 the weights' virtual step has their momentum and weight decay, at their present rate.
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "unrolled.hpp"
+#include "weft/plugin.hpp"
+#include "weft/torch/loss.hpp"
+#include "weft/torch/one_shot_search.hpp"
+#include "weft/torch/structure.hpp"
+
+namespace {
+
+using weft::StructureParameters;
+
+struct Options {
+  int order;
+  double epsilon;
+  StructureParameters::Softmax softmax;
+  double deviation;
+  double lr;
+  std::array<double, 2> betas;
+  double weight_decay;
+
+  explicit Options(const weft::Context& context)
+      : order(context.get<int>("order")),
+        epsilon(context.get<double>("epsilon")),
+        softmax(context.get<std::string>("softmax") == "per_target" ? StructureParameters::Softmax::per_target
+                                                                    : StructureParameters::Softmax::per_decision),
+        deviation(context.get<double>("structure_deviation")),
+        lr(context.get<double>("structure_lr")),
+        betas(context.get<std::array<double, 2>>("structure_betas")),
+        weight_decay(context.get<double>("structure_weight_decay")) {}
+};
+
+class Bilevel final : public weft::Guide {
+ public:
+  Bilevel(weft::OneShotSearch& search, weft::Network& network, const Options& options, const weft::Rng& rng)
+      : search_(search),
+        network_(network),
+        options_(options),
+        structure_(search.choices(),
+                   {.deviation = options.deviation, .softmax = options.softmax, .device = search.device()}, rng),
+        rule_(structure_.logits(), weft::adam(options.lr, options.betas, options.weight_decay)),
+        batches_(search.structure_batches(), search.recipe().batch_size, search.recipe().augmentation) {}
+
+  void begin(const weft::UpdateRule& weights) override { weights_ = &weights; }
+  void begin_epoch(int, const weft::Rng& rng) override { batches_.begin(rng); }
+
+  void before_step(const weft::Step& step) override {
+    const weft::Batch batch = batches_.next();
+    if (options_.order == 1) {
+      const weft::WeightsHeld held(network_);
+      rule_.zero_grad();
+      descend(batch);
+    } else {
+      descend_unrolled(step, batch);
+    }
+    rule_.step(options_.lr);
+  }
+
+  // The weights' step: the structure is taken as it is.
+  std::vector<weft::Pass> passes(const weft::Step&) override {
+    const at::NoGradGuard no_grad;
+    return {{.gates = structure_.gates()}};
+  }
+
+  void end_epoch(int) override {
+    const at::NoGradGuard no_grad;
+    network_.choose(structure_.gates());
+  }
+
+  weft::Json report() override {
+    weft::Json report = search_.describe(architecture());
+    report["entropy"] = structure_.entropy();
+    return report;
+  }
+
+  weft::NamedTensors state() override { return rule_.state(); }
+
+  weft::Genotype architecture() const { return search_.space().derive(structure_.weights()); }
+
+ private:
+  void descend(const weft::Batch& batch) {
+    network_.choose(structure_.gates());
+    weft::training_loss(network_.forward(batch.images), batch.labels, search_.recipe()).backward();
+  }
+
+  void descend_unrolled(const weft::Step& step, const weft::Batch& batch) {
+    const weft::Recipe& recipe = search_.recipe();
+    const bool sgd = recipe.update_rule == weft::Recipe::UpdateRuleKind::sgd;
+    darts::Bilevel problem{.weights = weights_->state().at("parameters"),
+                           .gradients = weights_->gradients(),
+                           .structure = structure_.logits(),
+                           .descend_training = [&] { descend(step.batch); },
+                           .descend_validation = [&] { descend(batch); }};
+    darts::WeightStep next{.lr = step.lr, .weight_decay = recipe.weight_decay};
+    if (sgd) {
+      next.momentum = recipe.momentum;
+      next.velocity = weights_->state().at("momentum");
+    }
+    const std::vector<at::Tensor> gradients = darts::unrolled_gradient(problem, next, options_.epsilon);
+    for (std::size_t i = 0; i < gradients.size(); ++i) structure_.logits()[i].mutable_grad().copy_(gradients[i]);
+  }
+
+  weft::OneShotSearch& search_;
+  weft::Network& network_;
+  Options options_;
+  StructureParameters structure_;
+  weft::UpdateRule rule_;  // of the structure
+  weft::EndlessBatches batches_;
+  const weft::UpdateRule* weights_ = nullptr;
+};
+
+class Darts final : public weft::OneShot {
+ public:
+  explicit Darts(const weft::Context& context)
+      : options_(context),
+        search_(context, {"order", "epsilon", "softmax", "structure_deviation", "structure_lr", "structure_betas",
+                          "structure_weight_decay"}) {
+    search_.expect_memory(search_.supernet());
+  }
+
+  weft::OneShotResult search(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
+    weft::Network network(search_.supernet(), request.rng.derive("weights"));
+    network.to(search_.device());
+    Bilevel guide(search_, network, options_, request.rng.derive("structure"));
+    return search_.train(request, reporter, network, guide,
+                         [&] { return std::vector{search_.derived(network, guide.architecture())}; });
+  }
+
+ private:
+  Options options_;
+  weft::OneShotSearch search_;
+};
+
+}  // namespace
+
+WEFT_PLUGIN(weft::component<Darts>("darts"))
