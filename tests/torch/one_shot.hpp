@@ -2,12 +2,21 @@
 // images.
 #pragma once
 
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "tests/catch.hpp"
 #include "weft/testing/dataset_contract.hpp"
 #include "weft/testing/library.hpp"
 #include "weft/testing/oneshot_contract.hpp"
+#include "weft/torch/guide.hpp"
+#include "weft/torch/network.hpp"
+#include "weft/torch/recipe.hpp"
+#include "weft/torch/update_rule.hpp"
 
 namespace weft::testing {
 
@@ -25,6 +34,7 @@ class SmallStudy {
     return {.study = study_, .collaborators = {{"dataset", dataset_.handle()}, {"space", space_.handle()}}};
   }
   SpaceRef space() const { return SpaceRef(space_.handle()); }
+  const Dataset& data() const { return dataset_contract::dataset_of(dataset_); }
 
  private:
   Json study_;
@@ -37,5 +47,64 @@ inline Json short_search(const Json& more = Json::object()) {
   args.update(more);
   return args;
 }
+
+// A training at one rate, with momentum and decay, of which nothing may reach what takes no part.
+inline Recipe steady_recipe(int epochs, std::int64_t batch_size) {
+  Recipe recipe{};
+  recipe.epochs = epochs;
+  recipe.batch_size = batch_size;
+  recipe.lr = 0.1;
+  recipe.momentum = 0.9;
+  recipe.weight_decay = 0.01;
+  recipe.schedule = Recipe::Schedule::constant;
+  return recipe;
+}
+
+// A guide that counts, step by step, what of the network stays as it was that none of the step's passes had.
+template <typename Guide>
+class Watched final : public Guide {
+ public:
+  template <typename... Args>
+  explicit Watched(Network& network, Args&&... args) : Guide(std::forward<Args>(args)...), network_(network) {}
+
+  void begin(const UpdateRule& rule) override { rule_ = &rule; }
+  void before_step(const Step&) override {
+    values_ = rule_->state().at("parameters").clone();
+    momentum_ = rule_->state().at("momentum").clone();
+    active_.clear();
+  }
+  void after_pass(const Step&, const Pass& pass, const at::Tensor&) override {
+    SupernetPath path;
+    for (const auto& [decision, gate] : pass.gates) path[decision] = gate.active;
+    const Architecture part = restricted(network_.architecture(), path);
+    for (const Node& node : part.nodes()) active_.insert(node.name);
+  }
+  void after_step(const Step&) override {
+    std::int64_t first = 0;
+    for (const auto& entry : network_.named_parameters()) {
+      const std::int64_t size = entry.value().numel();
+      const auto of = [&](const at::Tensor& all) { return all.narrow(0, first, size); };
+      const at::Tensor momentum = of(rule_->state().at("momentum"));
+      const bool same =
+          at::equal(of(values_), of(rule_->state().at("parameters"))) && at::equal(of(momentum_), momentum);
+      if (active_.contains(entry.key().substr(0, entry.key().rfind('.')))) {
+        moved += same ? 0 : 1;
+      } else {
+        changed += same ? 0 : 1;
+        remembered += momentum.any().template item<bool>() ? 1 : 0;
+      }
+      first += size;
+    }
+    CHECK(first == values_.numel());
+  }
+
+  int moved = 0, changed = 0, remembered = 0;  // parameters: active, others, others with a momentum
+
+ private:
+  Network& network_;
+  const UpdateRule* rule_ = nullptr;
+  at::Tensor values_, momentum_;
+  std::set<std::string> active_;  // nodes
+};
 
 }  // namespace weft::testing

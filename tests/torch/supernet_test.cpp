@@ -232,18 +232,11 @@ TEST_CASE("a path that is not taken keeps its weights, and what is remembered of
   at::manual_seed(1);
   const Split split{at::randint(0, 256, {40, 3, 8, 8}, at::kByte).contiguous(at::MemoryFormat::ChannelsLast),
                     at::randint(0, 5, {40}, at::kLong)};
-  Recipe recipe{};
-  recipe.epochs = 1;
-  recipe.batch_size = 5;
-  recipe.lr = 0.1;
-  recipe.momentum = 0.9;
-  recipe.weight_decay = 0.01;
-  recipe.schedule = Recipe::Schedule::constant;
   const TrainingData data{split, {}, {{0.5, 0.5, 0.5}, {0.3, 0.3, 0.3}}};
   const at::Tensor never = network.state().at("b conv.weight").clone();
   Halves guide(network);
   const at::Tensor before = network.state().at("a conv.weight").clone();
-  train(network, data, recipe, Rng(5), {.guide = &guide});
+  train(network, data, steady_recipe(1, 5), Rng(5), {.guide = &guide});
   CHECK_FALSE(at::equal(guide.weights, before));
   CHECK(at::equal(network.state().at("a conv.weight"), guide.weights));
   CHECK(at::equal(network.state().at("b conv.weight"), never));

@@ -153,32 +153,17 @@ class Enas final : public weft::OneShot {
                 {"controller_steps", "controller_samples", "controller_layers", "controller_units", "controller_range",
                  "controller_lr", "controller_betas", "controller_eps", "temperature", "tanh_constant",
                  "tanh_reduction", "entropy_weight", "baseline_decay", "skip_weight", "skip_rate", "samples"}) {
-    search_.expect_memory(largest_of(10));
+    search_.expect_memory_of_one();
   }
 
   weft::OneShotResult search(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     weft::Network network(search_.supernet(), request.rng.derive("weights"));
-    network.to(search_.device());
     AlternateTraining guide(search_, network, options_, request.rng.derive("controller"));
     return search_.train(request, reporter, network, guide,
                          [&] { return guide.derive(request.rng.derive("derived")); });
   }
 
  private:
-  // One architecture is computed at a time: the one of `count` that takes the most memory.
-  weft::Architecture largest_of(int count) const {
-    const auto part = [&](const weft::Genotype& genotype) {
-      return weft::restricted(search_.supernet(), search_.space().path(genotype));
-    };
-    weft::Rng rng(0);
-    weft::Architecture largest = part(search_.space().sample(rng));
-    for (int i = 1; i < count; ++i) {
-      weft::Architecture other = part(search_.space().sample(rng));
-      if (other.cost().activation_bytes > largest.cost().activation_bytes) largest = std::move(other);
-    }
-    return largest;
-  }
-
   Options options_;
   weft::OneShotSearch search_;
 };

@@ -172,7 +172,6 @@ class Parsec final : public weft::OneShot {
 
   weft::OneShotResult search(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     weft::Network network(search_.supernet(), request.rng.derive("weights"));
-    network.to(search_.device());
     EmpiricalBayes guide(search_, network, options_, request.rng.derive("structure"));
     return search_.train(request, reporter, network, guide,
                          [&] { return std::vector{search_.derived(network, guide.architecture())}; });

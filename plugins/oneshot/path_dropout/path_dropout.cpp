@@ -8,8 +8,6 @@
 // is dropped together. Deviations: a decision without zeros among its options keeps at least one path; architectures
 // that are drawn twice are judged once.
 
-#include <algorithm>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,15 +15,11 @@
 #include "dropped_paths.hpp"
 #include "weft/plugin.hpp"
 #include "weft/torch/one_shot_search.hpp"
+#include "weft/torch/random_selection.hpp"
 
 namespace {
 
 using path_dropout::DroppedPaths;
-
-struct Judged {
-  weft::Genotype genotype;
-  weft::Score score;
-};
 
 class PathDropout final : public weft::OneShot {
  public:
@@ -45,38 +39,21 @@ class PathDropout final : public weft::OneShot {
 
   weft::OneShotResult search(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     weft::Network network(search_.supernet(), request.rng.derive("weights"));
-    network.to(search_.device());
     DroppedPaths guide(network, search_.recipe(), dropped_);
     return search_.train(request, reporter, network, guide,
                          [&] { return selected(network, request.rng.derive("selection")); });
   }
 
  private:
-  // The best by accuracy, equals by loss, equals of that in the order they were drawn.
-  std::vector<weft::Derived> selected(weft::Network& network, weft::Rng rng) const {
-    std::vector<Judged> judged;
-    std::set<weft::SupernetPath> known;
+  std::vector<weft::Derived> selected(weft::Network& network, const weft::Rng& rng) const {
     network.set_statistics(weft::Statistics::batch);
-    for (std::size_t i = 0; i < samples_; ++i) {
-      weft::Genotype genotype = search_.space().sample(rng);
-      weft::SupernetPath path = search_.space().path(genotype);
-      if (!known.insert(path).second) continue;
-      network.choose(weft::gates_of(path));
-      const weft::Score score = weft::evaluate(network, search_.structure_batches(), search_.recipe().batch_size);
-      judged.push_back({std::move(genotype), score});
-    }
-    std::ranges::stable_sort(judged, [](const Judged& one, const Judged& other) {
-      if (one.score.accuracy != other.score.accuracy) return one.score.accuracy > other.score.accuracy;
-      return one.score.loss < other.score.loss;
-    });
-    judged.resize(std::min(judged.size(), keep_));
-    std::vector<weft::Derived> derived;
-    for (const Judged& one : judged) {
-      derived.push_back(search_.derived(network, one.genotype));
-      derived.back().metrics["selection_accuracy"] = one.score.accuracy;
-      derived.back().metrics["selection_loss"] = one.score.loss;
-    }
-    return derived;
+    std::vector<weft::Judged> judged =
+        weft::judge_random(search_.space(), samples_, rng, [&](const weft::SupernetPath& path) {
+          network.choose(weft::gates_of(path));
+          return weft::evaluate(network, search_.structure_batches(), search_.recipe().batch_size);
+        });
+    weft::keep_best(judged, keep_);
+    return weft::derived_of(search_, network, judged);
   }
 
   DroppedPaths::Options dropped_;

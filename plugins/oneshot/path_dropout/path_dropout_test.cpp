@@ -27,16 +27,7 @@ Json few_samples(const Json& more = Json::object()) {
   return args;
 }
 
-Recipe some_recipe() {
-  Recipe recipe{};
-  recipe.epochs = 2;
-  recipe.batch_size = 10;
-  recipe.lr = 0.1;
-  recipe.momentum = 0.9;
-  recipe.weight_decay = 0.01;
-  recipe.schedule = Recipe::Schedule::constant;
-  return recipe;
-}
+Recipe some_recipe() { return steady_recipe(2, 10); }
 
 std::vector<Pass> passes_of(DroppedPaths& guide, std::int64_t examples, double elapsed, std::size_t index = 0) {
   const Batch batch{at::zeros({examples, 1, 8, 8}), at::zeros({examples}, at::kLong)};
@@ -48,50 +39,6 @@ SupernetPath path_of(const Pass& pass) {
   for (const auto& [decision, gate] : pass.gates) path[decision] = gate.active;
   return path;
 }
-
-// Counts, step by step, what of the network stays as it was that none of the step's ghost batches had.
-class Watched final : public DroppedPaths {
- public:
-  Watched(Network& network, const Recipe& recipe, const Options& options)
-      : DroppedPaths(network, recipe, options), network_(network) {}
-
-  void begin(const UpdateRule& rule) override { rule_ = &rule; }
-  void before_step(const Step&) override {
-    values_ = rule_->state().at("parameters").clone();
-    momentum_ = rule_->state().at("momentum").clone();
-    active_.clear();
-  }
-  void after_pass(const Step&, const Pass& pass, const at::Tensor&) override {
-    const Architecture part = restricted(network_.architecture(), path_of(pass));
-    for (const Node& node : part.nodes()) active_.insert(node.name);
-  }
-  void after_step(const Step&) override {
-    std::int64_t first = 0;
-    for (const auto& entry : network_.named_parameters()) {
-      const std::int64_t size = entry.value().numel();
-      const auto of = [&](const at::Tensor& all) { return all.narrow(0, first, size); };
-      const at::Tensor momentum = of(rule_->state().at("momentum"));
-      const bool same =
-          at::equal(of(values_), of(rule_->state().at("parameters"))) && at::equal(of(momentum_), momentum);
-      if (active_.contains(entry.key().substr(0, entry.key().rfind('.')))) {
-        moved += same ? 0 : 1;
-      } else {
-        changed += same ? 0 : 1;
-        remembered += momentum.any().item<bool>() ? 1 : 0;
-      }
-      first += size;
-    }
-    CHECK(first == values_.numel());
-  }
-
-  int moved = 0, changed = 0, remembered = 0;  // parameters: active, dropped, dropped with a momentum
-
- private:
-  Network& network_;
-  const UpdateRule* rule_ = nullptr;
-  at::Tensor values_, momentum_;
-  std::set<std::string> active_;  // nodes
-};
 
 }  // namespace
 
@@ -200,7 +147,7 @@ TEST_CASE("path_dropout: a step leaves weights and momentum of what all its ghos
   const Split split{at::randint(0, 256, {60, 1, 8, 8}, at::kByte).contiguous(at::MemoryFormat::ChannelsLast),
                     at::randint(0, 4, {60}, at::kLong)};
   const Recipe recipe = some_recipe();
-  Watched guide(network, recipe, {.dropout = 0.5, .ghost_batch_size = 5});
+  Watched<DroppedPaths> guide(network, network, recipe, DroppedPaths::Options{.dropout = 0.5, .ghost_batch_size = 5});
   train(network, {split, {}, {{0.5}, {0.3}}}, recipe, Rng(5), {.guide = &guide});
   CHECK(guide.changed == 0);
   CHECK(guide.moved > 12 * 10);

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "weft/plugin.hpp"
 #include "weft/torch/loss.hpp"
 #include "weft/torch/one_shot_search.hpp"
+#include "weft/torch/random_selection.hpp"
 
 namespace {
 
@@ -45,76 +45,33 @@ struct Options {
   }
 };
 
-struct Judged {
-  weft::Genotype genotype;
-  weft::SupernetPath path;
-  weft::Score score;
-};
-
-// By accuracy, equals by loss, equals of that in the order they were drawn.
-void sort_best_first(std::vector<Judged>& judged) {
-  std::ranges::stable_sort(judged, [](const Judged& one, const Judged& other) {
-    if (one.score.accuracy != other.score.accuracy) return one.score.accuracy > other.score.accuracy;
-    return one.score.loss < other.score.loss;
-  });
-}
-
 class RandomWeightSharing final : public weft::OneShot {
  public:
   explicit RandomWeightSharing(const weft::Context& context)
       : options_(context), search_(context, {"samples", "selection_examples", "finalists", "keep"}) {
-    search_.expect_memory(largest());
+    search_.expect_memory_of_one();
   }
 
   weft::OneShotResult search(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     weft::Network network(search_.supernet(), request.rng.derive("weights"));
-    network.to(search_.device());
     random_weight_sharing::UniformPaths guide(search_.space(), network);
     return search_.train(request, reporter, network, guide,
                          [&] { return selected(network, request.rng.derive("selection")); });
   }
 
  private:
-  // Of some architectures, the one that takes the most memory in training.
-  weft::Architecture largest() const {
-    weft::Rng rng(0);
-    const auto draw = [&] {
-      return weft::restricted(search_.supernet(), search_.space().path(search_.space().sample(rng)));
-    };
-    weft::Architecture largest = draw();
-    for (int others = 15; others > 0; --others) {
-      weft::Architecture one = draw();
-      if (one.cost().activation_bytes > largest.cost().activation_bytes) largest = std::move(one);
-    }
-    return largest;
-  }
-
-  std::vector<weft::Derived> selected(weft::Network& network, weft::Rng rng) const {
+  std::vector<weft::Derived> selected(weft::Network& network, const weft::Rng& rng) const {
     const std::int64_t all = search_.structure_batches().examples();
     const std::int64_t part = options_.selection_examples > 0 ? std::min(options_.selection_examples, all) : all;
-    std::vector<Judged> judged;
-    std::set<weft::SupernetPath> known;
-    for (std::size_t i = 0; i < options_.samples; ++i) {
-      weft::Genotype genotype = search_.space().sample(rng);
-      weft::SupernetPath path = search_.space().path(genotype);
-      if (!known.insert(path).second) continue;
-      const weft::Score score = score_of(network, path, part);
-      judged.push_back({std::move(genotype), std::move(path), score});
-    }
-    sort_best_first(judged);
-    judged.resize(std::min(judged.size(), options_.finalists));
+    std::vector<weft::Judged> judged =
+        weft::judge_random(search_.space(), options_.samples, rng,
+                           [&](const weft::SupernetPath& path) { return score_of(network, path, part); });
+    weft::keep_best(judged, options_.finalists);
     if (part < all) {
-      for (Judged& finalist : judged) finalist.score = score_of(network, finalist.path, all);
-      sort_best_first(judged);
+      for (weft::Judged& finalist : judged) finalist.score = score_of(network, finalist.path, all);
     }
-    judged.resize(std::min(judged.size(), options_.keep));
-    std::vector<weft::Derived> derived;
-    for (const Judged& one : judged) {
-      derived.push_back(search_.derived(network, one.genotype));
-      derived.back().metrics["selection_accuracy"] = one.score.accuracy;
-      derived.back().metrics["selection_loss"] = one.score.loss;
-    }
-    return derived;
+    weft::keep_best(judged, options_.keep);
+    return weft::derived_of(search_, network, judged);
   }
 
   // Of its part of the network on the first `examples` of those for the structure.

@@ -51,47 +51,6 @@ std::vector<Genotype> drawn(UniformPaths& paths, const Rng& rng, std::vector<std
   return genotypes;
 }
 
-// Counts, step by step, what of the network outside the drawn architecture stays as it was.
-class Watched final : public UniformPaths {
- public:
-  Watched(const SpaceRef& space, Network& network) : UniformPaths(space, network), space_(space), network_(network) {}
-
-  void begin(const UpdateRule& rule) override { rule_ = &rule; }
-  void before_step(const Step&) override {
-    values_ = rule_->state().at("parameters").clone();
-    momentum_ = rule_->state().at("momentum").clone();
-  }
-  void after_step(const Step&) override {
-    std::set<std::string> active;
-    const Architecture part = restricted(network_.architecture(), space_.path(drawn()));
-    for (const Node& node : part.nodes()) active.insert(node.name);
-    std::int64_t first = 0;
-    for (const auto& entry : network_.named_parameters()) {
-      const std::int64_t size = entry.value().numel();
-      const auto of = [&](const at::Tensor& all) { return all.narrow(0, first, size); };
-      const at::Tensor momentum = of(rule_->state().at("momentum"));
-      const bool same =
-          at::equal(of(values_), of(rule_->state().at("parameters"))) && at::equal(of(momentum_), momentum);
-      if (active.contains(entry.key().substr(0, entry.key().rfind('.')))) {
-        moved += same ? 0 : 1;
-      } else {
-        changed += same ? 0 : 1;
-        remembered += momentum.any().item<bool>() ? 1 : 0;
-      }
-      first += size;
-    }
-    CHECK(first == values_.numel());
-  }
-
-  int moved = 0, changed = 0, remembered = 0;  // parameters: inside, outside, outside with a momentum
-
- private:
-  SpaceRef space_;
-  Network& network_;
-  const UpdateRule* rule_ = nullptr;
-  at::Tensor values_, momentum_;
-};
-
 }  // namespace
 
 TEST_CASE("random_weight_sharing draws uniformly, by the epoch's stream alone") {
@@ -123,15 +82,8 @@ TEST_CASE("random_weight_sharing: a step leaves weights and momentum outside its
   at::manual_seed(1);
   const Split split{at::randint(0, 256, {60, 1, 8, 8}, at::kByte).contiguous(at::MemoryFormat::ChannelsLast),
                     at::randint(0, 4, {60}, at::kLong)};
-  Recipe recipe{};
-  recipe.epochs = 2;
-  recipe.batch_size = 10;
-  recipe.lr = 0.1;
-  recipe.momentum = 0.9;
-  recipe.weight_decay = 0.01;
-  recipe.schedule = Recipe::Schedule::constant;
-  Watched guide(study.space(), network);
-  train(network, {split, {}, {{0.5}, {0.3}}}, recipe, Rng(5), {.guide = &guide});
+  Watched<UniformPaths> guide(network, study.space(), network);
+  train(network, {split, {}, {{0.5}, {0.3}}}, steady_recipe(2, 10), Rng(5), {.guide = &guide});
   CHECK(guide.changed == 0);
   CHECK(guide.moved > 12 * 10);
   CHECK(guide.remembered > 12);

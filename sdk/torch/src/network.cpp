@@ -78,7 +78,7 @@ Network::Network(const Architecture& architecture, Rng rng, const OperationModul
     ++id;
   }
   if (inputs == 0) throw InvalidInput("the graph has no input node; a network needs one");
-  plan_ = planned();
+  plan_anew();
 }
 
 Gates gates_of(const SupernetPath& path) {
@@ -109,10 +109,16 @@ void Network::choose(const Gates& gates) {
   }
   if (same_traits && active == active_) return;
   active_ = std::move(active);
-  plan_ = planned();
+  plan_anew();
 }
 
-std::vector<bool> Network::taking_part() const {
+void Network::plan_anew() {
+  plan_ = planned();
+  taking_part_.reset();
+}
+
+const std::vector<bool>& Network::taking_part() const& {
+  if (taking_part_) return *taking_part_;
   std::vector<bool> runs(modules_.size());
   for (const Plan::Instruction& instruction : plan_.instructions) {
     for (const NodeId id : {instruction.node, instruction.affine, instruction.value})
@@ -124,15 +130,15 @@ std::vector<bool> Network::taking_part() const {
     for (const at::Tensor& parameter : modules_[id]->parameters())
       takes_part[parameter.unsafeGetTensorImpl()] |= runs[id];
   }
-  std::vector<bool> result;
-  for (const at::Tensor& parameter : parameters()) result.push_back(takes_part[parameter.unsafeGetTensorImpl()]);
-  return result;
+  taking_part_.emplace();
+  for (const at::Tensor& parameter : parameters()) taking_part_->push_back(takes_part[parameter.unsafeGetTensorImpl()]);
+  return *taking_part_;
 }
 
 void Network::train(bool on) {
   const bool changed = on != is_training();
   torch::nn::Module::train(on);
-  if (changed) plan_ = planned();
+  if (changed) plan_anew();
 }
 
 void Network::set_progress(double progress) {
@@ -147,14 +153,14 @@ void Network::condense() {
     const std::shared_ptr<OperationModule> condensed = modules_[id] ? modules_[id]->condensed() : nullptr;
     if (condensed) modules_[id] = replace_module(architecture_.nodes()[id].name, condensed);
   }
-  plan_ = planned();
+  plan_anew();
 }
 
 void Network::set_statistics(Statistics statistics) {
   for (const auto& module : modules_) {
     if (module) module->set_statistics(statistics);
   }
-  plan_ = planned();
+  plan_anew();
 }
 
 void Network::carry_state(bool on) {
@@ -172,7 +178,7 @@ void Network::set_drop_path(double probability) {
   }
   const bool changed = (probability > 0.0) != (drop_path_ > 0.0);
   drop_path_ = probability;
-  if (changed) plan_ = planned();
+  if (changed) plan_anew();
 }
 
 at::Tensor Network::run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs) {

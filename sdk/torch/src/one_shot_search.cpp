@@ -159,6 +159,17 @@ void OneShotSearch::expect_memory(const Architecture& active) const {
                                   : "not even one example would fit: make the space's networks smaller"));
 }
 
+void OneShotSearch::expect_memory_of_one() const {
+  Rng rng(0);
+  const auto draw = [&] { return restricted(supernet_, space_.path(space_.sample(rng))); };
+  Architecture largest = draw();
+  for (int others = 15; others > 0; --others) {
+    Architecture one = draw();
+    if (one.cost().activation_bytes > largest.cost().activation_bytes) largest = std::move(one);
+  }
+  expect_memory(largest);
+}
+
 OneShotResult OneShotSearch::train(const EvaluationRequest& request, const Reporter& reporter, Network& network,
                                    Guide& guide, const std::function<std::vector<Derived>()>& derive) const {
   network.to(device_);

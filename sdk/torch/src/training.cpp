@@ -142,7 +142,7 @@ class Training {
     std::vector<bool> took_part(network_.parameters().size());
     for (const Pass& pass : guide_->passes(step)) {
       network_.choose(pass.gates);
-      const std::vector<bool> taking_part = network_.taking_part();
+      const std::vector<bool>& taking_part = network_.taking_part();
       for (std::size_t i = 0; i < took_part.size(); ++i) took_part[i] = took_part[i] || taking_part[i];
       guide_->after_pass(step, pass, descend(part_of(step.batch, pass), pass.weight, totals));
     }

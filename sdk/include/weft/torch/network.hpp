@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,8 @@ class Network final : public torch::nn::Module {
   // InvalidInput naming the decision that is missing, not the graph's, or takes options that do not exist.
   void choose(const Gates& gates);
   // By the order of parameters(): which the outputs depend on, as far as it was chosen.
-  std::vector<bool> taking_part() const;
+  const std::vector<bool>& taking_part() const&;
+  const std::vector<bool>& taking_part() const&& = delete;
 
   struct Output {
     at::Tensor logits;
@@ -100,6 +102,7 @@ class Network final : public torch::nn::Module {
  private:
   Output run(const at::Tensor& images, const Observer* observer);
   Plan planned(bool along = true) const;
+  void plan_anew();
   at::Tensor run(const Plan::Instruction& instruction, at::ArrayRef<at::Tensor> inputs);
 
   Architecture architecture_;
@@ -109,6 +112,7 @@ class Network final : public torch::nn::Module {
   std::vector<SupernetChoice> choices_;
   std::vector<std::vector<NodeId>> active_;  // by node: of choices, the inputs that are active; empty before choose()
   Plan plan_;
+  mutable std::optional<std::vector<bool>> taking_part_;  // in the plan; found out when it is asked for
 };
 
 // Writes state() as a dictionary that `torch.load(path)` reads in Python, on the CPU; the file appears whole or not at

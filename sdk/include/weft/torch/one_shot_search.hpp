@@ -76,9 +76,11 @@ class OneShotSearch {
   // Throws InvalidInput where training `active`, what is computed at once, is estimated to take more memory than the
   // device has, with the batch size that would fit.
   void expect_memory(const Architecture& active) const;
+  // The same of one architecture at a time: of some that are drawn, the one that takes the most.
+  void expect_memory_of_one() const;
 
-  // Trains the network under the guide, to the end or until a report says otherwise; what `derive` says then is the
-  // result. supernet.pt is left in the request's folder.
+  // Moves the network to the device and trains it under the guide, to the end or until a report says otherwise; what
+  // `derive` says then is the result. supernet.pt is left in the request's folder.
   OneShotResult train(const EvaluationRequest& request, const Reporter& reporter, Network& network, Guide& guide,
                       const std::function<std::vector<Derived>()>& derive) const;
 
