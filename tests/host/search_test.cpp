@@ -559,7 +559,7 @@ TEST_CASE("a state in which nothing goes on fails its trial") {
 
 TEST_CASE("a silent trial is stopped when the time and the grace are over") {
   const TemporaryFolder folder;
-  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.001}, {"grace", 0}}), {cell(1)}, 1);
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 1}, {"grace", 0}}), {cell(1)}, 1);
   script.executor.answer = [](Held& held, TrialId trial) -> std::optional<JobResult> {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (held.cancelled.empty()) return {};
@@ -573,7 +573,7 @@ TEST_CASE("a silent trial is stopped when the time and the grace are over") {
 
 TEST_CASE("a trial that goes on although it was told to stop is stopped") {
   const TemporaryFolder folder;
-  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 0.2}, {"grace", 0.01}}), {cell(1)}, 1);
+  Script script(without_trials(write_table(folder / "table.csv"), {{"seconds", 1}, {"grace", 0.01}}), {cell(1)}, 1);
   script.executor.answer = [&](Held& held, TrialId trial) -> std::optional<JobResult> {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     script.search.report(trial, {{"epoch", held.waits}});
