@@ -5,6 +5,7 @@
 
 #include "tests/catch.hpp"
 #include "weft/testing/optimizer_contract.hpp"
+#undef WEFT_COMPILED_CONTRACTS  // parts of it are tested
 #include "weft/testing/space_contract.hpp"
 
 using namespace weft;

@@ -103,6 +103,7 @@ TrialResult result(TrialId trial, double reward, TrialState state = TrialState::
 TEST_CASE("a policy's gradient is that of finite differences, for every kind of decision") {
   Policy::Options chosen = options();
   SECTION("with everything") {}
+  SECTION("with a prior for near steps") { chosen.distance_weight = 0.25; }
   SECTION("without temperature, constant, entropy and skip penalty, one layer") {
     chosen = {.layers = 1, .units = 3, .initial_range = 0.6, .lr = 0.01};
   }
@@ -249,6 +250,32 @@ TEST_CASE("the tanh constant bounds logits, and is reduced for decisions that ar
   CHECK(most[0] == Approx(2 * 2.5 / 2.0));
   CHECK(most[3] == Approx(2 * 2.5));
   CHECK(most[4] == Approx(2.5));
+}
+
+TEST_CASE("the distance weight takes its square from the logits of references, and of nothing else") {
+  Policy::Options prior = options();
+  prior.distance_weight = 0.25;
+  Policy plain(options(), Rng(7)), weighted(prior, Rng(7));
+  Rng rng(3), same(3);
+  Episode episode = plain.sample(AllKinds(), rng);
+  weighted.sample(AllKinds(), same);
+  for (std::size_t at = 0; at < episode.choices.size(); ++at) {
+    CAPTURE(at);
+    const Choice choice = episode.choices[at];
+    std::vector<double> expected;
+    double sum = 0.0;
+    for (std::size_t option = 0; option < choice.options.size(); ++option) {
+      episode.choices[at].taken = option;
+      double logit = plain.evaluate(episode).log_probabilities[at];
+      if (choice.kind == Choice::Kind::attention) logit -= 0.25 * std::pow(choice.step - choice.named[option], 2);
+      sum += std::exp(expected.emplace_back(logit));
+    }
+    for (std::size_t option = 0; option < choice.options.size(); ++option) {
+      episode.choices[at].taken = option;
+      CHECK(weighted.evaluate(episode).log_probabilities[at] == Approx(expected[option] - std::log(sum)).margin(1e-12));
+    }
+    episode.choices[at].taken = choice.taken;
+  }
 }
 
 TEST_CASE("the divergence of skips is the mean of theirs") {

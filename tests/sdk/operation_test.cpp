@@ -196,9 +196,11 @@ TEST_CASE("scale, pad and weighted_sum: shapes and costs") {
   CHECK_THAT(refusal("pad", {{"padding", {1, 2}}}, {image}), ContainsSubstring("padding must be [top, bottom, left"));
   CHECK_THAT(refusal("pad", {{"channels", -1}}, {image}), ContainsSubstring("channels must be an integer >= 0"));
   CHECK(made("resize", {{"channels", 2}, {"height", 5}, {"width", 20}}, {image}).shape == Shape::image(2, 5, 20));
-  CHECK_THAT(refusal("resize", {{"channels", 2}, {"height", 0}, {"width", 1}}, {image}), ContainsSubstring("height must be"));
+  CHECK_THAT(refusal("resize", {{"channels", 2}, {"height", 0}, {"width", 1}}, {image}),
+             ContainsSubstring("height must be"));
   CHECK(made("slice", {{"from", 4}, {"channels", 2}}, {image}).shape == Shape::image(2, 10, 8));
-  CHECK_THAT(refusal("slice", {{"from", 5}, {"channels", 2}}, {image}), ContainsSubstring("channels 5 to 6 are not all"));
+  CHECK_THAT(refusal("slice", {{"from", 5}, {"channels", 2}}, {image}),
+             ContainsSubstring("channels 5 to 6 are not all"));
   CHECK_THAT(refusal("slice", {{"from", -1}, {"channels", 2}}, {image}), ContainsSubstring("from must be"));
   CHECK(made("mean", {}, {image, image, image}).shape == image);
   CHECK_THAT(refusal("mean", {}, {image, Shape::features(6)}), ContainsSubstring("the same shape"));
@@ -235,6 +237,30 @@ TEST_CASE("tied_linear has the weights of an embedding of as many features as it
   CHECK(made("tied_linear", {{"features", 50}, {"bias", false}}, {read, read}).cost.parameters == 0);
   CHECK_THAT(refusal("tied_linear", {{"features", 50}}, {read, Shape::sequence(35, 9)}),
              ContainsSubstring("an embedding of as many features"));
+}
+
+TEST_CASE("tied_linear has the weights of a linear layer of as many features as it has itself") {
+  const Node node = made("tied_linear", {{"features", 6}, {"bias", false}}, {Shape::features(8), Shape::features(6)});
+  CHECK(node.shape == Shape::features(6));
+  CHECK(node.cost == Cost{.parameters = 0, .multiply_adds = 8 * 6, .activation_bytes = 4 * 6});
+  CHECK(made("tied_linear", {{"features", 6}}, {Shape::sequence(35, 8), Shape::sequence(35, 6)}).cost.multiply_adds ==
+        35 * 8 * 6);
+  CHECK_THAT(refusal("tied_linear", {{"features", 6}}, {Shape::features(8), Shape::features(7)}),
+             ContainsSubstring("a linear layer of as many features as it has"));
+  CHECK_THAT(refusal("tied_linear", {{"features", 6}}, {image, image}), ContainsSubstring("tied_linear needs"));
+}
+
+TEST_CASE("highway and slowness keep the shape, and have no parameters") {
+  const Shape vector = Shape::features(8);
+  const Node highway = made("highway", Json::object(), {vector, vector, vector});
+  CHECK(highway.shape == vector);
+  CHECK(highway.cost == Cost{.parameters = 0, .multiply_adds = 0, .activation_bytes = 4 * 8});
+  CHECK_THAT(refusal("highway", Json::object(), {vector, vector, Shape::features(7)}),
+             ContainsSubstring("the same shape"));
+  CHECK_THAT(refusal("highway", Json::object(), {vector, vector}), ContainsSubstring("takes 3 inputs"));
+  CHECK(made("slowness", {{"weight", 1}}, {Shape::sequence(35, 8)}).cost == Cost());
+  CHECK_THAT(refusal("slowness", {{"weight", -1}}, {Shape::sequence(35, 8)}), ContainsSubstring("[0, infinity)"));
+  CHECK_THAT(refusal("slowness", {{"weight", 1}}, {vector}), ContainsSubstring("needs a sequence"));
 }
 
 TEST_CASE("recurrent: parameters once, multiply-adds at every position") {

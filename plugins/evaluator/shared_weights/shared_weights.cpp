@@ -4,31 +4,39 @@
 // another question (Sciuto et al. 2019).
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "weft/plugin.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/judge.hpp"
 #include "weft/torch/network.hpp"
-#include "weft/torch/splits.hpp"
+#include "weft/torch/text.hpp"
 #include "weft/torch/training_trial.hpp"
 
 namespace {
+
+// Weights that fit nothing have a perplexity beyond all numbers; it is a number all the same.
+constexpr double largest_exponent = 700.0;
 
 class SharedWeights final : public weft::Evaluator {
  public:
   explicit SharedWeights(const weft::Context& context)
       : space_(context.space()),
         supernet_(space_.supernet()),
+        of_text_(weft::find_text_dataset(context) != nullptr),
         device_(weft::claim_device()),
         judge_(context, device_),
         folder_(context.study().value("oneshot", weft::Json::object()).value("folder", "")) {}
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
     const weft::Score score = judge_.score(network(), space_.path(request.genotype));
-    return {.metrics = {{"validation_accuracy", score.accuracy}, {"validation_loss", score.loss}}};
+    weft::Json metrics = {{"validation_accuracy", score.accuracy}, {"validation_loss", score.loss}};
+    if (of_text_) metrics["validation_perplexity"] = std::exp(std::min(score.loss, largest_exponent));
+    return {.metrics = std::move(metrics)};
   }
 
  private:
@@ -49,6 +57,7 @@ class SharedWeights final : public weft::Evaluator {
 
   weft::SpaceRef space_;
   weft::Architecture supernet_;
+  bool of_text_;
   c10::Device device_;
   weft::Judge judge_;
   std::filesystem::path folder_;

@@ -3,7 +3,10 @@
 //
 // Liu, Simonyan, Yang 2019, "DARTS: Differentiable Architecture Search", Algorithm 1; what the paper leaves open is as
 // in the authors' code (quark0/darts, cnn/architect.py and train_search.py): the structure's step comes first; at
-// order 2 the weights' virtual step has their momentum and weight decay, at their present rate.
+// order 2 the weights' virtual step has their momentum and weight decay, at their present rate. Texts are as in its
+// rnn/architect.py and train_search.py: both parts are read in their order, each with a state of its own, and at order
+// 2 gradients are clipped as the weights' are; every sequence has the data set's length, where the code halves one in
+// twenty.
 
 #include <memory>
 #include <optional>
@@ -49,7 +52,7 @@ class Bilevel final : public weft::Guide {
         structure_(search.choices(),
                    {.deviation = options.deviation, .softmax = options.softmax, .device = search.device()}, rng),
         rule_(structure_.logits(), weft::adam(options.lr, options.betas, options.weight_decay)),
-        batches_(search.structure_batches(), search.recipe().batch_size, search.recipe().augmentation) {}
+        batches_(search, search.recipe().augmentation) {}
 
   void begin(const weft::UpdateRule& weights) override { weights_ = &weights; }
   void begin_epoch(int, const weft::Rng& rng) override { batches_.begin(rng); }
@@ -59,7 +62,7 @@ class Bilevel final : public weft::Guide {
     if (options_.order == 1) {
       const weft::WeightsHeld held(network_);
       rule_.zero_grad();
-      descend(batch);
+      descend_structure(batch);
     } else {
       descend_unrolled(step, batch);
     }
@@ -93,15 +96,28 @@ class Bilevel final : public weft::Guide {
     weft::training_loss(network_.forward(batch.images), batch.labels, search_.recipe()).backward();
   }
 
+  // A text's state goes on where that of its part ended.
+  void descend_structure(const weft::Batch& batch) {
+    const weft::MemoryHeld held(network_, batches_);
+    descend(batch);
+  }
+
+  // The weights' own step is still to come, from the same state.
+  void descend_ahead(const weft::Batch& batch) {
+    const weft::MemoryHeld held(network_);
+    descend(batch);
+  }
+
   void descend_unrolled(const weft::Step& step, const weft::Batch& batch) {
     const weft::Recipe& recipe = search_.recipe();
     const bool sgd = recipe.update_rule == weft::Recipe::UpdateRuleKind::sgd;
     darts::Bilevel problem{.weights = weights_->state().at("parameters"),
                            .gradients = weights_->gradients(),
                            .structure = structure_.logits(),
-                           .descend_training = [&] { descend(step.batch); },
-                           .descend_validation = [&] { descend(batch); }};
+                           .descend_training = [&] { descend_ahead(step.batch); },
+                           .descend_validation = [&] { descend_structure(batch); }};
     darts::WeightStep next{.lr = step.lr, .weight_decay = recipe.weight_decay};
+    if (search_.structure_text() != nullptr) next.gradient_clip = recipe.gradient_clip;
     if (sgd) {
       next.momentum = recipe.momentum;
       next.velocity = weights_->state().at("momentum");

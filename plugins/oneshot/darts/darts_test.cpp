@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "plugins/oneshot/darts/unrolled.hpp"
-#include "tests/torch/one_shot.hpp"
+#include "tests/torch/one_shot_text.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/structure.hpp"
 
@@ -151,5 +151,47 @@ TEST_CASE("darts keeps the contract of one-shot strategies") {
   for (const int order : {1, 2}) {
     check_oneshot(Plugin::open("oneshot", "darts"), short_search({{"order", order}, {"structure_lr", 0.05}}),
                   study.surroundings());
+  }
+}
+
+TEST_CASE(
+    "darts: gradients in the weights are clipped, where a text's are, in the virtual step and in its difference") {
+  Problem problem;
+  const darts::WeightStep step{.lr = 0.1, .weight_decay = 3e-3};
+  const at::Tensor validation = torch::autograd::grad({problem.validation(problem.weights)}, {problem.weights})[0];
+  const double norm = validation.norm().item<double>();
+  const std::vector<at::Tensor> free = darts::unrolled_gradient(problem.bilevel(), step, 0.01);
+  darts::WeightStep wide = step, narrow = step;
+  wide.gradient_clip = 1e3;
+  narrow.gradient_clip = 0.05 * norm;
+  CHECK(distance(darts::unrolled_gradient(problem.bilevel(), wide, 0.01), free) == 0.0);
+
+  // What is left of it: from the weights one clipped step further on, along the clipped gradient there.
+  const at::Tensor training = torch::autograd::grad({problem.training(problem.weights)}, {problem.weights})[0];
+  const double largest = narrow.gradient_clip;
+  REQUIRE(training.norm().item<double>() > largest);
+  const at::Tensor weights = problem.weights.detach();
+  const at::Tensor moved =
+      (weights - step.lr * (training * (largest / training.norm()) + step.weight_decay * weights)).requires_grad_();
+  const at::Tensor loss = problem.validation(moved);
+  const std::vector<at::Tensor> there =
+      torch::autograd::grad({loss}, {moved, problem.structure[0], problem.structure[1]});
+  const at::Tensor along = there[0] * (largest / there[0].norm());
+  const at::Tensor slope =
+      torch::autograd::grad({problem.training(problem.weights)}, {problem.weights}, {}, true, true)[0];
+  const std::vector<at::Tensor> mixed =
+      torch::autograd::grad({(slope * along).sum()}, {problem.structure[0], problem.structure[1]});
+  const std::vector<at::Tensor> expected = {there[1] - step.lr * mixed[0], there[2] - step.lr * mixed[1]};
+  CHECK(distance(darts::unrolled_gradient(problem.bilevel(), narrow, 0.01), expected) < 1e-3);
+}
+
+TEST_CASE("darts keeps the contract of one-shot strategies on texts") {
+  const SmallTextStudy study;
+  const SmallTextStudy regularized("darts_rnn",
+                                   small_cell({{"dropout", 0.3}, {"state_dropout", 0.2}, {"slowness", 0.1}}));
+  for (const int order : {1, 2}) {
+    check_oneshot(Plugin::open("oneshot", "darts"),
+                  {{"order", order}, {"structure_lr", 0.05}, {"epochs", 3}, {"batch_size", 4}, {"lr", 0.5}},
+                  (order == 1 ? study : regularized).surroundings());
   }
 }

@@ -23,7 +23,13 @@ struct WeightStep {
   double momentum = 0.0;
   at::Tensor velocity = {};  // [all weights]; undefined: none
   double weight_decay = 0.0;
+  double gradient_clip = 0.0;  // largest norm of the losses' gradients in the weights; 0: any
 };
+
+inline void clip(at::Tensor& gradients, double largest) {
+  const double norm = gradients.norm().item<double>();
+  if (largest > 0.0 && norm > largest) gradients.mul_(largest / norm);
+}
 
 inline void clear(const Bilevel& problem) {
   problem.gradients.zero_();
@@ -58,7 +64,9 @@ inline std::vector<at::Tensor> unrolled_gradient(const Bilevel& problem, const W
   problem.descend_training();
   {
     const at::NoGradGuard no_grad;
-    at::Tensor direction = problem.gradients.add(before, step.weight_decay);
+    at::Tensor direction = problem.gradients.clone();
+    clip(direction, step.gradient_clip);
+    direction.add_(before, step.weight_decay);
     if (step.velocity.defined()) direction.add_(step.velocity, step.momentum);
     problem.weights.sub_(direction, step.lr);
   }
@@ -66,7 +74,8 @@ inline std::vector<at::Tensor> unrolled_gradient(const Bilevel& problem, const W
   problem.descend_validation();
   std::vector<at::Tensor> result = structure_gradients(problem);
 
-  const at::Tensor along = problem.gradients.clone();
+  at::Tensor along = problem.gradients.clone();
+  clip(along, step.gradient_clip);
   const double norm = along.norm().item<double>();
   if (norm > 0.0) {
     const double e = epsilon / norm;

@@ -27,10 +27,10 @@
 
 namespace enas {
 
-// An architecture that was sampled, and the share of a batch that it classified correctly.
+// An architecture that was sampled, and how well it did on a batch: of images, the share that it classified correctly.
 struct Sample {
   weft::controllers::Episode episode;
-  double accuracy = 0.0;
+  double score = 0.0;
 };
 
 class Controller {
@@ -54,7 +54,7 @@ class Controller {
 
   weft::controllers::Episode sample(weft::Rng& rng) { return policy_.sample(space_, rng); }
 
-  // One step along  1/m sum_k (R_k - b) grad log P(a_k),  R = accuracy + entropy_weight H,  of m samples that were
+  // One step along  1/m sum_k (R_k - b) grad log P(a_k),  R = score + entropy_weight H,  of m samples that were
   // drawn since the last one. Returns the mean entropy H, in nats.
   double learn(const std::vector<Sample>& samples) {
     const auto count = static_cast<double>(samples.size());
@@ -62,7 +62,7 @@ class Controller {
     double mean_reward = 0.0, mean_entropy = 0.0;
     for (const Sample& sample : samples) {
       const double entropy = policy_.evaluate(sample.episode).entropy;
-      rewards.push_back(sample.accuracy + options_.entropy_weight * entropy);
+      rewards.push_back(sample.score + options_.entropy_weight * entropy);
       mean_entropy += entropy / count;
       mean_reward += rewards.back() / count;
     }

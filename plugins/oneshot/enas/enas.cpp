@@ -5,10 +5,12 @@
 // paper leaves open is as in the authors' published code (melodyguan/enas, src/cifar10), whose constants for the micro
 // space are the defaults. The controller is controller.hpp, which says how it differs. Weights that an architecture
 // does not have are left as they are, where the code decays them and lets their momentum run on; what is derived is
-// ranked on all of the validation split, where the code takes one batch.
+// ranked on all of the validation split, where the code takes one batch. Of a text the reward is c / perplexity, of a
+// batch that is read without dropout and with a state that goes on from the batch before it (google-research, enas_lm).
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <set>
 #include <string>
 #include <utility>
@@ -16,6 +18,7 @@
 
 #include "controller.hpp"
 #include "weft/plugin.hpp"
+#include "weft/torch/loss.hpp"
 #include "weft/torch/one_shot_search.hpp"
 #include "weft/torch/precision.hpp"
 
@@ -28,12 +31,14 @@ struct Options {
   int controller_steps;
   int controller_samples;
   int samples;
+  double reward_scale;
   Controller::Options controller;
 
   explicit Options(const weft::Context& context)
       : controller_steps(context.get<int>("controller_steps")),
         controller_samples(context.get<int>("controller_samples")),
         samples(context.get<int>("samples")),
+        reward_scale(context.get<double>("reward_scale")),
         controller{.policy = {.layers = context.get<int>("controller_layers"),
                               .units = context.get<int>("controller_units"),
                               .initial_range = context.get<double>("controller_range"),
@@ -43,6 +48,7 @@ struct Options {
                               // The code's is of a mean over layers, each a sum over its skips.
                               .skip_weight = context.get<double>("skip_weight") * enas::skips_per_step(context.space()),
                               .skip_rate = context.get<double>("skip_rate"),
+                              .distance_weight = context.get<double>("distance_weight"),
                               .lr = 0.0},
                    .lr = context.get<double>("controller_lr"),
                    .betas = context.get<std::array<double, 2>>("controller_betas"),
@@ -58,7 +64,7 @@ class AlternateTraining final : public weft::Guide {
         network_(network),
         options_(options),
         controller_(options.controller, search.space(), rng),
-        batches_(search.structure_batches(), search.recipe().batch_size, as_they_are_) {
+        batches_(search, as_they_are_) {
     network_.set_statistics(weft::Statistics::batch);
   }
 
@@ -73,20 +79,21 @@ class AlternateTraining final : public weft::Guide {
 
   // The controller's phase.
   void end_epoch(int) override {
-    double accuracy = 0.0, entropy = 0.0;
+    double score = 0.0, entropy = 0.0;
     for (int step = 0; step < options_.controller_steps; ++step) {
       std::vector<Sample> samples;
       for (int i = 0; i < options_.controller_samples; ++i) {
         samples.push_back({controller_.sample(children_)});
-        samples.back().accuracy = accuracy_of(samples.back().episode);
-        accuracy += samples.back().accuracy;
+        samples.back().score = score_of(samples.back().episode);
+        score += samples.back().score;
       }
       entropy += controller_.learn(samples);
       best_ = std::max_element(samples.begin(), samples.end(), [](const Sample& one, const Sample& other) {
-                return one.accuracy < other.accuracy;
+                return one.score < other.score;
               })->episode.genotype();
     }
-    report_ = {{"controller_accuracy", 100.0 * accuracy / (options_.controller_steps * options_.controller_samples)},
+    score /= options_.controller_steps * options_.controller_samples;
+    report_ = {{is_text() ? "controller_reward" : "controller_accuracy", is_text() ? score : 100.0 * score},
                {"controller_entropy", entropy / options_.controller_steps},
                {"baseline", controller_.baseline()}};
     network_.choose(weft::gates_of(search_.space().path(best_)));
@@ -109,9 +116,9 @@ class AlternateTraining final : public weft::Guide {
       const weft::Genotype genotype = controller_.sample(rng).genotype();
       if (known.insert(genotype.key()).second) derived.push_back(search_.derived(network_, genotype));
     }
-    const auto better = [](const weft::Derived& one, const weft::Derived& other) {
+    const auto better = [&](const weft::Derived& one, const weft::Derived& other) {
       const auto value = [](const weft::Derived& of, const char* name) { return of.metrics.at(name).get<double>(); };
-      const double gain = value(one, "one_shot_accuracy") - value(other, "one_shot_accuracy");
+      const double gain = is_text() ? 0.0 : value(one, "one_shot_accuracy") - value(other, "one_shot_accuracy");
       return gain != 0.0 ? gain > 0.0 : value(one, "one_shot_loss") < value(other, "one_shot_loss");
     };
     std::stable_sort(derived.begin(), derived.end(), better);
@@ -123,15 +130,26 @@ class AlternateTraining final : public weft::Guide {
     return weft::gates_of(search_.space().path(episode.genotype()));
   }
 
-  // Of the next batch of the structure's part of the data, in training mode as the weights know it: batch norms
-  // normalise by that batch, dropout is on.
-  double accuracy_of(const weft::controllers::Episode& episode) {
+  bool is_text() const { return search_.structure_text() != nullptr; }
+
+  // Of the next batch of the structure's part of the data. Images: in training mode as the weights know it, so that
+  // batch norms normalise by that batch, and dropout is on.
+  double score_of(const weft::controllers::Episode& episode) {
     const at::NoGradGuard no_grad;
     const weft::Autocast autocast(search_.recipe().mixed_precision, search_.device());
     const weft::Batch batch = batches_.next();
     network_.choose(gates(episode));
+    if (is_text()) return options_.reward_scale / perplexity_of(batch);
     const at::Tensor answers = network_.forward(batch.images).logits.argmax(-1);
     return answers.eq(batch.labels).to(at::kDouble).mean().item<double>();
+  }
+
+  double perplexity_of(const weft::Batch& batch) {
+    const weft::MemoryHeld held(network_, batches_);
+    network_.eval();
+    const at::Tensor loss = weft::cross_entropy(network_.forward(batch.images).logits, batch.labels, 0.0);
+    network_.train();
+    return std::exp(loss.item<double>());
   }
 
   weft::OneShotSearch& search_;
@@ -149,10 +167,10 @@ class Enas final : public weft::OneShot {
  public:
   explicit Enas(const weft::Context& context)
       : options_(context),
-        search_(context,
-                {"controller_steps", "controller_samples", "controller_layers", "controller_units", "controller_range",
-                 "controller_lr", "controller_betas", "controller_eps", "temperature", "tanh_constant",
-                 "tanh_reduction", "entropy_weight", "baseline_decay", "skip_weight", "skip_rate", "samples"}) {
+        search_(context, {"controller_steps", "controller_samples", "controller_layers", "controller_units",
+                          "controller_range", "controller_lr", "controller_betas", "controller_eps", "temperature",
+                          "tanh_constant", "tanh_reduction", "distance_weight", "reward_scale", "entropy_weight",
+                          "baseline_decay", "skip_weight", "skip_rate", "samples"}) {
     search_.expect_memory_of_one();
   }
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "plugins/oneshot/enas/controller.hpp"
-#include "tests/torch/one_shot.hpp"
+#include "tests/torch/one_shot_text.hpp"
 #include "weft/torch/network.hpp"
 
 using namespace weft;
@@ -75,7 +75,7 @@ std::vector<Sample> draw(Controller& controller, int count, Rng& rng) {
   std::vector<Sample> samples;
   for (int i = 0; i < count; ++i) {
     samples.push_back({controller.sample(rng)});
-    samples.back().accuracy = reward(samples.back().episode.genotype());
+    samples.back().score = reward(samples.back().episode.genotype());
   }
   return samples;
 }
@@ -123,7 +123,7 @@ TEST_CASE("enas: the controller steps along the mean of (R - b) grad log P, with
   std::vector<double> rewards;
   double baseline = 0.0;
   for (const Sample& sample : samples) {
-    rewards.push_back(sample.accuracy + 0.05 * twins.policy.evaluate(sample.episode).entropy);
+    rewards.push_back(sample.score + 0.05 * twins.policy.evaluate(sample.episode).entropy);
     baseline += rewards.back() / 4;
   }
   const at::Tensor expected = gradient(twins.policy, [&] {
@@ -162,8 +162,8 @@ TEST_CASE("enas: the first step of Adam, and the baseline, worked out by hand") 
   const at::Tensor before = parameters(paper.controller);
   Rng rng(3);
   std::vector<Sample> samples = draw(paper.controller, 2, rng);
-  samples[0].accuracy = 0.2;
-  samples[1].accuracy = 0.4;
+  samples[0].score = 0.2;
+  samples[1].score = 0.4;
   plain.controller.learn(samples);
   paper.controller.learn(samples);
   const at::Tensor g = parameters(plain.controller) - before;
@@ -172,8 +172,8 @@ TEST_CASE("enas: the first step of Adam, and the baseline, worked out by hand") 
   CHECK(paper.controller.baseline() == Approx(0.3));
 
   samples = draw(paper.controller, 2, rng);
-  samples[0].accuracy = 0.5;
-  samples[1].accuracy = 0.1;
+  samples[0].score = 0.5;
+  samples[1].score = 0.1;
   paper.controller.learn(samples);
   CHECK(paper.controller.baseline() == Approx(0.302 + 0.01 * (0.1 - 0.302)));
 }
@@ -187,7 +187,7 @@ TEST_CASE("enas: the controller finds what is rewarded") {
   Rng rng(3);
   for (int step = 0; step < 200; ++step) controller.learn(draw(controller, 10, rng));
   double mean = 0.0;
-  for (const Sample& sample : draw(controller, 100, rng)) mean += sample.accuracy / 100;
+  for (const Sample& sample : draw(controller, 100, rng)) mean += sample.score / 100;
   CHECK(mean > 0.45);  // 0.5 at most, 0.25 by chance
 }
 
@@ -327,6 +327,24 @@ TEST_CASE("enas keeps the contract of one-shot strategies") {
   check_oneshot(Plugin::open("oneshot", "enas"),
                 short_enas({{"skip_weight", 0.8}, {"structure_share", 0.3}, {"controller_betas", {0.5, 0.999}}}),
                 macro.surroundings());
+}
+
+TEST_CASE("enas on a text: the contract, reports, and the best perplexity first") {
+  const SmallTextStudy study("enas_rnn", small_cell({{"dropout", 0.3}, {"state_dropout", 0.2}, {"slowness", 0.1}}));
+  const Json args = short_enas({{"batch_size", 4}, {"calibration_batches", 0}, {"distance_weight", 0.17}});
+  check_oneshot(Plugin::open("oneshot", "enas"), args, study.surroundings());
+
+  const Instance instance(Plugin::open("oneshot", "enas"), args, study.surroundings());
+  evaluator_contract::Listener listener;
+  const OneShotResult result = OneShotRef(instance.handle()).search({.trial = -1, .rng = Rng(5)}, listener.reporter());
+  for (const Json& report : listener.reports) {
+    CHECK(report.at("controller_reward").get<double>() > 80.0 / 6.0);  // a perplexity of 6, where guessing has 3
+    CHECK(report.at("controller_reward").get<double>() < 80.0);
+  }
+  for (std::size_t i = 1; i < result.derived.size(); ++i) {
+    CHECK(result.derived[i - 1].metrics.at("one_shot_perplexity").get<double>() <=
+          result.derived[i].metrics.at("one_shot_perplexity").get<double>());
+  }
 }
 
 TEST_CASE("enas: reports, and what is derived") {

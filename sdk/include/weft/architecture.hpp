@@ -39,6 +39,13 @@ struct Node {
   bool commutative = false;  // the order of the inputs does not matter
 };
 
+namespace detail {
+
+// Whether it is a recurrent node (weft/recurrent.hpp) with choices in its cell.
+bool cell_has_choices(const Node& node);
+
+}  // namespace detail
+
 class Architecture {
  public:
   // What they return is this object's: a temporary is to be given a name first.
@@ -53,22 +60,16 @@ class Architecture {
   // Output of the auxiliary classifier, trained along and dropped afterwards.
   std::optional<NodeId> auxiliary() const { return auxiliary_; }
 
+  // Its own, or in the cell of a recurrent node.
   bool has_choices() const {
     for (const Node& node : nodes_) {
-      if (node.operation == "choice") return true;
+      if (node.operation == "choice" || detail::cell_has_choices(node)) return true;
     }
     return false;
   }
 
   // Of everything that `output` needs; the auxiliary classifier is not counted. With choices: of all candidates.
-  Cost cost() const {
-    Cost total;
-    const std::vector<bool> needed = ancestors(output_);
-    for (std::size_t id = 0; id < nodes_.size(); ++id) {
-      if (needed[id]) total += nodes_[id].cost;
-    }
-    return total;
-  }
+  Cost cost() const;
 
   // Equal for graphs that differ in node order, names and groups alone; sensitive to everything else. See
   // weft/canonical_hash.hpp for what is guaranteed.
@@ -83,15 +84,7 @@ class Architecture {
   friend class ArchitectureBuilder;
   Architecture() = default;
 
-  std::vector<bool> ancestors(NodeId id) const {
-    std::vector<bool> needed(nodes_.size());
-    needed.at(static_cast<std::size_t>(id)) = true;
-    for (std::size_t at = nodes_.size(); at-- > 0;) {
-      if (!needed[at]) continue;
-      for (const NodeId input : nodes_[at].inputs) needed[static_cast<std::size_t>(input)] = true;
-    }
-    return needed;
-  }
+  std::vector<bool> ancestors(NodeId id) const;
 
   std::vector<Node> nodes_;
   NodeId output_ = 0;
@@ -102,34 +95,10 @@ class ArchitectureBuilder {
  public:
   explicit ArchitectureBuilder(const Operations& operations = Operations::built_in()) : operations_(&operations) {}
 
-  // Adds a node whose inputs were added before. Without a `name` it is named after its place and operation, "stem/conv2d",
-  // and those after it "stem/conv2d 2": weights travel by name, so that what comes elsewhere must not change it.
-  // Throws InvalidInput naming node, rule and input shapes.
-  NodeId add(std::string_view operation, Attributes attributes, std::span<const NodeId> inputs, std::string name = {}) {
-    const OperationRule& rule = operations_->find(operation);
-    Node node{.operation = std::string(operation),
-              .inputs = {inputs.begin(), inputs.end()},
-              .name = std::move(name),
-              .group = group_,
-              .commutative = rule.commutative};
-    if (node.name.empty()) node.name = name_at_place(node.operation);
-    std::vector<Shape> shapes;
-    for (const NodeId input : inputs) shapes.push_back(shape(input));
-    try {
-      check_name(node.name);
-      check_arity(rule, inputs.size());
-      node.attributes = with_defaults(rule, std::move(attributes));
-      node.shape = rule.infer(node.attributes, shapes);
-      node.cost = rule.cost(node.attributes, shapes, node.shape);
-    } catch (const InvalidInput& error) {
-      throw InvalidInput("node " + node.name + " (" + node.operation + "): " + error.what() + describe(shapes));
-    } catch (const Json::exception& error) {
-      throw InvalidInput("node " + node.name + " (" + node.operation + "): " + error.what());
-    }
-    names_.insert(node.name);
-    nodes_.push_back(std::move(node));
-    return static_cast<NodeId>(nodes_.size() - 1);
-  }
+  // Adds a node whose inputs were added before. Without a `name` it is named after its place and operation,
+  // "stem/conv2d", and those after it "stem/conv2d 2": weights travel by name, so that what comes elsewhere must not
+  // change it. Throws InvalidInput naming node, rule and input shapes.
+  NodeId add(std::string_view operation, Attributes attributes, std::span<const NodeId> inputs, std::string name = {});
   NodeId add(std::string_view operation, Attributes attributes, std::initializer_list<NodeId> inputs,
              std::string name = {}) {
     return add(operation, std::move(attributes), std::span(inputs.begin(), inputs.size()), std::move(name));
@@ -173,76 +142,18 @@ class ArchitectureBuilder {
   }
 
   // The finished graph, without the nodes that contribute to neither output. The builder is used up.
-  Architecture build(NodeId output, std::optional<NodeId> auxiliary = {}) && {
-    shape(output);
-    Architecture built;
-    built.nodes_ = std::move(nodes_);
-    std::vector<bool> needed = built.ancestors(output);
-    if (auxiliary) {
-      const std::vector<bool> more = built.ancestors(*auxiliary);
-      for (std::size_t id = 0; id < needed.size(); ++id) needed[id] = needed[id] || more[id];
-    }
-    std::vector<NodeId> renumbered(needed.size(), -1);
-    std::vector<Node> kept;
-    for (std::size_t id = 0; id < needed.size(); ++id) {
-      if (!needed[id]) continue;
-      renumbered[id] = static_cast<NodeId>(kept.size());
-      kept.push_back(std::move(built.nodes_[id]));
-      for (NodeId& input : kept.back().inputs) input = renumbered[static_cast<std::size_t>(input)];
-    }
-    built.nodes_ = std::move(kept);
-    built.output_ = renumbered[static_cast<std::size_t>(output)];
-    if (auxiliary) built.auxiliary_ = renumbered[static_cast<std::size_t>(*auxiliary)];
-    return built;
-  }
+  Architecture build(NodeId output, std::optional<NodeId> auxiliary = {}) &&;
 
  private:
-  std::string name_at_place(const std::string& operation) {
-    std::string first = group_.empty() ? operation : group_ + "/" + operation;
-    std::replace(first.begin(), first.end(), '.', '_');
-    int& count = named_[first];
-    std::string name = ++count == 1 ? first : first + " " + std::to_string(count);
-    while (names_.contains(name)) name = first + " " + std::to_string(++count);
-    return name;
-  }
+  std::string name_at_place(const std::string& operation);
 
-  void check_name(const std::string& name) const {
-    if (name.empty() || name.find('.') != std::string::npos)
-      throw InvalidInput("a name must not be empty or hold a '.'");
-    if (names_.contains(name)) throw InvalidInput("the name is taken; names are unique in a graph");
-  }
+  void check_name(const std::string& name) const;
 
-  static void check_arity(const OperationRule& rule, std::size_t count) {
-    if (count >= rule.min_inputs && count <= rule.max_inputs) return;
-    const std::string wanted = rule.max_inputs == rule.min_inputs ? std::to_string(rule.min_inputs)
-                               : rule.max_inputs == SIZE_MAX
-                                   ? "at least " + std::to_string(rule.min_inputs)
-                                   : std::to_string(rule.min_inputs) + " to " + std::to_string(rule.max_inputs);
-    throw InvalidInput("takes " + wanted + " inputs, not " + std::to_string(count));
-  }
+  static void check_arity(const OperationRule& rule, std::size_t count);
 
-  static Attributes with_defaults(const OperationRule& rule, Attributes given) {
-    Attributes full = rule.defaults;
-    for (auto& [key, value] : given.items()) {
-      if (!full.contains(key)) {
-        std::string known;
-        for (const auto& [name, unused] : rule.defaults.items()) known += (known.empty() ? "" : ", ") + name;
-        throw InvalidInput("unknown attribute \"" + key + "\"; known are " + (known.empty() ? "none" : known));
-      }
-      full[key] = std::move(value);
-    }
-    for (const auto& [key, value] : full.items()) {
-      if (value.is_null()) throw InvalidInput("attribute \"" + key + "\" must be given");
-    }
-    return full;
-  }
+  static Attributes with_defaults(const OperationRule& rule, Attributes given);
 
-  static std::string describe(const std::vector<Shape>& shapes) {
-    if (shapes.empty()) return "";
-    std::string text = "; input shapes: ";
-    for (std::size_t i = 0; i < shapes.size(); ++i) text += (i ? ", " : "") + shapes[i].to_string();
-    return text;
-  }
+  static std::string describe(const std::vector<Shape>& shapes);
 
   const Operations* operations_;
   std::vector<Node> nodes_;
@@ -293,6 +204,129 @@ WEFT_INLINE Architecture Architecture::from_json(const Json& json, const Operati
   } catch (const Json::exception& error) {
     throw InvalidInput(std::string("not an architecture: ") + error.what());
   }
+}
+
+WEFT_INLINE Cost Architecture::cost() const {
+  Cost total;
+  const std::vector<bool> needed = ancestors(output_);
+  for (std::size_t id = 0; id < nodes_.size(); ++id) {
+    if (needed[id]) total += nodes_[id].cost;
+  }
+  return total;
+}
+
+WEFT_INLINE std::vector<bool> Architecture::ancestors(NodeId id) const {
+  std::vector<bool> needed(nodes_.size());
+  needed.at(static_cast<std::size_t>(id)) = true;
+  for (std::size_t at = nodes_.size(); at-- > 0;) {
+    if (!needed[at]) continue;
+    for (const NodeId input : nodes_[at].inputs) needed[static_cast<std::size_t>(input)] = true;
+  }
+  return needed;
+}
+
+WEFT_INLINE std::string ArchitectureBuilder::name_at_place(const std::string& operation) {
+  std::string first = group_.empty() ? operation : group_ + "/" + operation;
+  std::replace(first.begin(), first.end(), '.', '_');
+  int& count = named_[first];
+  std::string name = ++count == 1 ? first : first + " " + std::to_string(count);
+  while (names_.contains(name)) name = first + " " + std::to_string(++count);
+  return name;
+}
+
+WEFT_INLINE void ArchitectureBuilder::check_arity(const OperationRule& rule, std::size_t count) {
+  if (count >= rule.min_inputs && count <= rule.max_inputs) return;
+  const std::string wanted = rule.max_inputs == rule.min_inputs ? std::to_string(rule.min_inputs)
+                             : rule.max_inputs == SIZE_MAX
+                                 ? "at least " + std::to_string(rule.min_inputs)
+                                 : std::to_string(rule.min_inputs) + " to " + std::to_string(rule.max_inputs);
+  throw InvalidInput("takes " + wanted + " inputs, not " + std::to_string(count));
+}
+
+WEFT_INLINE Attributes ArchitectureBuilder::with_defaults(const OperationRule& rule, Attributes given) {
+  Attributes full = rule.defaults;
+  for (auto& [key, value] : given.items()) {
+    if (!full.contains(key)) {
+      std::string known;
+      for (const auto& [name, unused] : rule.defaults.items()) known += (known.empty() ? "" : ", ") + name;
+      throw InvalidInput("unknown attribute \"" + key + "\"; known are " + (known.empty() ? "none" : known));
+    }
+    full[key] = std::move(value);
+  }
+  for (const auto& [key, value] : full.items()) {
+    if (value.is_null()) throw InvalidInput("attribute \"" + key + "\" must be given");
+  }
+  return full;
+}
+
+WEFT_INLINE std::string ArchitectureBuilder::describe(const std::vector<Shape>& shapes) {
+  if (shapes.empty()) return "";
+  std::string text = "; input shapes: ";
+  for (std::size_t i = 0; i < shapes.size(); ++i) text += (i ? ", " : "") + shapes[i].to_string();
+  return text;
+}
+
+WEFT_INLINE void ArchitectureBuilder::check_name(const std::string& name) const {
+  if (name.empty() || name.find('.') != std::string::npos) throw InvalidInput("a name must not be empty or hold a '.'");
+  if (names_.contains(name)) throw InvalidInput("the name is taken; names are unique in a graph");
+}
+
+WEFT_INLINE Architecture ArchitectureBuilder::build(NodeId output, std::optional<NodeId> auxiliary) && {
+  shape(output);
+  Architecture built;
+  built.nodes_ = std::move(nodes_);
+  std::vector<bool> needed = built.ancestors(output);
+  if (auxiliary) {
+    const std::vector<bool> more = built.ancestors(*auxiliary);
+    for (std::size_t id = 0; id < needed.size(); ++id) needed[id] = needed[id] || more[id];
+  }
+  std::vector<NodeId> renumbered(needed.size(), -1);
+  std::vector<Node> kept;
+  for (std::size_t id = 0; id < needed.size(); ++id) {
+    if (!needed[id]) continue;
+    renumbered[id] = static_cast<NodeId>(kept.size());
+    kept.push_back(std::move(built.nodes_[id]));
+    for (NodeId& input : kept.back().inputs) input = renumbered[static_cast<std::size_t>(input)];
+  }
+  built.nodes_ = std::move(kept);
+  built.output_ = renumbered[static_cast<std::size_t>(output)];
+  if (auxiliary) built.auxiliary_ = renumbered[static_cast<std::size_t>(*auxiliary)];
+  return built;
+}
+
+WEFT_INLINE NodeId ArchitectureBuilder::add(std::string_view operation, Attributes attributes,
+                                            std::span<const NodeId> inputs, std::string name) {
+  const OperationRule& rule = operations_->find(operation);
+  Node node{.operation = std::string(operation),
+            .inputs = {inputs.begin(), inputs.end()},
+            .name = std::move(name),
+            .group = group_,
+            .commutative = rule.commutative};
+  if (node.name.empty()) node.name = name_at_place(node.operation);
+  std::vector<Shape> shapes;
+  for (const NodeId input : inputs) shapes.push_back(shape(input));
+  try {
+    check_name(node.name);
+    check_arity(rule, inputs.size());
+    node.attributes = with_defaults(rule, std::move(attributes));
+    node.shape = rule.infer(node.attributes, shapes);
+    node.cost = rule.cost(node.attributes, shapes, node.shape);
+  } catch (const InvalidInput& error) {
+    throw InvalidInput("node " + node.name + " (" + node.operation + "): " + error.what() + describe(shapes));
+  } catch (const Json::exception& error) {
+    throw InvalidInput("node " + node.name + " (" + node.operation + "): " + error.what());
+  }
+  names_.insert(node.name);
+  nodes_.push_back(std::move(node));
+  return static_cast<NodeId>(nodes_.size() - 1);
+}
+
+WEFT_INLINE bool detail::cell_has_choices(const Node& node) {
+  if (node.operation != "recurrent") return false;
+  for (const Json& inner : node.attributes.at("cell").at("nodes")) {
+    if (inner.at("operation") == "choice") return true;
+  }
+  return false;
 }
 #endif
 

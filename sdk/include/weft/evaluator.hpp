@@ -156,33 +156,39 @@ class EvaluatorRef {
   }
 
   // Empty where the plugin does not say.
-  std::string fingerprint() const {
-    if (task_ == nullptr) return {};
-    detail::StringWriter out;
-    detail::StringWriter error;
-    detail::check(detail::need(task_, &weft_task_1::describe)(instance_, out, error), error);
-    return detail::parse_json(out.text()).value("fingerprint", "");
-  }
+  std::string fingerprint() const;
 
-  Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
-    const detail::LentRequest lent(request);
-    detail::StringWriter metrics;
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, lent, &reporter, metrics, error), error);
-    Evaluation evaluation;
-    evaluation.metrics = detail::parse_json(metrics.text());
-    if (!evaluation.metrics.is_object()) throw Error("the metrics are no JSON object");
-    if (const auto state = evaluation.metrics.find("state"); state != evaluation.metrics.end()) {
-      evaluation.state = trial_state(state->get<std::string>());
-      evaluation.metrics.erase(state);
-    }
-    return evaluation;
-  }
+  Evaluation evaluate(const EvaluationRequest& request, const weft_reporter& reporter);
 
  private:
   void* instance_;
   const weft_evaluator_1* table_;
   const weft_task_1* task_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::string EvaluatorRef::fingerprint() const {
+  if (task_ == nullptr) return {};
+  detail::StringWriter out;
+  detail::StringWriter error;
+  detail::check(detail::need(task_, &weft_task_1::describe)(instance_, out, error), error);
+  return detail::parse_json(out.text()).value("fingerprint", "");
+}
+
+WEFT_INLINE Evaluation EvaluatorRef::evaluate(const EvaluationRequest& request, const weft_reporter& reporter) {
+  const detail::LentRequest lent(request);
+  detail::StringWriter metrics;
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_evaluator_1::evaluate)(instance_, lent, &reporter, metrics, error), error);
+  Evaluation evaluation;
+  evaluation.metrics = detail::parse_json(metrics.text());
+  if (!evaluation.metrics.is_object()) throw Error("the metrics are no JSON object");
+  if (const auto state = evaluation.metrics.find("state"); state != evaluation.metrics.end()) {
+    evaluation.state = trial_state(state->get<std::string>());
+    evaluation.metrics.erase(state);
+  }
+  return evaluation;
+}
+#endif
 
 }  // namespace weft

@@ -28,24 +28,8 @@ struct Genotype {
 
   // Decisions as their list, anything else as it is. What would be read as decisions, or as its own wrapping, is
   // wrapped: {"weft.opaque": [1, 2]}.
-  Json to_json() const {
-    if (opaque.is_null()) return decisions;
-    return is_list_of_integers(opaque) || is_wrapped(opaque) ? Json{{wrapping, opaque}} : opaque;
-  }
-  static Genotype from_json(const Json& json) {
-    Genotype genotype;
-    if (is_list_of_integers(json)) {
-      for (const Json& option : json) {
-        if (option < std::numeric_limits<std::int32_t>::min() || option > std::numeric_limits<std::int32_t>::max()) {
-          throw InvalidInput("option number " + option.dump() + " is out of range");
-        }
-      }
-      genotype.decisions = json.get<std::vector<std::int32_t>>();
-    } else {
-      genotype.opaque = is_wrapped(json) ? json.at(wrapping) : json;
-    }
-    return genotype;
-  }
+  Json to_json() const;
+  static Genotype from_json(const Json& json);
 
  private:
   static constexpr const char* wrapping = "weft.opaque";
@@ -55,5 +39,27 @@ struct Genotype {
   }
   static bool is_wrapped(const Json& json) { return json.is_object() && json.size() == 1 && json.contains(wrapping); }
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Json Genotype::to_json() const {
+  if (opaque.is_null()) return decisions;
+  return is_list_of_integers(opaque) || is_wrapped(opaque) ? Json{{wrapping, opaque}} : opaque;
+}
+
+WEFT_INLINE Genotype Genotype::from_json(const Json& json) {
+  Genotype genotype;
+  if (is_list_of_integers(json)) {
+    for (const Json& option : json) {
+      if (option < std::numeric_limits<std::int32_t>::min() || option > std::numeric_limits<std::int32_t>::max()) {
+        throw InvalidInput("option number " + option.dump() + " is out of range");
+      }
+    }
+    genotype.decisions = json.get<std::vector<std::int32_t>>();
+  } else {
+    genotype.opaque = is_wrapped(json) ? json.at(wrapping) : json;
+  }
+  return genotype;
+}
+#endif
 
 }  // namespace weft

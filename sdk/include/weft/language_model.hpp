@@ -2,6 +2,8 @@
 //
 //   tokens (T x 1) -> embedding -> dropout -> layers x (recurrent -> dropout) -> linear, to the vocabulary
 //
+// What a layer reads may be dropped once more, and what it computes be slowed down (the operation `slowness`).
+//
 // If `tied`, the last layer's weights are the embedding's: Press, Wolf 2017, "Using the Output Embedding to Improve
 // Language Models"; Inan, Khosravi, Socher 2017, "Tying Word Vectors and Word Classifiers".
 //
@@ -30,8 +32,10 @@ class LanguageModel {
   // `inputs`.
   using Cell = std::function<Attributes(std::int64_t inputs, std::int64_t features)>;
 
-  // From the parameters layers, features, embedding_features and tied (which may be absent), dropout,
-  // dropout_kind, embedding_dropout, state_dropout and match_parameters. The last, if not 0, chooses the features in
+  // From the parameters layers, features, dropout, dropout_kind, embedding_dropout, state_dropout and match_parameters;
+  // and from these, which may be absent: embedding_features, tied, input_dropout, in place of dropout behind the
+  // embedding, layer_dropout, of what each layer reads, and slowness. A cell whose attributes have a state_dropout does
+  // with it what it wants. match_parameters, if not 0, chooses the features in
   // place of the parameter: as many as the network around `cell` can have without more parameters than that. Throws
   // InvalidInput if it has more with one feature, if what is tied would differ in size, and if the task is not one of
   // texts.
@@ -40,6 +44,9 @@ class LanguageModel {
         features_(context.get<std::int64_t>("features")),
         tied_(context.configuration().value("tied", false)),
         dropout_(context.get<double>("dropout")),
+        input_dropout_(context.configuration().value("input_dropout", dropout_)),
+        layer_dropout_(context.configuration().value("layer_dropout", 0.0)),
+        slowness_(context.configuration().value("slowness", 0.0)),
         dropout_operation_(context.get<std::string>("dropout_kind") == "locked" ? "locked_dropout" : "dropout"),
         embedding_dropout_(context.get<double>("embedding_dropout")),
         state_dropout_(context.get<double>("state_dropout")),
@@ -74,13 +81,16 @@ class LanguageModel {
                              {"features", embedding_features_.value_or(features)},
                              {"dropout", embedding_dropout_}},
                             {x});
-      x = drop(graph, embedding);
+      x = drop(graph, embedding, input_dropout_);
     }
     for (int layer = 1; layer <= layers_; ++layer) {
       const auto group = graph.group("layer " + std::to_string(layer));
+      x = drop(graph, x, layer_dropout_);
       Attributes recurrent = cell(graph.shape(x).channels, features);
-      recurrent["state_dropout"] = state_dropout_;
-      x = drop(graph, graph.add("recurrent", std::move(recurrent), {x}));
+      if (!recurrent.contains("state_dropout")) recurrent["state_dropout"] = state_dropout_;
+      x = graph.add("recurrent", std::move(recurrent), {x});
+      if (slowness_ > 0.0) x = graph.add("slowness", {{"weight", slowness_}}, {x});
+      x = drop(graph, x, dropout_);
     }
     const auto group = graph.group("decoder");
     const Attributes to_vocabulary = {{"features", task_.classes}};
@@ -88,9 +98,9 @@ class LanguageModel {
     return std::move(graph).build(x);
   }
 
-  NodeId drop(ArchitectureBuilder& graph, NodeId input) const {
-    if (dropout_ == 0.0) return input;
-    return graph.add(dropout_operation_, {{"probability", dropout_}}, {input});
+  NodeId drop(ArchitectureBuilder& graph, NodeId input, double probability) const {
+    if (probability == 0.0) return input;
+    return graph.add(dropout_operation_, {{"probability", probability}}, {input});
   }
 
   std::int64_t most_features(const Cell& cell, std::int64_t limit) const {
@@ -117,7 +127,8 @@ class LanguageModel {
   std::int64_t features_;
   std::optional<std::int64_t> embedding_features_;  // as many as features_ unless given
   bool tied_;
-  double dropout_;
+  double dropout_, input_dropout_, layer_dropout_;
+  double slowness_;
   std::string dropout_operation_;
   double embedding_dropout_;
   double state_dropout_;

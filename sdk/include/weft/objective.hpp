@@ -86,42 +86,51 @@ class ObjectiveRef {
       throw Error(std::string(handle.component->name) + " is not an objective: it has no " WEFT_OBJECTIVE_1);
   }
 
-  Direction direction() const {
-    std::int32_t direction = 0;
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_objective_1::direction)(instance_, &direction, error), error);
-    if (direction != 1 && direction != -1)
-      throw Error("its direction is " + std::to_string(direction) + "; must be 1, to maximise, or -1, to minimise");
-    return direction < 0 ? Direction::minimize : Direction::maximize;
-  }
-  std::optional<double> before(const std::string& candidate) const {
-    if (!detail::has(table_, &weft_objective_1::before)) return {};
-    double value = 0.0;
-    std::int32_t known = 0;
-    detail::StringWriter error;
-    detail::check(table_->before(instance_, detail::text(candidate), &value, &known, error), error);
-    return known != 0 ? std::optional(value) : std::nullopt;
-  }
-  double after(const std::string& metrics) const {
-    double value = 0.0;
-    detail::StringWriter error;
-    if (!detail::has(table_, &weft_objective_1::after))
-      throw Error("the objective cannot be measured by an evaluation");
-    detail::check(table_->after(instance_, detail::text(metrics), &value, error), error);
-    return value;
-  }
-  std::optional<std::pair<double, double>> range() const {
-    if (!detail::has(table_, &weft_objective_1::range)) return {};
-    double least = 0.0, largest = 0.0;
-    std::int32_t known = 0;
-    detail::StringWriter error;
-    detail::check(table_->range(instance_, &least, &largest, &known, error), error);
-    return known != 0 ? std::optional(std::pair(least, largest)) : std::nullopt;
-  }
+  Direction direction() const;
+  std::optional<double> before(const std::string& candidate) const;
+  double after(const std::string& metrics) const;
+  std::optional<std::pair<double, double>> range() const;
 
  private:
   void* instance_;
   const weft_objective_1* table_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Direction ObjectiveRef::direction() const {
+  std::int32_t direction = 0;
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_objective_1::direction)(instance_, &direction, error), error);
+  if (direction != 1 && direction != -1)
+    throw Error("its direction is " + std::to_string(direction) + "; must be 1, to maximise, or -1, to minimise");
+  return direction < 0 ? Direction::minimize : Direction::maximize;
+}
+
+WEFT_INLINE std::optional<double> ObjectiveRef::before(const std::string& candidate) const {
+  if (!detail::has(table_, &weft_objective_1::before)) return {};
+  double value = 0.0;
+  std::int32_t known = 0;
+  detail::StringWriter error;
+  detail::check(table_->before(instance_, detail::text(candidate), &value, &known, error), error);
+  return known != 0 ? std::optional(value) : std::nullopt;
+}
+
+WEFT_INLINE double ObjectiveRef::after(const std::string& metrics) const {
+  double value = 0.0;
+  detail::StringWriter error;
+  if (!detail::has(table_, &weft_objective_1::after)) throw Error("the objective cannot be measured by an evaluation");
+  detail::check(table_->after(instance_, detail::text(metrics), &value, error), error);
+  return value;
+}
+
+WEFT_INLINE std::optional<std::pair<double, double>> ObjectiveRef::range() const {
+  if (!detail::has(table_, &weft_objective_1::range)) return {};
+  double least = 0.0, largest = 0.0;
+  std::int32_t known = 0;
+  detail::StringWriter error;
+  detail::check(table_->range(instance_, &least, &largest, &known, error), error);
+  return known != 0 ? std::optional(std::pair(least, largest)) : std::nullopt;
+}
+#endif
 
 }  // namespace weft

@@ -32,23 +32,8 @@ struct OneShotResult {
   std::vector<Derived> derived;             // best first
   Json metrics = Json::object();            // of the search as a whole: name -> number
 
-  Json to_json() const {
-    Json json = {{"derived", Json::array()}, {"metrics", metrics}};
-    for (const Derived& one : derived) json["derived"].push_back(one.to_json());
-    if (state != TrialState::complete) json["state"] = to_string(state);
-    return json;
-  }
-  static OneShotResult from_json(const Json& json) {
-    OneShotResult result;
-    try {
-      if (json.contains("state")) result.state = trial_state(json.at("state").get<std::string>());
-      for (const Json& one : json.at("derived")) result.derived.push_back(Derived::from_json(one));
-      result.metrics = json.value("metrics", Json::object());
-    } catch (const Json::exception& error) {
-      throw Error(std::string("not the result of a one-shot search: ") + error.what());
-    }
-    return result;
-  }
+  Json to_json() const;
+  static OneShotResult from_json(const Json& json);
 };
 
 class OneShot {
@@ -90,17 +75,40 @@ class OneShotRef {
       throw Error(std::string(handle.component->name) + " is not a one-shot strategy: it has no " WEFT_ONESHOT_1);
   }
 
-  OneShotResult search(const EvaluationRequest& request, const weft_reporter& reporter) {
-    const detail::LentRequest lent(request);
-    detail::StringWriter out;
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_oneshot_1::search)(instance_, lent, &reporter, out, error), error);
-    return OneShotResult::from_json(detail::parse_json(out.text()));
-  }
+  OneShotResult search(const EvaluationRequest& request, const weft_reporter& reporter);
 
  private:
   void* instance_;
   const weft_oneshot_1* table_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE OneShotResult OneShotRef::search(const EvaluationRequest& request, const weft_reporter& reporter) {
+  const detail::LentRequest lent(request);
+  detail::StringWriter out;
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_oneshot_1::search)(instance_, lent, &reporter, out, error), error);
+  return OneShotResult::from_json(detail::parse_json(out.text()));
+}
+
+WEFT_INLINE Json OneShotResult::to_json() const {
+  Json json = {{"derived", Json::array()}, {"metrics", metrics}};
+  for (const Derived& one : derived) json["derived"].push_back(one.to_json());
+  if (state != TrialState::complete) json["state"] = to_string(state);
+  return json;
+}
+
+WEFT_INLINE OneShotResult OneShotResult::from_json(const Json& json) {
+  OneShotResult result;
+  try {
+    if (json.contains("state")) result.state = trial_state(json.at("state").get<std::string>());
+    for (const Json& one : json.at("derived")) result.derived.push_back(Derived::from_json(one));
+    result.metrics = json.value("metrics", Json::object());
+  } catch (const Json::exception& error) {
+    throw Error(std::string("not the result of a one-shot search: ") + error.what());
+  }
+  return result;
+}
+#endif
 
 }  // namespace weft

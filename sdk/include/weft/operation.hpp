@@ -58,16 +58,10 @@ class Operations {
  public:
   static const Operations& built_in();
 
-  void add(OperationRule rule) { rules_.insert_or_assign(rule.name, std::move(rule)); }
+  void add(OperationRule rule);
 
   // Throws InvalidInput naming the known operations.
-  const OperationRule& find(std::string_view name) const {
-    const auto found = rules_.find(name);
-    if (found != rules_.end()) return found->second;
-    std::string known;
-    for (const auto& [key, rule] : rules_) known += (known.empty() ? "" : ", ") + key;
-    throw InvalidInput("unknown operation \"" + std::string(name) + "\"; known are " + known);
-  }
+  const OperationRule& find(std::string_view name) const;
 
   const std::map<std::string, OperationRule, std::less<>>& rules() const { return rules_; }
 
@@ -82,6 +76,7 @@ inline const std::vector<std::string>& activation_functions() {
   return names;
 }
 
+#ifndef WEFT_DECLARED_ONLY
 namespace detail {
 
 inline void require_image(std::string_view rule, const Shape& shape) {
@@ -401,33 +396,65 @@ inline OperationRule embedding_rule() {
   return rule;
 }
 
-// A linear layer whose weights are the vectors of the embedding that is its second input: its features are the tokens
-// (Press & Wolf 2017, "Using the Output Embedding to Improve Language Models"). Only the bias is its own.
+// A linear layer whose weights are those of its second input, another linear layer with as many features; or the
+// vectors of an embedding: its features are the tokens (Press & Wolf 2017, "Using the Output Embedding to Improve
+// Language Models"). Only the bias is its own.
 inline OperationRule tied_linear_rule() {
   OperationRule rule{.name = "tied_linear", .defaults = {{"features", nullptr}, {"bias", true}}, .min_inputs = 2};
   rule.max_inputs = 2;
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
-    if (inputs[0] != inputs[1] || inputs[0].kind != Shape::Kind::sequence) {
-      throw InvalidInput("tied_linear needs a sequence and, for its weights, an embedding of as many features");
+    Shape output = inputs[0];
+    output.channels = positive(attributes, "features");
+    const bool of_embedding = inputs[0] == inputs[1] && inputs[0].kind == Shape::Kind::sequence;
+    const bool of_layer = output == inputs[1] && !inputs[0].is_image();
+    if (!of_embedding && !of_layer) {
+      throw InvalidInput(
+          "tied_linear needs, for its weights, an embedding of as many features as the sequence that it reads, or a "
+          "linear layer of as many features as it has");
     }
     boolean(attributes, "bias");
-    return Shape::sequence(inputs[0].height, positive(attributes, "features"));
+    return output;
   };
   rule.cost = [](const Json& attributes, OperationRule::Shapes inputs, const Shape& output) {
     return Cost{.parameters = attributes.at("bias").get<bool>() ? output.channels : 0,
-                .multiply_adds = inputs[0].channels * output.channels * output.height,
+                .multiply_adds = inputs[0].channels * output.elements(),
                 .activation_bytes = 4 * output.elements()};
   };
   return rule;
 }
 
 // Dropout whose mask is the same at all positions of a sequence (Gal & Ghahramani 2016, "A Theoretically Grounded
-// Application of Dropout in Recurrent Neural Networks").
+// Application of Dropout in Recurrent Neural Networks"). Of vectors in the cell of a recurrent node, too; those of one
+// size and probability have one mask there.
 inline OperationRule locked_dropout_rule() {
   OperationRule rule{.name = "locked_dropout", .defaults = {{"probability", nullptr}}, .cost = activation_cost};
   rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
-    if (inputs[0].kind != Shape::Kind::sequence) throw InvalidInput("locked_dropout needs a sequence");
+    if (inputs[0].is_image()) throw InvalidInput("locked_dropout needs a sequence, or a vector");
     probability(attributes, "probability");
+    return inputs[0];
+  };
+  return rule;
+}
+
+// s + g (y - s) of a state s, a gate g from 0 to 1, and a new value y, in this order (Srivastava, Greff, Schmidhuber
+// 2015, "Highway Networks").
+inline OperationRule highway_rule() {
+  return {.name = "highway",
+          .defaults = Json::object(),
+          .min_inputs = 3,
+          .max_inputs = 3,
+          .infer = all_equal,
+          .cost = activation_cost};
+}
+
+// Its input, a sequence; in training `weight` times the mean square of what changes from position to position is added
+// to the loss (Merity, McCann, Socher 2017, "Revisiting Activation Regularization for Language RNNs").
+inline OperationRule slowness_rule() {
+  OperationRule rule{.name = "slowness", .defaults = {{"weight", nullptr}}, .cost = free_of_cost};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    if (inputs[0].kind != Shape::Kind::sequence) throw InvalidInput("slowness needs a sequence");
+    real(
+        attributes, "weight", [](double value) { return value >= 0.0; }, "[0, infinity)");
     return inputs[0];
   };
   return rule;
@@ -551,6 +578,8 @@ inline Operations make_built_in_operations() {
   operations.add(embedding_rule());
   operations.add(tied_linear_rule());
   operations.add(locked_dropout_rule());
+  operations.add(highway_rule());
+  operations.add(slowness_rule());
   operations.add(recurrent_rule());
   operations.add(choice_rule());
   return operations;
@@ -558,10 +587,19 @@ inline Operations make_built_in_operations() {
 
 }  // namespace detail
 
-#ifndef WEFT_DECLARED_ONLY
 WEFT_INLINE const Operations& Operations::built_in() {
   static const Operations operations = detail::make_built_in_operations();
   return operations;
+}
+
+WEFT_INLINE void Operations::add(OperationRule rule) { rules_.insert_or_assign(rule.name, std::move(rule)); }
+
+WEFT_INLINE const OperationRule& Operations::find(std::string_view name) const {
+  const auto found = rules_.find(name);
+  if (found != rules_.end()) return found->second;
+  std::string known;
+  for (const auto& [key, rule] : rules_) known += (known.empty() ? "" : ", ") + key;
+  throw InvalidInput("unknown operation \"" + std::string(name) + "\"; known are " + known);
 }
 #endif
 

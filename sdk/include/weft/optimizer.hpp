@@ -27,8 +27,8 @@ class Optimizer {
   virtual void tell(const TrialResult& result) = 0;
   // True when there is nothing left to ask for, whatever the budget.
   virtual bool finished() const { return false; }
-  // Of an optimizer whose proposals inherit weights: the trials that may still be named as parents, also those that have
-  // not ended. The weights of no others are kept for that. Nothing: weights are not inherited.
+  // Of an optimizer whose proposals inherit weights: the trials that may still be named as parents, also those that
+  // have not ended. The weights of no others are kept for that. Nothing: weights are not inherited.
   virtual std::optional<std::vector<TrialId>> retain() const { return {}; }
   // Of an optimizer whose proposals go on from earlier trials (Fidelity::resume_from): the trials that they may still
   // name, also those that have not ended. The checkpoints of no others are kept. Nothing: nothing is gone on from.
@@ -109,58 +109,15 @@ class OptimizerRef final : public Optimizer {
       throw Error(std::string(handle.component->name) + " is not an optimizer: it has no " WEFT_OPTIMIZER_1);
   }
 
-  std::vector<Proposal> ask(std::size_t capacity) override {
-    std::vector<Proposal> proposals;
-    const auto sink = detail::make_sink<weft_proposal_sink, weft_proposal>([&](const weft_proposal& lent) {
-      Proposal proposal{.genotype = detail::to_genotype(lent.genotype)};
-      if (lent.parent >= 0) proposal.parent = lent.parent;
-      proposal.transfer = detail::parse_json(lent.transfer);
-      if (lent.fidelity.size != 0) proposal.fidelity = Fidelity::from_json(detail::parse_json(lent.fidelity));
-      proposal.notes = detail::parse_json(lent.notes);
-      proposals.push_back(std::move(proposal));
-    });
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_optimizer_1::ask)(instance_, capacity, sink, error), error);
-    sink.finish();
-    if (proposals.size() > capacity) {
-      throw Error("ask(" + std::to_string(capacity) + ") returned " + std::to_string(proposals.size()) + " proposals");
-    }
-    return proposals;
-  }
+  std::vector<Proposal> ask(std::size_t capacity) override;
 
-  void tell(const TrialResult& result) override {
-    const detail::LentGenotype genotype(result.genotype);
-    const std::string fidelity = result.fidelity == Fidelity{} ? "" : result.fidelity.to_json().dump();
-    const std::string metrics = detail::dump(result.metrics);
-    const std::string notes = detail::dump(result.notes);
-    const weft_result lent{sizeof(weft_result),
-                           result.trial,
-                           static_cast<std::int32_t>(result.state),
-                           *genotype,
-                           result.reward,
-                           result.objectives.data(),
-                           result.objectives.size(),
-                           detail::text(fidelity),
-                           detail::text(metrics),
-                           detail::text(notes),
-                           detail::text(result.reason),
-                           result.predicted.value_or(std::numeric_limits<double>::quiet_NaN())};
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_optimizer_1::tell)(instance_, &lent, error), error);
-  }
+  void tell(const TrialResult& result) override;
 
-  bool finished() const override {
-    std::int32_t finished = 0;
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_optimizer_1::finished)(instance_, &finished, error), error);
-    return finished != 0;
-  }
+  bool finished() const override;
 
   std::optional<std::vector<TrialId>> retain() const override { return trials_of(&weft_optimizer_1::retain, {}); }
   // Nothing of a plugin of release 1.0, which cannot say.
-  std::optional<std::vector<TrialId>> resumable() const override {
-    return trials_of(&weft_optimizer_1::resumable, std::vector<TrialId>());
-  }
+  std::optional<std::vector<TrialId>> resumable() const override;
 
  private:
   using Listing = weft_status (*)(void*, const weft_trials_sink*, const weft_writer*);
@@ -182,5 +139,58 @@ class OptimizerRef final : public Optimizer {
   void* instance_;
   const weft_optimizer_1* table_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::vector<Proposal> OptimizerRef::ask(std::size_t capacity) {
+  std::vector<Proposal> proposals;
+  const auto sink = detail::make_sink<weft_proposal_sink, weft_proposal>([&](const weft_proposal& lent) {
+    Proposal proposal{.genotype = detail::to_genotype(lent.genotype)};
+    if (lent.parent >= 0) proposal.parent = lent.parent;
+    proposal.transfer = detail::parse_json(lent.transfer);
+    if (lent.fidelity.size != 0) proposal.fidelity = Fidelity::from_json(detail::parse_json(lent.fidelity));
+    proposal.notes = detail::parse_json(lent.notes);
+    proposals.push_back(std::move(proposal));
+  });
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_optimizer_1::ask)(instance_, capacity, sink, error), error);
+  sink.finish();
+  if (proposals.size() > capacity) {
+    throw Error("ask(" + std::to_string(capacity) + ") returned " + std::to_string(proposals.size()) + " proposals");
+  }
+  return proposals;
+}
+
+WEFT_INLINE void OptimizerRef::tell(const TrialResult& result) {
+  const detail::LentGenotype genotype(result.genotype);
+  const std::string fidelity = result.fidelity == Fidelity{} ? "" : result.fidelity.to_json().dump();
+  const std::string metrics = detail::dump(result.metrics);
+  const std::string notes = detail::dump(result.notes);
+  const weft_result lent{sizeof(weft_result),
+                         result.trial,
+                         static_cast<std::int32_t>(result.state),
+                         *genotype,
+                         result.reward,
+                         result.objectives.data(),
+                         result.objectives.size(),
+                         detail::text(fidelity),
+                         detail::text(metrics),
+                         detail::text(notes),
+                         detail::text(result.reason),
+                         result.predicted.value_or(std::numeric_limits<double>::quiet_NaN())};
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_optimizer_1::tell)(instance_, &lent, error), error);
+}
+
+WEFT_INLINE bool OptimizerRef::finished() const {
+  std::int32_t finished = 0;
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_optimizer_1::finished)(instance_, &finished, error), error);
+  return finished != 0;
+}
+
+WEFT_INLINE std::optional<std::vector<TrialId>> OptimizerRef::resumable() const {
+  return trials_of(&weft_optimizer_1::resumable, std::vector<TrialId>());
+}
+#endif
 
 }  // namespace weft

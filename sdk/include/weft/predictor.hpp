@@ -21,8 +21,8 @@
 namespace weft {
 
 struct Prediction {
-  double mean = 0.0;       // reward after the horizon
-  double deviation = 0.0;  // standard deviation, >= 0
+  double mean = 0.0;               // reward after the horizon
+  double deviation = 0.0;          // standard deviation, >= 0
   double probability_above = 0.0;  // that the reward is above the threshold
 
   // Of a normal distribution; without spread 1 above the mean's threshold, 0 from there on.
@@ -88,42 +88,49 @@ class PredictorRef final : public Predictor {
     if (table_ == nullptr) throw Error(name_ + " is not a predictor: it has no " WEFT_PREDICTOR_1);
   }
 
-  void fit(std::span<const LearningCurve> curves) override {
-    std::vector<std::unique_ptr<const detail::LentCurve>> lent;
-    std::vector<const weft_curve*> pointers;
-    for (const LearningCurve& curve : curves) {
-      lent.push_back(std::make_unique<const detail::LentCurve>(curve));
-      pointers.push_back(*lent.back());
-    }
-    detail::StringWriter error;
-    detail::check(
-        detail::need(table_, &weft_predictor_1::fit)(instance_, pointers.data(), pointers.size(), error), error);
-  }
+  void fit(std::span<const LearningCurve> curves) override;
 
   // Throws Error for an answer that is no distribution.
-  std::optional<Prediction> predict(const LearningCurve& partial, int horizon, double threshold) override {
-    const detail::LentCurve lent(partial);
-    std::optional<Prediction> prediction;
-    const auto sink = detail::make_sink<weft_prediction_sink, weft_prediction>([&](const weft_prediction& answer) {
-      prediction = {answer.mean, answer.deviation, answer.probability_above};
-    });
-    detail::StringWriter error;
-    detail::check(
-        detail::need(table_, &weft_predictor_1::predict)(instance_, lent, horizon, threshold, sink, error), error);
-    sink.finish();
-    if (prediction && !(std::isfinite(prediction->mean) && prediction->deviation >= 0.0 &&
-                        prediction->probability_above >= 0.0 && prediction->probability_above <= 1.0)) {
-      throw Error(name_ + " predicts a mean of " + std::to_string(prediction->mean) + ", a deviation of " +
-                  std::to_string(prediction->deviation) + " and a probability of " +
-                  std::to_string(prediction->probability_above));
-    }
-    return prediction;
-  }
+  std::optional<Prediction> predict(const LearningCurve& partial, int horizon, double threshold) override;
 
  private:
   std::string name_;
   void* instance_;
   const weft_predictor_1* table_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE void PredictorRef::fit(std::span<const LearningCurve> curves) {
+  std::vector<std::unique_ptr<const detail::LentCurve>> lent;
+  std::vector<const weft_curve*> pointers;
+  for (const LearningCurve& curve : curves) {
+    lent.push_back(std::make_unique<const detail::LentCurve>(curve));
+    pointers.push_back(*lent.back());
+  }
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_predictor_1::fit)(instance_, pointers.data(), pointers.size(), error),
+                error);
+}
+
+WEFT_INLINE std::optional<Prediction> PredictorRef::predict(const LearningCurve& partial, int horizon,
+                                                            double threshold) {
+  const detail::LentCurve lent(partial);
+  std::optional<Prediction> prediction;
+  const auto sink = detail::make_sink<weft_prediction_sink, weft_prediction>([&](const weft_prediction& answer) {
+    prediction = {answer.mean, answer.deviation, answer.probability_above};
+  });
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_predictor_1::predict)(instance_, lent, horizon, threshold, sink, error),
+                error);
+  sink.finish();
+  if (prediction && !(std::isfinite(prediction->mean) && prediction->deviation >= 0.0 &&
+                      prediction->probability_above >= 0.0 && prediction->probability_above <= 1.0)) {
+    throw Error(name_ + " predicts a mean of " + std::to_string(prediction->mean) + ", a deviation of " +
+                std::to_string(prediction->deviation) + " and a probability of " +
+                std::to_string(prediction->probability_above));
+  }
+  return prediction;
+}
+#endif
 
 }  // namespace weft

@@ -37,23 +37,28 @@ struct Shape {
   }
 
   // [channels, height, width], [features] or [positions, features].
-  Json to_json() const {
-    if (kind == Kind::image) return Json::array({channels, height, width});
-    return kind == Kind::features ? Json::array({channels}) : Json::array({height, channels});
-  }
-  static Shape from_json(const Json& json) {
-    if (!json.is_array() || json.empty() || json.size() > 3) {
-      throw InvalidInput("a shape is [channels, height, width], [features] or [positions, features], not " +
-                         json.dump());
-    }
-    for (const Json& extent : json) {
-      if (!extent.is_number_integer() || extent.get<std::int64_t>() < 1) {
-        throw InvalidInput("every extent of a shape must be a positive integer; found " + json.dump());
-      }
-    }
-    if (json.size() == 3) return image(json[0], json[1], json[2]);
-    return json.size() == 2 ? sequence(json[0], json[1]) : features(json[0]);
-  }
+  Json to_json() const;
+  static Shape from_json(const Json& json);
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Json Shape::to_json() const {
+  if (kind == Kind::image) return Json::array({channels, height, width});
+  return kind == Kind::features ? Json::array({channels}) : Json::array({height, channels});
+}
+
+WEFT_INLINE Shape Shape::from_json(const Json& json) {
+  if (!json.is_array() || json.empty() || json.size() > 3) {
+    throw InvalidInput("a shape is [channels, height, width], [features] or [positions, features], not " + json.dump());
+  }
+  for (const Json& extent : json) {
+    if (!extent.is_number_integer() || extent.get<std::int64_t>() < 1) {
+      throw InvalidInput("every extent of a shape must be a positive integer; found " + json.dump());
+    }
+  }
+  if (json.size() == 3) return image(json[0], json[1], json[2]);
+  return json.size() == 2 ? sequence(json[0], json[1]) : features(json[0]);
+}
+#endif
 
 }  // namespace weft

@@ -514,134 +514,30 @@ class SpaceRef final : public Space,
   bool has_relaxation() const { return relaxation_ != nullptr; }
   bool has_encoding() const { return encoding_ != nullptr; }
 
-  Genotype sample(Rng& rng) const override {
-    return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return detail::need(space_, &weft_space_1::sample)(instance_, state, out, error);
-    });
-  }
-  Candidate decode(const Genotype& genotype) const override {
-    return Candidate::from_json(detail::parse_json(decode_text(genotype)));
-  }
+  Genotype sample(Rng& rng) const override;
+  Candidate decode(const Genotype& genotype) const override;
   // The candidate as the JSON text that crosses.
-  std::string decode_text(const Genotype& genotype) const {
-    return written([&](auto out, auto error) {
-      return detail::need(space_, &weft_space_1::decode)(instance_, detail::LentGenotype(genotype), out, error);
-    });
-  }
-  std::string notation(const Genotype& genotype) const override {
-    return written([&](auto out, auto error) {
-      return detail::need(space_, &weft_space_1::notation)(instance_, detail::LentGenotype(genotype), out, error);
-    });
-  }
-  Genotype parse(std::string_view notation) const override {
-    return detail::receive_genotype([&](auto out, auto error) {
-      return detail::need(space_, &weft_space_1::parse)(instance_, detail::text(notation), out, error);
-    });
-  }
+  std::string decode_text(const Genotype& genotype) const;
+  std::string notation(const Genotype& genotype) const override;
+  Genotype parse(std::string_view notation) const override;
 
-  std::optional<Decision> next(std::span<const std::int32_t> taken) const override {
-    std::optional<Decision> decision;
-    const auto sink = detail::make_sink<weft_decision_sink, weft_decision>([&](const weft_decision& lent) {
-      decision.emplace();
-      decision->name = detail::view(lent.name);
-      decision->group = detail::view(lent.group);
-      decision->kind = static_cast<Decision::Kind>(lent.kind);
-      decision->step = lent.step;
-      for (std::uint64_t i = 0; i < lent.option_count; ++i)
-        decision->options.emplace_back(detail::view(lent.options[i]));
-      if (detail::has(&lent, &weft_decision::named_steps))
-        decision->named_steps.assign(lent.named_steps, lent.named_steps + lent.option_count);
-    });
-    detail::StringWriter error;
-    detail::check(detail::need(decisions_, &weft_decisions_1::next)(instance_, taken.data(), taken.size(), sink, error),
-                  error);
-    sink.finish();
-    return decision;
-  }
-  bool complete(std::span<const std::int32_t> taken) const override {
-    std::int32_t complete = 0;
-    detail::StringWriter error;
-    detail::check(
-        detail::need(decisions_, &weft_decisions_1::complete)(instance_, taken.data(), taken.size(), &complete, error),
-        error);
-    return complete != 0;
-  }
-  std::string state(std::span<const std::int32_t> taken) const override {
-    return written([&](auto out, auto error) {
-      return detail::need(decisions_, &weft_decisions_1::state)(instance_, taken.data(), taken.size(), out, error);
-    });
-  }
+  std::optional<Decision> next(std::span<const std::int32_t> taken) const override;
+  bool complete(std::span<const std::int32_t> taken) const override;
+  std::string state(std::span<const std::int32_t> taken) const override;
 
-  Genotype mutate(const Genotype& parent, Rng& rng) const override {
-    return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return detail::need(mutation_, &weft_mutation_1::mutate)(instance_, detail::LentGenotype(parent), state, out,
-                                                               error);
-    });
-  }
-  Genotype cross(const Genotype& first, const Genotype& second, Rng& rng) const override {
-    return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return detail::need(crossover_, &weft_crossover_1::cross)(instance_, detail::LentGenotype(first),
-                                                                detail::LentGenotype(second), state, out, error);
-    });
-  }
+  Genotype mutate(const Genotype& parent, Rng& rng) const override;
+  Genotype cross(const Genotype& first, const Genotype& second, Rng& rng) const override;
 
-  std::vector<Json> morphs(const Genotype& parent) const override {
-    const std::string list = written([&](auto out, auto error) {
-      return detail::need(morphisms_, &weft_morphisms_1::morphs)(instance_, detail::LentGenotype(parent), out, error);
-    });
-    return detail::parse_json(list).get<std::vector<Json>>();
-  }
-  std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const override {
-    weft_rng state = rng.state();
-    const std::string morph = written([&](auto out, auto error) {
-      return detail::need(morphisms_, &weft_morphisms_1::draw)(instance_, detail::LentGenotype(parent), &state, out,
-                                                               error);
-    });
-    rng = Rng(state);
-    return morph.empty() ? std::nullopt : std::optional(detail::parse_json(morph));
-  }
-  Child morph(const Genotype& parent, const Json& morph, Rng& rng) const override {
-    const std::string asked = morph.dump();
-    detail::StringWriter transfer;
-    const Genotype child = drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
-      return detail::need(morphisms_, &weft_morphisms_1::morph)(instance_, detail::LentGenotype(parent),
-                                                                detail::text(asked), state, out, transfer, error);
-    });
-    return {child, WeightTransfer::from_json(detail::parse_json(transfer.text()))};
-  }
+  std::vector<Json> morphs(const Genotype& parent) const override;
+  std::optional<Json> draw_morph(const Genotype& parent, Rng& rng) const override;
+  Child morph(const Genotype& parent, const Json& morph, Rng& rng) const override;
 
-  Architecture supernet() const override {
-    return Architecture::from_json(detail::parse_json(written([&](auto out, auto error) {
-      return detail::need(supernet_, &weft_supernet_1::supernet)(instance_, out, error);
-    })));
-  }
-  SupernetPath path(const Genotype& genotype) const override {
-    const std::string path = written([&](auto out, auto error) {
-      return detail::need(supernet_, &weft_supernet_1::path)(instance_, detail::LentGenotype(genotype), out, error);
-    });
-    return detail::parse_json(path).get<SupernetPath>();
-  }
-  Genotype derive(const OptionWeights& weights) const override {
-    const std::string text = Json(weights).dump();
-    return detail::receive_genotype([&](auto out, auto error) {
-      return detail::need(relaxation_, &weft_relaxation_1::derive)(instance_, detail::text(text), out, error);
-    });
-  }
+  Architecture supernet() const override;
+  SupernetPath path(const Genotype& genotype) const override;
+  Genotype derive(const OptionWeights& weights) const override;
 
-  std::size_t encoding_length() const override {
-    std::uint64_t length = 0;
-    detail::StringWriter error;
-    detail::check(detail::need(encoding_, &weft_encoding_1::length)(instance_, &length, error), error);
-    return length;
-  }
-  std::vector<double> encode(const Genotype& genotype) const override {
-    std::vector<double> code(encoding_length());
-    detail::StringWriter error;
-    detail::check(detail::need(encoding_, &weft_encoding_1::encode)(instance_, detail::LentGenotype(genotype),
-                                                                    code.data(), code.size(), error),
-                  error);
-    return code;
-  }
+  std::size_t encoding_length() const override;
+  std::vector<double> encode(const Genotype& genotype) const override;
 
  private:
   template <typename Call>
@@ -669,5 +565,146 @@ class SpaceRef final : public Space,
   const weft_relaxation_1* relaxation_;
   const weft_encoding_1* encoding_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Genotype SpaceRef::sample(Rng& rng) const {
+  return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
+    return detail::need(space_, &weft_space_1::sample)(instance_, state, out, error);
+  });
+}
+
+WEFT_INLINE Candidate SpaceRef::decode(const Genotype& genotype) const {
+  return Candidate::from_json(detail::parse_json(decode_text(genotype)));
+}
+
+WEFT_INLINE std::string SpaceRef::decode_text(const Genotype& genotype) const {
+  return written([&](auto out, auto error) {
+    return detail::need(space_, &weft_space_1::decode)(instance_, detail::LentGenotype(genotype), out, error);
+  });
+}
+
+WEFT_INLINE std::string SpaceRef::notation(const Genotype& genotype) const {
+  return written([&](auto out, auto error) {
+    return detail::need(space_, &weft_space_1::notation)(instance_, detail::LentGenotype(genotype), out, error);
+  });
+}
+
+WEFT_INLINE Genotype SpaceRef::parse(std::string_view notation) const {
+  return detail::receive_genotype([&](auto out, auto error) {
+    return detail::need(space_, &weft_space_1::parse)(instance_, detail::text(notation), out, error);
+  });
+}
+
+WEFT_INLINE std::optional<Decision> SpaceRef::next(std::span<const std::int32_t> taken) const {
+  std::optional<Decision> decision;
+  const auto sink = detail::make_sink<weft_decision_sink, weft_decision>([&](const weft_decision& lent) {
+    decision.emplace();
+    decision->name = detail::view(lent.name);
+    decision->group = detail::view(lent.group);
+    decision->kind = static_cast<Decision::Kind>(lent.kind);
+    decision->step = lent.step;
+    for (std::uint64_t i = 0; i < lent.option_count; ++i) decision->options.emplace_back(detail::view(lent.options[i]));
+    if (detail::has(&lent, &weft_decision::named_steps))
+      decision->named_steps.assign(lent.named_steps, lent.named_steps + lent.option_count);
+  });
+  detail::StringWriter error;
+  detail::check(detail::need(decisions_, &weft_decisions_1::next)(instance_, taken.data(), taken.size(), sink, error),
+                error);
+  sink.finish();
+  return decision;
+}
+
+WEFT_INLINE bool SpaceRef::complete(std::span<const std::int32_t> taken) const {
+  std::int32_t complete = 0;
+  detail::StringWriter error;
+  detail::check(
+      detail::need(decisions_, &weft_decisions_1::complete)(instance_, taken.data(), taken.size(), &complete, error),
+      error);
+  return complete != 0;
+}
+
+WEFT_INLINE std::string SpaceRef::state(std::span<const std::int32_t> taken) const {
+  return written([&](auto out, auto error) {
+    return detail::need(decisions_, &weft_decisions_1::state)(instance_, taken.data(), taken.size(), out, error);
+  });
+}
+
+WEFT_INLINE Genotype SpaceRef::mutate(const Genotype& parent, Rng& rng) const {
+  return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
+    return detail::need(mutation_, &weft_mutation_1::mutate)(instance_, detail::LentGenotype(parent), state, out,
+                                                             error);
+  });
+}
+
+WEFT_INLINE Genotype SpaceRef::cross(const Genotype& first, const Genotype& second, Rng& rng) const {
+  return drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
+    return detail::need(crossover_, &weft_crossover_1::cross)(instance_, detail::LentGenotype(first),
+                                                              detail::LentGenotype(second), state, out, error);
+  });
+}
+
+WEFT_INLINE std::vector<Json> SpaceRef::morphs(const Genotype& parent) const {
+  const std::string list = written([&](auto out, auto error) {
+    return detail::need(morphisms_, &weft_morphisms_1::morphs)(instance_, detail::LentGenotype(parent), out, error);
+  });
+  return detail::parse_json(list).get<std::vector<Json>>();
+}
+
+WEFT_INLINE std::optional<Json> SpaceRef::draw_morph(const Genotype& parent, Rng& rng) const {
+  weft_rng state = rng.state();
+  const std::string morph = written([&](auto out, auto error) {
+    return detail::need(morphisms_, &weft_morphisms_1::draw)(instance_, detail::LentGenotype(parent), &state, out,
+                                                             error);
+  });
+  rng = Rng(state);
+  return morph.empty() ? std::nullopt : std::optional(detail::parse_json(morph));
+}
+
+WEFT_INLINE Morphisms::Child SpaceRef::morph(const Genotype& parent, const Json& morph, Rng& rng) const {
+  const std::string asked = morph.dump();
+  detail::StringWriter transfer;
+  const Genotype child = drawing(rng, [&](weft_rng* state, const weft_genotype_sink* out, const weft_writer* error) {
+    return detail::need(morphisms_, &weft_morphisms_1::morph)(instance_, detail::LentGenotype(parent),
+                                                              detail::text(asked), state, out, transfer, error);
+  });
+  return {child, WeightTransfer::from_json(detail::parse_json(transfer.text()))};
+}
+
+WEFT_INLINE Architecture SpaceRef::supernet() const {
+  return Architecture::from_json(detail::parse_json(written([&](auto out, auto error) {
+    return detail::need(supernet_, &weft_supernet_1::supernet)(instance_, out, error);
+  })));
+}
+
+WEFT_INLINE SupernetPath SpaceRef::path(const Genotype& genotype) const {
+  const std::string path = written([&](auto out, auto error) {
+    return detail::need(supernet_, &weft_supernet_1::path)(instance_, detail::LentGenotype(genotype), out, error);
+  });
+  return detail::parse_json(path).get<SupernetPath>();
+}
+
+WEFT_INLINE Genotype SpaceRef::derive(const OptionWeights& weights) const {
+  const std::string text = Json(weights).dump();
+  return detail::receive_genotype([&](auto out, auto error) {
+    return detail::need(relaxation_, &weft_relaxation_1::derive)(instance_, detail::text(text), out, error);
+  });
+}
+
+WEFT_INLINE std::size_t SpaceRef::encoding_length() const {
+  std::uint64_t length = 0;
+  detail::StringWriter error;
+  detail::check(detail::need(encoding_, &weft_encoding_1::length)(instance_, &length, error), error);
+  return length;
+}
+
+WEFT_INLINE std::vector<double> SpaceRef::encode(const Genotype& genotype) const {
+  std::vector<double> code(encoding_length());
+  detail::StringWriter error;
+  detail::check(detail::need(encoding_, &weft_encoding_1::encode)(instance_, detail::LentGenotype(genotype),
+                                                                  code.data(), code.size(), error),
+                error);
+  return code;
+}
+#endif
 
 }  // namespace weft

@@ -1,9 +1,9 @@
 // A stopper: should this training go on?
 //
 // The host tells it of every report (observe) and of every trial that ended (end), in the order of the study's journal,
-// and asks of a trial that has just reported whether it should go on (judge), unless a stopper before it in the pipeline
-// has said that it should not. A study that is resumed observes all again, but its verdicts are those of the journal:
-// what judge() learns, a fit on all that has ended say, it must be able to learn later just as well.
+// and asks of a trial that has just reported whether it should go on (judge), unless a stopper before it in the
+// pipeline has said that it should not. A study that is resumed observes all again, but its verdicts are those of the
+// journal: what judge() learns, a fit on all that has ended say, it must be able to learn later just as well.
 //
 // A trial that was interrupted goes on from its checkpoint and may report an epoch for the second time: it counts once.
 #pragma once
@@ -91,45 +91,53 @@ class StopperRef final : public Stopper {
     if (table_ == nullptr) throw Error(name_ + " is not a stopper: it has no " WEFT_STOPPER_1);
   }
 
-  void observe(const LearningCurve& curve) override {
-    if (!detail::has(table_, &weft_stopper_1::observe)) return;
-    const detail::LentCurve lent(curve);
-    detail::StringWriter error;
-    detail::check(table_->observe(instance_, lent, error), error);
-  }
+  void observe(const LearningCurve& curve) override;
 
   // Throws Error for a verdict that is none, and for one without a reason.
-  Judgement judge(const LearningCurve& curve) override {
-    const detail::LentCurve lent(curve);
-    std::optional<Judgement> judgement;
-    const auto sink = detail::make_sink<weft_judgement_sink, weft_judgement>([&](const weft_judgement& answer) {
-      if (answer.verdict < WEFT_GO_ON || answer.verdict > WEFT_PAUSE)
-        throw Error(name_ + " answers " + std::to_string(answer.verdict) + "; a verdict is 0, 1 or 2");
-      judgement = Judgement{static_cast<Verdict>(answer.verdict), std::string(detail::view(answer.reason)),
-                            std::isfinite(answer.predicted) ? std::optional(answer.predicted) : std::nullopt};
-    });
-    detail::StringWriter error;
-    detail::check(detail::need(table_, &weft_stopper_1::judge)(instance_, lent, sink, error), error);
-    sink.finish();
-    if (!judgement) throw Error(name_ + " gave no verdict");
-    if (judgement->verdict != Verdict::go_on && judgement->reason.empty())
-      throw Error(name_ + " does not say why a trial should not go on");
-    return *judgement;
-  }
+  Judgement judge(const LearningCurve& curve) override;
 
-  void end(const LearningCurve& curve, TrialState state, std::optional<double> reward) override {
-    if (!detail::has(table_, &weft_stopper_1::end)) return;
-    const detail::LentCurve lent(curve);
-    detail::StringWriter error;
-    detail::check(table_->end(instance_, lent, static_cast<std::int32_t>(state),
-                              reward.value_or(std::numeric_limits<double>::quiet_NaN()), error),
-                  error);
-  }
+  void end(const LearningCurve& curve, TrialState state, std::optional<double> reward) override;
 
  private:
   std::string name_;
   void* instance_;
   const weft_stopper_1* table_;
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE void StopperRef::observe(const LearningCurve& curve) {
+  if (!detail::has(table_, &weft_stopper_1::observe)) return;
+  const detail::LentCurve lent(curve);
+  detail::StringWriter error;
+  detail::check(table_->observe(instance_, lent, error), error);
+}
+
+WEFT_INLINE Judgement StopperRef::judge(const LearningCurve& curve) {
+  const detail::LentCurve lent(curve);
+  std::optional<Judgement> judgement;
+  const auto sink = detail::make_sink<weft_judgement_sink, weft_judgement>([&](const weft_judgement& answer) {
+    if (answer.verdict < WEFT_GO_ON || answer.verdict > WEFT_PAUSE)
+      throw Error(name_ + " answers " + std::to_string(answer.verdict) + "; a verdict is 0, 1 or 2");
+    judgement = Judgement{static_cast<Verdict>(answer.verdict), std::string(detail::view(answer.reason)),
+                          std::isfinite(answer.predicted) ? std::optional(answer.predicted) : std::nullopt};
+  });
+  detail::StringWriter error;
+  detail::check(detail::need(table_, &weft_stopper_1::judge)(instance_, lent, sink, error), error);
+  sink.finish();
+  if (!judgement) throw Error(name_ + " gave no verdict");
+  if (judgement->verdict != Verdict::go_on && judgement->reason.empty())
+    throw Error(name_ + " does not say why a trial should not go on");
+  return *judgement;
+}
+
+WEFT_INLINE void StopperRef::end(const LearningCurve& curve, TrialState state, std::optional<double> reward) {
+  if (!detail::has(table_, &weft_stopper_1::end)) return;
+  const detail::LentCurve lent(curve);
+  detail::StringWriter error;
+  detail::check(table_->end(instance_, lent, static_cast<std::int32_t>(state),
+                            reward.value_or(std::numeric_limits<double>::quiet_NaN()), error),
+                error);
+}
+#endif
 
 }  // namespace weft

@@ -1,7 +1,8 @@
 // A supernet: the graph that holds every architecture of a space, with a `choice` node wherever a decision is taken.
 //
 // A choice reads one input per option. Choices of one decision, such as those of all cells of a kind, are decided
-// together. Several options of a choice may be active at once: they are added up.
+// together. Several options of a choice may be active at once: they are added up. Choices may also lie in the cell of a
+// recurrent node (weft/recurrent.hpp), and are then taken the same at all positions.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "weft/architecture.hpp"
@@ -20,7 +22,7 @@ using SupernetPath = std::map<std::string, std::vector<int>>;
 // For each decision of a supernet one weight per option.
 using OptionWeights = std::map<std::string, std::vector<double>>;
 
-// A decision of a supernet.
+// A decision of a supernet. The ids of its nodes are those of nodes_with_cells().
 struct SupernetChoice {
   std::string decision;
   std::vector<std::string> options;
@@ -30,7 +32,11 @@ struct SupernetChoice {
   NodeId target = 0;
 };
 
-// In the order of the graph. Throws InvalidInput where the choices of one decision differ in their options.
+// The nodes of the graph by their ids; behind them, cell after cell, those of cells that hold choices, whose ids go on
+// from there: their inputs are renumbered alike.
+std::vector<Node> nodes_with_cells(const Architecture& supernet, const Operations& operations = Operations::built_in());
+
+// In the order of the nodes. Throws InvalidInput where the choices of one decision differ in their options.
 std::vector<SupernetChoice> choices_of(const Architecture& supernet);
 
 // Throws InvalidInput, naming the decision, unless the path has just those of the supernet, each with options that
@@ -41,18 +47,34 @@ void check_path(const std::vector<SupernetChoice>& choices, const SupernetPath& 
 // number.
 const std::vector<double>& weights_of(const OptionWeights& weights, const std::string& decision, std::size_t options);
 
-// What is left of the supernet when every decision is taken. Nodes keep their names, so that weights may follow. Throws
-// InvalidInput as check_path does.
+// What is left of the supernet when every decision is taken. Nodes keep their names, so that weights may follow; but
+// for those of cells, which get their normal form. Throws InvalidInput as check_path does.
 Architecture restricted(const Architecture& supernet, const SupernetPath& path,
                         const Operations& operations = Operations::built_in());
 
 // ---- implementation ---------------------------------------------------------------------------------------------
 
 #ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::vector<Node> nodes_with_cells(const Architecture& supernet, const Operations& operations) {
+  const auto own = supernet.nodes();
+  std::vector<Node> nodes(own.begin(), own.end());
+  for (const Node& node : own) {
+    if (!detail::cell_has_choices(node)) continue;
+    const Architecture cell = Architecture::from_json(node.attributes.at("cell"), operations);
+    const auto first = static_cast<NodeId>(nodes.size());
+    for (Node inner : cell.nodes()) {
+      for (NodeId& input : inner.inputs) input += first;
+      nodes.push_back(std::move(inner));
+    }
+  }
+  return nodes;
+}
+
 WEFT_INLINE std::vector<SupernetChoice> choices_of(const Architecture& supernet) {
+  if (!supernet.has_choices()) return {};
   std::vector<SupernetChoice> choices;
   std::map<std::string, std::size_t> index;
-  const auto nodes = supernet.nodes();
+  const std::vector<Node> nodes = nodes_with_cells(supernet);
   std::vector<NodeId> sums(nodes.size(), -1);  // by node: the first `add` that reads it
   for (std::size_t id = 0; id < nodes.size(); ++id) {
     for (const NodeId input : nodes[id].inputs) {
@@ -70,8 +92,8 @@ WEFT_INLINE std::vector<SupernetChoice> choices_of(const Architecture& supernet)
     SupernetChoice& choice = choices[known->second];
     if (choice.options != options) {
       throw InvalidInput("node " + node.name + " chooses among " + Json(options).dump() + " by decision \"" + decision +
-                         "\", by which " + supernet.node(choice.nodes.front()).name + " chooses among " +
-                         Json(choice.options).dump());
+                         "\", by which " + nodes[static_cast<std::size_t>(choice.nodes.front())].name +
+                         " chooses among " + Json(choice.options).dump());
     }
     choice.nodes.push_back(static_cast<NodeId>(id));
   }
@@ -107,9 +129,30 @@ WEFT_INLINE const std::vector<double>& weights_of(const OptionWeights& weights, 
                      (found == weights.end() ? "missing" : std::to_string(found->second.size())));
 }
 
-WEFT_INLINE Architecture restricted(const Architecture& supernet, const SupernetPath& path,
-                                    const Operations& operations) {
-  check_path(choices_of(supernet), path);
+namespace detail {
+
+struct Restriction {
+  Architecture architecture;
+  std::map<std::string, std::string> names;  // of the nodes that are kept, those that stand for them
+};
+
+// Of a path that has been checked; decisions of other graphs may be among it.
+inline Restriction restriction(const Architecture& supernet, const SupernetPath& path, const Operations& operations);
+
+// The attributes of a recurrent node, with the decisions of its cell taken.
+inline Attributes with_restricted_cell(Attributes recurrent, const SupernetPath& path, const Operations& operations) {
+  const Restriction cell = restriction(Architecture::from_json(recurrent.at("cell"), operations), path, operations);
+  recurrent["cell"] = cell.architecture.to_json();
+  Json states = Json::object();
+  for (const auto& [state, next] : recurrent.at("states").items()) {
+    const auto kept = cell.names.find(next.get<std::string>());
+    if (cell.names.contains(state)) states[state] = kept == cell.names.end() ? next : Json(kept->second);
+  }
+  recurrent["states"] = std::move(states);
+  return recurrent;
+}
+
+inline Restriction restriction(const Architecture& supernet, const SupernetPath& path, const Operations& operations) {
   const auto nodes = supernet.nodes();
   const auto read_by = [&](const Node& node) {
     if (node.operation != "choice") return node.inputs;
@@ -128,23 +171,42 @@ WEFT_INLINE Architecture restricted(const Architecture& supernet, const Supernet
   }
   ArchitectureBuilder builder(operations);
   std::vector<NodeId> kept(nodes.size());  // by node of the supernet
+  std::map<std::string, std::string> names;
   for (std::size_t id = 0; id < nodes.size(); ++id) {
     if (!needed[id]) continue;
     const Node& node = nodes[id];
-    std::vector<NodeId> inputs = read_by(node);
-    for (NodeId& input : inputs) input = kept[static_cast<std::size_t>(input)];
+    const std::vector<NodeId> read = read_by(node);
+    std::vector<NodeId> inputs;
+    for (const NodeId input : read) inputs.push_back(kept[static_cast<std::size_t>(input)]);
     const bool chooses = node.operation == "choice";
     if (chooses && inputs.size() == 1) {
       kept[id] = inputs.front();
+      names[node.name] = names.at(nodes[static_cast<std::size_t>(read.front())].name);
       continue;
     }
+    names[node.name] = node.name;
     const auto group = builder.group(node.group);
-    kept[id] =
-        builder.add(chooses ? "add" : node.operation, chooses ? Attributes() : node.attributes, inputs, node.name);
+    if (chooses) {
+      kept[id] = builder.add("add", {}, inputs, node.name);
+    } else if (cell_has_choices(node)) {
+      kept[id] =
+          builder.add(node.operation, with_restricted_cell(node.attributes, path, operations), inputs, node.name);
+    } else {
+      kept[id] = builder.add(node.operation, node.attributes, inputs, node.name);
+    }
   }
   const auto mapped = [&](NodeId id) { return kept[static_cast<std::size_t>(id)]; };
-  return std::move(builder).build(mapped(supernet.output()),
-                                  supernet.auxiliary() ? std::optional(mapped(*supernet.auxiliary())) : std::nullopt);
+  return {std::move(builder).build(mapped(supernet.output()),
+                                   supernet.auxiliary() ? std::optional(mapped(*supernet.auxiliary())) : std::nullopt),
+          std::move(names)};
+}
+
+}  // namespace detail
+
+WEFT_INLINE Architecture restricted(const Architecture& supernet, const SupernetPath& path,
+                                    const Operations& operations) {
+  check_path(choices_of(supernet), path);
+  return detail::restriction(supernet, path, operations).architecture;
 }
 #endif
 

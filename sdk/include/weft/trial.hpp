@@ -50,31 +50,8 @@ struct Fidelity {
 
   friend bool operator==(const Fidelity&, const Fidelity&) = default;
 
-  Json to_json() const {
-    Json json = Json::object();
-    if (epochs) json["epochs"] = *epochs;
-    if (resume_from) json["resume_from"] = *resume_from;
-    if (data_fraction) json["data_fraction"] = *data_fraction;
-    if (level) json["level"] = *level;
-    if (resolution) json["resolution"] = *resolution;
-    if (width_scale) json["width_scale"] = *width_scale;
-    if (depth_scale) json["depth_scale"] = *depth_scale;
-    return json;
-  }
-  static Fidelity from_json(const Json& json) {
-    Fidelity fidelity;
-    const auto read = [&](const char* name, auto& member) {
-      if (json.contains(name)) member = json.at(name).get<typename std::decay_t<decltype(member)>::value_type>();
-    };
-    read("epochs", fidelity.epochs);
-    read("resume_from", fidelity.resume_from);
-    read("data_fraction", fidelity.data_fraction);
-    read("level", fidelity.level);
-    read("resolution", fidelity.resolution);
-    read("width_scale", fidelity.width_scale);
-    read("depth_scale", fidelity.depth_scale);
-    return fidelity;
-  }
+  Json to_json() const;
+  static Fidelity from_json(const Json& json);
 };
 
 // What an optimizer asks for.
@@ -85,22 +62,8 @@ struct Proposal {
   Fidelity fidelity = {};
   Json notes = {};  // null, or anything: kept with the trial, handed back by tell()
 
-  Json to_json() const {
-    Json json = {{"genotype", genotype.to_json()}};
-    if (parent) json["parent"] = *parent;
-    if (!transfer.is_null()) json["transfer"] = transfer;
-    if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
-    if (!notes.is_null()) json["notes"] = notes;
-    return json;
-  }
-  static Proposal from_json(const Json& json) {
-    Proposal proposal{.genotype = Genotype::from_json(json.at("genotype"))};
-    if (json.contains("parent")) proposal.parent = json.at("parent").get<TrialId>();
-    proposal.transfer = json.value("transfer", Json());
-    proposal.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
-    proposal.notes = json.value("notes", Json());
-    return proposal;
-  }
+  Json to_json() const;
+  static Proposal from_json(const Json& json);
 };
 
 // How a trial ended, as an optimizer is told.
@@ -113,36 +76,87 @@ struct TrialResult {
   Fidelity fidelity;
   Json metrics = Json::object();
   Json notes;
-  std::string reason;  // why it was pruned or failed
+  std::string reason;                    // why it was pruned or failed
   std::optional<double> predicted = {};  // the reward that a stopper predicted of a trial that it ended before its time
 
   bool complete() const { return state == TrialState::complete; }
   // What an optimizer learns from it: the reward it came to, or was to come to. Nothing of any other trial.
   std::optional<double> told_reward() const { return complete() ? std::optional(reward) : predicted; }
 
-  Json to_json() const {
-    Json json = {{"trial", trial}, {"state", to_string(state)}, {"genotype", genotype.to_json()}, {"metrics", metrics}};
-    if (complete()) json.update({{"reward", reward}, {"objectives", objectives}});
-    if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
-    if (!notes.is_null()) json["notes"] = notes;
-    if (!reason.empty()) json["reason"] = reason;
-    if (predicted) json["predicted"] = *predicted;
-    return json;
-  }
-  static TrialResult from_json(const Json& json) {
-    TrialResult result;
-    result.trial = json.at("trial");
-    result.state = trial_state(json.at("state").get<std::string>());
-    result.genotype = Genotype::from_json(json.at("genotype"));
-    result.reward = json.value("reward", result.reward);
-    result.objectives = json.value("objectives", std::vector<double>());
-    result.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
-    result.metrics = json.at("metrics");
-    result.notes = json.value("notes", Json());
-    result.reason = json.value("reason", "");
-    if (json.contains("predicted")) result.predicted = json.at("predicted").get<double>();
-    return result;
-  }
+  Json to_json() const;
+  static TrialResult from_json(const Json& json);
 };
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE Json Fidelity::to_json() const {
+  Json json = Json::object();
+  if (epochs) json["epochs"] = *epochs;
+  if (resume_from) json["resume_from"] = *resume_from;
+  if (data_fraction) json["data_fraction"] = *data_fraction;
+  if (level) json["level"] = *level;
+  if (resolution) json["resolution"] = *resolution;
+  if (width_scale) json["width_scale"] = *width_scale;
+  if (depth_scale) json["depth_scale"] = *depth_scale;
+  return json;
+}
+
+WEFT_INLINE Fidelity Fidelity::from_json(const Json& json) {
+  Fidelity fidelity;
+  const auto read = [&](const char* name, auto& member) {
+    if (json.contains(name)) member = json.at(name).get<typename std::decay_t<decltype(member)>::value_type>();
+  };
+  read("epochs", fidelity.epochs);
+  read("resume_from", fidelity.resume_from);
+  read("data_fraction", fidelity.data_fraction);
+  read("level", fidelity.level);
+  read("resolution", fidelity.resolution);
+  read("width_scale", fidelity.width_scale);
+  read("depth_scale", fidelity.depth_scale);
+  return fidelity;
+}
+
+WEFT_INLINE Json Proposal::to_json() const {
+  Json json = {{"genotype", genotype.to_json()}};
+  if (parent) json["parent"] = *parent;
+  if (!transfer.is_null()) json["transfer"] = transfer;
+  if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
+  if (!notes.is_null()) json["notes"] = notes;
+  return json;
+}
+
+WEFT_INLINE Proposal Proposal::from_json(const Json& json) {
+  Proposal proposal{.genotype = Genotype::from_json(json.at("genotype"))};
+  if (json.contains("parent")) proposal.parent = json.at("parent").get<TrialId>();
+  proposal.transfer = json.value("transfer", Json());
+  proposal.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
+  proposal.notes = json.value("notes", Json());
+  return proposal;
+}
+
+WEFT_INLINE Json TrialResult::to_json() const {
+  Json json = {{"trial", trial}, {"state", to_string(state)}, {"genotype", genotype.to_json()}, {"metrics", metrics}};
+  if (complete()) json.update({{"reward", reward}, {"objectives", objectives}});
+  if (fidelity != Fidelity{}) json["fidelity"] = fidelity.to_json();
+  if (!notes.is_null()) json["notes"] = notes;
+  if (!reason.empty()) json["reason"] = reason;
+  if (predicted) json["predicted"] = *predicted;
+  return json;
+}
+
+WEFT_INLINE TrialResult TrialResult::from_json(const Json& json) {
+  TrialResult result;
+  result.trial = json.at("trial");
+  result.state = trial_state(json.at("state").get<std::string>());
+  result.genotype = Genotype::from_json(json.at("genotype"));
+  result.reward = json.value("reward", result.reward);
+  result.objectives = json.value("objectives", std::vector<double>());
+  result.fidelity = Fidelity::from_json(json.value("fidelity", Json::object()));
+  result.metrics = json.at("metrics");
+  result.notes = json.value("notes", Json());
+  result.reason = json.value("reason", "");
+  if (json.contains("predicted")) result.predicted = json.at("predicted").get<double>();
+  return result;
+}
+#endif
 
 }  // namespace weft

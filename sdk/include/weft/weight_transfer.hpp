@@ -14,7 +14,8 @@
 //   {"identity": EXTENTS, "noise": R}                  a convolution or linear layer whose output is its input
 //   {"constant": NUMBER, "extents": EXTENTS}
 //   {"fresh": true}                                    as the child's network begins
-//   {"calibrated": true}                               a batch norm's, measured on a batch: its statistics, and the weight
+//   {"calibrated": true}                               a batch norm's, measured on a batch: its statistics, and the
+//   weight
 //                                                      and bias that make it the identity then
 // and a map one of
 //   {"dimension": D, "indices": [I ..], "scale": [S ..], "fill": F, "noise": R}
@@ -22,8 +23,8 @@
 //   {"dimension": D, "largest": N, "norm_of": NAME}
 //                        the N slices in whose place NAME, along its dimension 0, has the largest sum of absolute
 //                        values; in their order
-// Noise is normal, of R times the deviation of the source's values: on slices that are filled, scaled or repeat another,
-// or on all of an identity (Chen et al. 2016, against symmetry).
+// Noise is normal, of R times the deviation of the source's values: on slices that are filled, scaled or repeat
+// another, or on all of an identity (Chen et al. 2016, against symmetry).
 #pragma once
 
 #include <algorithm>
@@ -93,6 +94,7 @@ struct WeightTransfer {
   static WeightTransfer from_json(const Json& json);
 };
 
+#ifndef WEFT_DECLARED_ONLY
 namespace detail {
 
 class TransferReader {
@@ -264,7 +266,7 @@ struct RuleToJson {
 
 }  // namespace detail
 
-inline Json WeightTransfer::to_json() const {
+WEFT_INLINE Json WeightTransfer::to_json() const {
   Json json = {{"transfer", 1}, {"steps", Json::array()}};
   for (const Step& step : steps) {
     Json written = Json::object();
@@ -276,6 +278,7 @@ inline Json WeightTransfer::to_json() const {
   return json;
 }
 
-inline WeightTransfer WeightTransfer::from_json(const Json& json) { return detail::TransferReader().read(json); }
+WEFT_INLINE WeightTransfer WeightTransfer::from_json(const Json& json) { return detail::TransferReader().read(json); }
+#endif
 
 }  // namespace weft

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <tuple>
+#include <utility>
 
 #include "fused.hpp"
 #include "recurrent.hpp"
@@ -570,34 +571,39 @@ class Embedding final : public OperationModule {
     return at::embedding(table, inputs[0].squeeze(2).to(at::kLong));
   }
 
-  const at::Tensor& weight() const { return weight_; }  // [vocabulary, features]
-
  private:
   double dropout_;
   at::Tensor weight_;
 };
 
-// The weight is registered by the embedding alone: it is one parameter, whose gradient is the sum of both uses.
+// The weight is registered by its source alone: it is one parameter, whose gradient is the sum of all uses.
 class TiedLinear final : public OperationModule {
  public:
-  explicit TiedLinear(const ModuleArguments& arguments)
-      : embedding_(arguments.sources.size() == 2 ? std::dynamic_pointer_cast<Embedding>(arguments.sources[1])
-                                                 : nullptr) {
-    const std::int64_t features = arguments.node.shape.channels;
-    if (!embedding_ || embedding_->weight().size(0) != features) {
+  explicit TiedLinear(const ModuleArguments& arguments) {
+    const std::int64_t features = arguments.node.shape.channels, read = arguments.inputs[0].channels;
+    const OperationModule* source = arguments.sources.size() == 2 ? arguments.sources[1].get() : nullptr;
+    if (dynamic_cast<const Embedding*>(source) != nullptr || dynamic_cast<const Linear*>(source) != nullptr)
+      weight_ = source->named_parameters(/*recurse=*/false)["weight"];
+    if (!weight_.defined() || weight_.sizes() != at::IntArrayRef({features, read})) {
       throw InvalidInput("node " + arguments.node.name + ": the second input of tied_linear must be an embedding of " +
-                         std::to_string(features) + " tokens, as many as it has features");
+                         std::to_string(features) +
+                         " tokens, as many as it has features, or a linear layer that reads " + std::to_string(read) +
+                         ", as it does");
     }
     if (arguments.node.attributes.at("bias")) {
       bias_ = register_parameter("bias", Initialisation(arguments.rng)({features}, arguments.inputs[0].channels));
     }
   }
 
-  at::Tensor forward(Inputs inputs, bool) override { return at::linear(inputs[0], embedding_->weight(), bias_); }
+  at::Tensor forward(Inputs inputs, bool) override { return at::linear(inputs[0], weight_, bias_); }
+  std::vector<at::Tensor> taking_part() const override {
+    std::vector<at::Tensor> parameters = {weight_};
+    if (bias_.defined()) parameters.push_back(bias_);
+    return parameters;
+  }
 
  private:
-  std::shared_ptr<Embedding> embedding_;
-  at::Tensor bias_;
+  at::Tensor weight_, bias_;
 };
 
 class LockedDropout final : public OperationModule {
@@ -607,12 +613,38 @@ class LockedDropout final : public OperationModule {
 
   Traits traits() const override { return {.passes_through = !is_training() || probability_ == 0.0}; }
   at::Tensor forward(Inputs inputs, bool) override {
-    const at::Tensor& x = inputs[0];  // [n, positions, features]
-    return x * dropout_mask({x.size(0), 1, x.size(2)}, probability_, x);
+    const at::Tensor& x = inputs[0];  // [n, positions, features], or [n, features]
+    Extents sizes = x.sizes().vec();
+    if (sizes.size() == 3) sizes[1] = 1;
+    return x * dropout_mask(sizes, probability_, x);
   }
 
  private:
   double probability_;
+};
+
+class Highway final : public OperationModule {
+ public:
+  Traits traits() const override { return {.pure = true, .output_reusable = true}; }
+  at::Tensor forward(Inputs inputs, bool) override { return at::lerp(inputs[0], inputs[2], inputs[1]); }
+};
+
+class Slowness final : public OperationModule {
+ public:
+  explicit Slowness(const ModuleArguments& arguments) : weight_(arguments.node.attributes.at("weight")) {}
+
+  Traits traits() const override { return {.passes_through = !is_training() || weight_ == 0.0}; }
+  at::Tensor forward(Inputs inputs, bool) override {
+    const at::Tensor& x = inputs[0];  // [n, positions, features]
+    const std::int64_t steps = x.size(1) - 1;
+    if (steps > 0) penalty_ = weight_ * (x.narrow(1, 1, steps) - x.narrow(1, 0, steps)).square().mean();
+    return x;
+  }
+  at::Tensor take_penalty() override { return std::exchange(penalty_, at::Tensor()); }
+
+ private:
+  double weight_;
+  at::Tensor penalty_;
 };
 
 template <typename T>
@@ -670,6 +702,8 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("embedding", make_module<Embedding>);
     built_in.add("tied_linear", make_module<TiedLinear>);
     built_in.add("locked_dropout", make_module<LockedDropout>);
+    built_in.add("highway", make_module<Highway>);
+    built_in.add("slowness", make_module<Slowness>);
     built_in.add("recurrent", make_recurrent);
     return built_in;
   }();

@@ -2,6 +2,7 @@
 
 #include <c10/util/SmallVector.h>
 
+#include "gate.hpp"
 #include "memory.hpp"
 
 namespace weft {
@@ -27,28 +28,6 @@ void check(const std::vector<SupernetChoice>& choices, const Gates& gates) {
     throw InvalidInput("decision \"" + decision + "\" has " + std::to_string(count) +
                        " active options and weights of extents " + Json(gate.weights.sizes().vec()).dump());
   }
-}
-
-struct ActiveInputs {
-  std::vector<NodeId> inputs;
-  at::Tensor weights;
-};
-
-// Of a choice. Zeros add nothing, and are left out where there is another.
-ActiveInputs active_inputs(const Architecture& graph, const Node& choice, const Gate& gate) {
-  ActiveInputs result{{}, gate.weights};
-  std::vector<std::int64_t> kept;  // places among the active ones
-  for (std::size_t place = 0; place < gate.active.size(); ++place) {
-    const NodeId input = choice.inputs[static_cast<std::size_t>(gate.active[place])];
-    if (graph.node(input).operation == "zero") continue;
-    kept.push_back(static_cast<std::int64_t>(place));
-    result.inputs.push_back(input);
-  }
-  if (kept.empty()) return {{choice.inputs[static_cast<std::size_t>(gate.active.front())]}, {}};
-  if (gate.weights.defined() && kept.size() < gate.active.size())
-    result.weights =
-        gate.weights.index_select(0, at::tensor(kept, at::TensorOptions(at::kLong).device(gate.weights.device())));
-  return result;
 }
 
 }  // namespace
@@ -99,6 +78,7 @@ void Network::choose(const Gates& gates) {
   bool same_traits = true;
   for (const SupernetChoice& choice : choices_) {
     for (const NodeId id : choice.nodes) {
+      if (static_cast<std::size_t>(id) >= modules_.size()) continue;  // in a cell, whose node is told below
       OperationModule& module = *modules_[static_cast<std::size_t>(id)];
       const OperationModule::Traits before = module.traits();
       auto [inputs, weights] = active_inputs(architecture_, architecture_.node(id), gates.at(choice.decision));
@@ -107,6 +87,10 @@ void Network::choose(const Gates& gates) {
       same_traits = same_traits && module.traits() == before;
     }
   }
+  for (const auto& module : modules_) {
+    if (module) module->choose(gates);
+  }
+  taking_part_.reset();
   if (same_traits && active == active_) return;
   active_ = std::move(active);
   plan_anew();
@@ -127,8 +111,9 @@ const std::vector<bool>& Network::taking_part() const& {
   std::map<const at::TensorImpl*, bool> takes_part;  // by parameter, of which several modules may have the same
   for (std::size_t id = 0; id < modules_.size(); ++id) {
     if (!modules_[id]) continue;
-    for (const at::Tensor& parameter : modules_[id]->parameters())
-      takes_part[parameter.unsafeGetTensorImpl()] |= runs[id];
+    for (const at::Tensor& parameter : modules_[id]->parameters()) takes_part[parameter.unsafeGetTensorImpl()];
+    if (!runs[id]) continue;
+    for (const at::Tensor& parameter : modules_[id]->taking_part()) takes_part[parameter.unsafeGetTensorImpl()] = true;
   }
   taking_part_.emplace();
   for (const at::Tensor& parameter : parameters()) taking_part_->push_back(takes_part[parameter.unsafeGetTensorImpl()]);
@@ -166,6 +151,21 @@ void Network::set_statistics(Statistics statistics) {
 void Network::carry_state(bool on) {
   for (const auto& module : modules_) {
     if (module) module->carry_state(on);
+  }
+}
+
+Network::Carried Network::carried() const {
+  Carried carried;
+  for (const auto& module : modules_) {
+    carried.emplace_back();
+    if (module) carried.back() = module->carried();
+  }
+  return carried;
+}
+
+void Network::set_carried(const Carried& carried) {
+  for (std::size_t id = 0; id < modules_.size(); ++id) {
+    if (modules_[id]) modules_[id]->set_carried(carried.empty() ? std::vector<at::Tensor>() : carried.at(id));
   }
 }
 
@@ -220,6 +220,11 @@ Network::Output Network::run(const at::Tensor& images, const Observer* observer)
   Output output;
   if (plan.auxiliary) output.auxiliary = slots[*plan.auxiliary];
   output.logits = slots[plan.output];
+  if (!is_training()) return output;
+  for (const auto& module : modules_) {
+    const at::Tensor penalty = module ? module->take_penalty() : at::Tensor();
+    if (penalty.defined()) output.penalty = output.penalty.defined() ? output.penalty + penalty : penalty;
+  }
   return output;
 }
 

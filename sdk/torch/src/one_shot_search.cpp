@@ -58,6 +58,54 @@ Split structure_data(const Context& context) {
   return count > 0 ? last_examples(train, count) : dataset(context).validation();
 }
 
+// ---- of a text ----------------------------------------------------------------------------------------------------
+
+at::Tensor used_tokens(const Context& context) {
+  const at::Tensor& all = text_dataset(context).train();
+  return all.narrow(0, 0, examples_of(all.numel(), context.get<double>("data_fraction"), {}));
+}
+
+TextData weights_text(const Context& context, const Recipe& recipe) {
+  const at::Tensor train = used_tokens(context), validation = validation_tokens(context);
+  const std::int64_t positions = text_dataset(context).task().input.height;
+  return {.train = train.narrow(0, 0, train.numel() - structure_examples(context, train.numel())),
+          .validation = validation,
+          .positions = positions,
+          .reading = TextReading::batched,
+          .least_streams = validation_streams(validation, positions, recipe.batch_size)};
+}
+
+at::Tensor structure_tokens(const Context& context) {
+  const at::Tensor train = used_tokens(context);
+  const std::int64_t count = structure_examples(context, train.numel());
+  return count > 0 ? train.narrow(0, train.numel() - count, count) : text_dataset(context).validation();
+}
+
+void expect_tokens(const at::Tensor& tokens, const Recipe& recipe, std::int64_t positions, const std::string& what,
+                   const std::string& remedy) {
+  const std::int64_t least = recipe.batch_size * positions + 1;
+  if (tokens.numel() >= least) return;
+  throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) + "; so many sequences of " +
+                     std::to_string(positions) + " positions side by side need " + std::to_string(least) +
+                     " tokens, but " + what + " has " + std::to_string(tokens.numel()) + "; " + remedy);
+}
+
+// Beside each loss its perplexity; a number, whatever the loss.
+Json with_perplexity(Json report) {
+  for (const std::string split : {"train", "validation", "one_shot"}) {
+    const auto loss = report.find(split + "_loss");
+    if (loss != report.end()) report[split + "_perplexity"] = std::exp(std::min(loss->get<double>(), 700.0));
+  }
+  return report;
+}
+
+Judge whole_judge(const Context& context, c10::Device device) {
+  if (const TextDataset* text = find_text_dataset(context)) return {context, text->validation(), device};
+  return {context, dataset(context).validation(), device};
+}
+
+// -------------------------------------------------------------------------------------------------------------------
+
 void expect_batch(const Split& split, const Recipe& recipe, const std::string& what, const std::string& remedy) {
   if (split.size() >= recipe.batch_size) return;
   throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) + ", but " + what + " has " +
@@ -89,17 +137,33 @@ bool hands_on(const std::string& option) {
 // ---- batches ------------------------------------------------------------------------------------------------------
 
 EndlessBatches::EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentation& augmentation)
-    : batches_(batches), batch_size_(batch_size), augmentation_(augmentation) {}
+    : batches_(&batches), batch_size_(batch_size), augmentation_(augmentation) {}
+
+EndlessBatches::EndlessBatches(const OneShotSearch& search, const Augmentation& augmentation)
+    : batches_(search.structure_text() == nullptr ? &search.structure_batches() : nullptr),
+      text_(search.structure_text()),
+      batch_size_(search.recipe().batch_size),
+      augmentation_(augmentation) {}
 
 void EndlessBatches::begin(const Rng& rng) {
   rng_ = rng;
   round_ = 0;
   epoch_.reset();
+  if (text_ == nullptr) return;
+  memory_.clear();
+  at_ = rng_.derive("first").below(static_cast<std::size_t>(text_->size()));
 }
 
 Batch EndlessBatches::next() {
+  if (text_ != nullptr) {
+    if (at_ == static_cast<std::size_t>(text_->size())) {
+      memory_.clear();
+      at_ = 0;
+    }
+    return text_->batch(static_cast<std::int64_t>(at_++));
+  }
   if (!epoch_ || at_ == epoch_->size()) {
-    epoch_.emplace(batches_, batch_size_, augmentation_, rng_.derive("round", round_++));
+    epoch_.emplace(*batches_, batch_size_, augmentation_, rng_.derive("round", round_++));
     at_ = 0;
   }
   return epoch_->batch(at_++);
@@ -117,24 +181,55 @@ WeightsHeld::~WeightsHeld() {
   for (at::Tensor& parameter : held_) parameter.set_requires_grad(true);
 }
 
+MemoryHeld::MemoryHeld(Network& network) : network_(network), before_(network.carried()) {}
+
+MemoryHeld::MemoryHeld(Network& network, EndlessBatches& batches) : MemoryHeld(network) {
+  batches_ = &batches;
+  network_.set_carried(batches.memory_);
+}
+
+MemoryHeld::~MemoryHeld() {
+  if (batches_ != nullptr) batches_->memory_ = network_.carried();
+  network_.set_carried(before_);
+}
+
 // ---- the search ---------------------------------------------------------------------------------------------------
 
 OneShotSearch::OneShotSearch(const Context& context, std::initializer_list<const char*> own)
-    : space_(with_supernet(context.space())),
-      supernet_(space_.supernet()),
+    : OneShotSearch(context, own, with_supernet(context.space()).supernet()) {
+  if (choices_.empty()) throw InvalidInput("the space's supernet has no choice: there is nothing to search");
+}
+
+OneShotSearch::OneShotSearch(const Context& context, std::initializer_list<const char*> own, Architecture network)
+    : space_(context.space()),
+      supernet_(std::move(network)),
       choices_(choices_of(supernet_)),
       arguments_(without(context.configuration(), own)),
       recipe_(Recipe::from_json(arguments_)),
       device_(claim_device()),
-      data_(weights_data(context)),
-      structure_(structure_data(context), data_.normalisation, device_),
-      judge_(context, dataset(context).validation(), device_),
+      judge_(whole_judge(context, device_)),
       log_(context.log()) {
-  if (choices_.empty()) throw InvalidInput("the space's supernet has no choice: there is nothing to search");
-  expect_batch(data_.train, recipe_, "what structure_share leaves for the weights",
+  if (find_text_dataset(context) != nullptr) {
+    text_ = weights_text(context, recipe_);
+    const at::Tensor structure = structure_tokens(context);
+    expect_tokens(text_->train, recipe_, text_->positions, "what structure_share leaves for the weights",
+                  "take a smaller batch_size or structure_share, or a larger data_fraction");
+    expect_tokens(structure, recipe_, text_->positions, "the part of the text for the structure",
+                  "take a smaller batch_size, a larger structure_share or data_fraction");
+    structure_text_.emplace(structure, recipe_.batch_size, text_->positions, device_);
+    return;
+  }
+  images_ = weights_data(context);
+  structure_.emplace(structure_data(context), images_->normalisation, device_);
+  expect_batch(images_->train, recipe_, "what structure_share leaves for the weights",
                "take a smaller batch_size or structure_share, or a larger data_fraction");
   expect_batch(structure_data(context), recipe_, "the part of the data for the structure",
                "take a smaller batch_size, a larger structure_share or data_fraction");
+}
+
+const Batches& OneShotSearch::structure_batches() const {
+  if (!structure_) throw Error("the data set is one of text: it has no batches of images");
+  return *structure_;
 }
 
 void OneShotSearch::expect_memory(const Architecture& active) const {
@@ -173,17 +268,20 @@ void OneShotSearch::expect_memory_of_one() const {
 OneShotResult OneShotSearch::train(const EvaluationRequest& request, const Reporter& reporter, Network& network,
                                    Guide& guide, const std::function<std::vector<Derived>()>& derive) const {
   network.to(device_);
+  if (text_) network.set_statistics(Statistics::batch);  // as a Judge says
   TrainingOptions options{.folder = request.folder,
                           .report =
                               [&](const Json& report) {
                                 Json told = report;
                                 told["epochs"] = recipe_.epochs;
-                                return reporter.report(told);
+                                return reporter.report(text_ ? with_perplexity(told) : told);
                               },
                           .repeats_last = request.folder && !checkpointed_curve(*request.folder).empty(),
                           .device = device_,
                           .guide = &guide};
-  const TrainingResult training = weft::train(network, data_, recipe_, request.rng.derive("training"), options);
+  const Rng rng = request.rng.derive("training");
+  const TrainingResult training = text_ ? weft::train(network, *text_, recipe_, rng, options)
+                                        : weft::train(network, *images_, recipe_, rng, options);
   OneShotResult result;
   result.state = training.state;
   if (training.state == TrialState::paused) return result;
@@ -193,13 +291,15 @@ OneShotResult OneShotSearch::train(const EvaluationRequest& request, const Repor
                     {"train_loss", last.train.loss},
                     {"train_accuracy", last.train.accuracy},
                     {"supernet_parameters", supernet_.cost().parameters}};
+  if (text_) result.metrics = with_perplexity(result.metrics);
   result.derived = derive();
   return result;
 }
 
 Derived OneShotSearch::derived(Network& network, const Genotype& genotype) const {
   const Score score = judge(network, genotype);
-  return {genotype, {{"one_shot_accuracy", score.accuracy}, {"one_shot_loss", score.loss}}};
+  const Json metrics = {{"one_shot_accuracy", score.accuracy}, {"one_shot_loss", score.loss}};
+  return {genotype, text_ ? with_perplexity(metrics) : metrics};
 }
 
 Json OneShotSearch::describe(const Genotype& genotype) {

@@ -131,7 +131,8 @@ class Training {
       output = network_.forward(batch.images);
       loss = training_loss(output, batch.labels, recipe_);
     }
-    (loss * (weight * examples_->weight(batch))).backward();
+    const at::Tensor descended = output.penalty.defined() ? loss + output.penalty : loss;
+    (descended * (weight * examples_->weight(batch))).backward();
     totals.add(loss, output.logits.detach(), batch.labels);
     return loss.detach();
   }
@@ -366,7 +367,8 @@ Score evaluate(Network& network, const at::Tensor& tokens, const TextData& data,
   const std::int64_t most = at_a_time(batch_size, 32);
   // One stream may be read in sequences of any length, as its state is carried: the loss is the same.
   const bool one = data.reading == TextReading::stream;
-  const std::int64_t streams = one ? 1 : std::clamp<std::int64_t>(tokens.numel() / (16 * data.positions), 1, most);
+  const std::int64_t fit = std::clamp<std::int64_t>(tokens.numel() / (16 * data.positions), 1, most);
+  const std::int64_t streams = one ? 1 : std::max(fit, data.least_streams);
   const std::int64_t positions = one ? most * data.positions : data.positions;
   const std::int64_t smallest = one ? most : streams;
   const std::string fewer = smallest > 4 ? "a batch_size below " + std::to_string((smallest + 3) / 4) + ", " : "";

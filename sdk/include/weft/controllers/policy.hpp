@@ -1,9 +1,9 @@
 // A policy over the decisions of any space: an LSTM that is told each option taken and says how likely the next are.
 //
 // Zoph, Le 2017, "Neural Architecture Search with Reinforcement Learning", section 3; the feedback of anchors, the
-// temperature and the tanh of logits are those of Pham et al. 2018, "Efficient Neural Architecture Search via Parameter
-// Sharing", as in the authors' published code. sample() an episode, accumulate() the gradient of as many as a batch
-// has, step().
+// temperature, the tanh of logits and a prior for near steps are those of Pham et al. 2018, "Efficient Neural
+// Architecture Search via Parameter Sharing", as in the authors' published code. sample() an episode, accumulate() the
+// gradient of as many as a batch has, step().
 //
 // - Options of one `group` share their embedding and their softmax weights by text, so that a space may offer different
 //   ones each time; an option gets its parameters when it is first met, from a random stream of its own name.
@@ -123,6 +123,9 @@ class Policy {
     double entropy_weight = 0.0;
     double skip_weight = 0.0;  // of the mean divergence of the skips' probabilities from skip_rate
     double skip_rate = 0.5;
+    // Of the square of how many steps back an option of a reference lies, which is taken from its logit; one that names
+    // no step lies before the first. Skips have none.
+    double distance_weight = 0.0;
     Ascent::Rule rule = Ascent::Rule::adam;
     double lr;
 
@@ -376,6 +379,12 @@ class Policy::Unrolled {
     if (tanh_constant(choice) > 0.0) {
       outlook.squashed = logits.array().tanh().matrix();
       logits = tanh_constant(choice) * outlook.squashed;
+    }
+    if (choice.kind == Choice::Kind::attention) {
+      for (Eigen::Index i = 0; i < logits.size(); ++i) {
+        const double distance = choice.step - choice.named[static_cast<std::size_t>(i)];
+        logits[i] -= policy_.options_.distance_weight * distance * distance;
+      }
     }
     const double largest = logits.maxCoeff();
     outlook.log_probabilities =

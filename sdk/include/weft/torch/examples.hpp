@@ -36,6 +36,7 @@ struct TextData {
   // the streams. What is reported is always the mean.
   bool sum_over_positions = false;
   TextReading reading = TextReading::stream;
+  std::int64_t least_streams = 1;  // of batched: for batch norms that normalise by the batch at hand, two
 };
 
 class Examples {

@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "weft/architecture.hpp"
 #include "weft/rng.hpp"
@@ -23,6 +24,13 @@ namespace weft {
 // What a batch norm normalises by in evaluation. running: by what it kept of training. batch: by the batch at hand, and
 // what was kept stays. measured: by the batch, and what is kept is the mean over all batches since this was set.
 enum class Statistics { running, batch, measured };
+
+// What is computed of a choice.
+struct Gate {
+  std::vector<int> active;  // options, ascending, at least one
+  at::Tensor weights = {};  // [active.size()], by which they are multiplied before they are added up; undefined: by 1
+};
+using Gates = std::map<std::string, Gate>;  // by decision
 
 class OperationModule : public torch::nn::Module {
  public:
@@ -73,6 +81,18 @@ class OperationModule : public torch::nn::Module {
 
   // Whether a sequence continues the one before it, or begins anew; see Network::carry_state.
   virtual void carry_state(bool) {}
+  // What is carried to the next sequence; none where that begins anew.
+  virtual std::vector<at::Tensor> carried() const { return {}; }
+  virtual void set_carried(std::vector<at::Tensor>) {}
+
+  // Of a module that holds a graph: what of its choices is computed. The gates have been checked, and may be of other
+  // graphs besides.
+  virtual void choose(const Gates&) {}
+  // The parameters that the output depends on, as far as it was chosen.
+  virtual std::vector<at::Tensor> taking_part() const { return parameters(); }
+
+  // What forward() in training adds to the loss, a scalar, once; undefined: nothing.
+  virtual at::Tensor take_penalty() { return {}; }
 
   // At progress 1: another module that computes the same at less cost and is no longer trained, in this one's mode and
   // on its device; null where there is none. See Network::condense.

@@ -27,13 +27,6 @@ namespace weft {
 // Parameters and running statistics, or what else goes by names.
 using NamedTensors = std::map<std::string, at::Tensor>;
 
-// What is computed of a choice.
-struct Gate {
-  std::vector<int> active;  // options, ascending, at least one
-  at::Tensor weights = {};  // [active.size()], by which they are multiplied before they are added up; undefined: by 1
-};
-using Gates = std::map<std::string, Gate>;  // by decision
-
 // That every decision of the path is taken, without weights.
 Gates gates_of(const SupernetPath& path);
 
@@ -54,6 +47,7 @@ class Network final : public torch::nn::Module {
   struct Output {
     at::Tensor logits;
     at::Tensor auxiliary;  // undefined outside training, or without an auxiliary classifier
+    at::Tensor penalty;    // what operations add to the loss; undefined outside training, or without such
   };
   // `images` is float [n, channels, height, width] (or [n, features], [n, positions, features] as the graph's input
   // says, tokens being int64 [n, positions, 1]); channels-last is not copied. Sequences may be of another length than
@@ -79,6 +73,11 @@ class Network final : public torch::nn::Module {
   // gradients end there (truncated back-propagation through time: Werbos 1990). Either setting forgets what was
   // carried.
   void carry_state(bool on);
+  // What they carry, by node; who reads two texts in turns carries two. What is handed back must be of this network.
+  // Tensors are shared, and never written to.
+  using Carried = std::vector<std::vector<at::Tensor>>;
+  Carried carried() const;
+  void set_carried(const Carried& carried);
 
   // After the last step of training, for good: what training alone needed goes. Learned group convolutions become an
   // index and a group convolution (Huang et al. 2018, section 3.1), which drop what they had not dropped yet. The

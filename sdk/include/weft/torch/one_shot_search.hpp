@@ -1,6 +1,10 @@
 // What one-shot strategies have in common around the training loop: the supernet, the data in two disjoint parts, the
 // memory it takes, reports, and what the shared weights say of one architecture.
 //
+// The data set is one of images or of text. A text's parts are its beginning and its end; batch_size is then the number
+// of streams that are read side by side, and recurrent nodes carry their state from batch to batch, which a strategy
+// that runs the network on batches of its own keeps apart by MemoryHeld.
+//
 // A strategy is a plugin of kind oneshot (weft/oneshot.hpp) that makes one OneShotSearch, builds a Network of its
 // supernet, and has it trained under a guide of its own (weft/torch/guide.hpp).
 #pragma once
@@ -20,22 +24,33 @@
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/guide.hpp"
 #include "weft/torch/judge.hpp"
+#include "weft/torch/network.hpp"
+#include "weft/torch/text.hpp"
 #include "weft/torch/training.hpp"
 
 namespace weft {
 
-// Batches of a split without end: in a new order whenever all examples were seen.
+class OneShotSearch;
+
+// Batches of a split without end: in a new order whenever all examples were seen. Of a text: in its order, from
+// anywhere on, and from its beginning whenever it was read.
 class EndlessBatches {
  public:
   // All are referred to, and must live longer.
   EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentation& augmentation);
+  // Of the search's part for the structure, of its batch size; augmented where that is one of images.
+  EndlessBatches(const OneShotSearch& search, const Augmentation& augmentation);
 
   // What is drawn from here on comes of `rng`.
   void begin(const Rng& rng);
   Batch next();
 
  private:
-  const Batches& batches_;
+  friend class MemoryHeld;
+
+  const Batches* batches_ = nullptr;   // of images
+  const TextBatches* text_ = nullptr;  // of either one
+  Network::Carried memory_;            // of the text, after the last batch
   std::int64_t batch_size_;
   const Augmentation& augmentation_;
   Rng rng_{0};
@@ -56,22 +71,45 @@ class WeightsHeld {
   std::vector<at::Tensor> held_;
 };
 
+// What the network's recurrent nodes carry from batch to batch is afterwards what it was before.
+class MemoryHeld {
+ public:
+  explicit MemoryHeld(Network& network);
+  // Meanwhile they go on where the batches' last one ended, and the batches keep where they end.
+  MemoryHeld(Network& network, EndlessBatches& batches);
+  ~MemoryHeld();
+  MemoryHeld(const MemoryHeld&) = delete;
+  MemoryHeld& operator=(const MemoryHeld&) = delete;
+
+ private:
+  Network& network_;
+  EndlessBatches* batches_ = nullptr;
+  Network::Carried before_;
+};
+
 class OneShotSearch {
  public:
   // The context's arguments are a recipe, those that `own` names, and
   //   structure_share       of the training split, for the structure; 0: the validation split is for it
   //   data_fraction         of the training split that is used at all
-  //   validation_examples   of the validation split, for the reports; 0: all
+  //   validation_examples   of the validation split, for the reports; 0: all. Of a text, tokens
   // and what a Judge reads.
   // Throws InvalidInput where the space has no supernet or a part of the data is smaller than a batch.
   OneShotSearch(const Context& context, std::initializer_list<const char*> own);
+  // The same of a network that the strategy makes up itself, where the space has no supernet: without choices, and with
+  // whatever of an architecture's weights does not depend on it.
+  OneShotSearch(const Context& context, std::initializer_list<const char*> own, Architecture network);
 
   const SpaceRef& space() const { return space_; }
   const Architecture& supernet() const { return supernet_; }
   const std::vector<SupernetChoice>& choices() const { return choices_; }
   const Recipe& recipe() const { return recipe_; }
   c10::Device device() const { return device_; }
-  const Batches& structure_batches() const { return structure_; }
+  // Throws Error where the data set is one of text.
+  const Batches& structure_batches() const;
+  const TextBatches* structure_text() const {
+    return structure_text_ ? &*structure_text_ : nullptr;
+  }  // null: of images
 
   // Throws InvalidInput where training `active`, what is computed at once, is estimated to take more memory than the
   // device has, with the batch size that would fit.
@@ -86,7 +124,9 @@ class OneShotSearch {
 
   // Of the architecture's part of the network on the validation split; the network is left in evaluation mode.
   Score judge(Network& network, const Genotype& genotype) const { return judge_.score(network, space_.path(genotype)); }
-  // With "one_shot_accuracy" and "one_shot_loss" of that.
+  // Of a network without choices.
+  Score judge(Network& network) const { return judge_.score(network, {}); }
+  // With "one_shot_accuracy" and "one_shot_loss" of that; of a text also "one_shot_perplexity".
   Derived derived(Network& network, const Genotype& genotype) const;
 
   // What a report says of the architecture that the search holds at present: {"architecture": its notation, "skips":
@@ -100,8 +140,10 @@ class OneShotSearch {
   Json arguments_;
   Recipe recipe_;
   c10::Device device_;
-  TrainingData data_;
-  Batches structure_;
+  std::optional<TrainingData> images_;
+  std::optional<TextData> text_;  // of either one
+  std::optional<Batches> structure_;
+  std::optional<TextBatches> structure_text_;
   Judge judge_;
   Log log_;
   bool warned_ = false;

@@ -83,12 +83,18 @@ struct Tables<T, std::enable_if_t<std::is_base_of_v<TextDataset, T>>> : TextTabl
 
 }  // namespace detail
 
-// The data set of the pipeline; throws Error if it has none, or none of text.
-inline const TextDataset& text_dataset(const Context& context) {
+// The data set of the pipeline if it is one of text, else null; throws Error if there is none.
+inline const TextDataset* find_text_dataset(const Context& context) {
   const weft_handle handle = context.collaborator("dataset");
   const auto* table = static_cast<const TextTable*>(handle.component->find_interface(WEFT_TEXT_1));
-  if (table == nullptr) throw Error(std::string(handle.component->name) + " is not a data set of text");
-  return *table->get(handle.instance);
+  return table == nullptr ? nullptr : table->get(handle.instance);
+}
+
+// The data set of the pipeline; throws Error if it has none, or none of text.
+inline const TextDataset& text_dataset(const Context& context) {
+  const TextDataset* text = find_text_dataset(context);
+  if (text != nullptr) return *text;
+  throw Error(std::string(context.collaborator("dataset").component->name) + " is not a data set of text");
 }
 
 // A stream cut into `streams` parts of equal length that lie side by side, and these into sequences: each batch goes on

@@ -55,6 +55,15 @@ bool refused(Call&& call) {
   }
 }
 
+// The whole suite. `args` are filled up with the manifest's defaults; `study` may state {"task": {"input", "classes"}},
+// which the networks must then fit.
+void check_space(const Plugin& plugin, const Json& args = Json::object(), const Json& study = Json::object());
+
+#ifndef WEFT_COMPILED_CONTRACTS  // of this tree's own tests, for which it is compiled once
+#ifndef WEFT_CONTRACT_INLINE
+#define WEFT_CONTRACT_INLINE inline
+#endif
+
 namespace space_contract {
 
 inline constexpr std::size_t samples = 25;
@@ -382,7 +391,7 @@ inline void check_relaxation(const SpaceRef& space) {
     OptionWeights weights;
     for (const auto& [decision, active] : space.path(genotype)) {
       const auto choice = std::find_if(choices.begin(), choices.end(),
-                                       [&](const SupernetChoice& one) { return one.decision == decision; });
+                                       [&name = decision](const SupernetChoice& one) { return one.decision == name; });
       weights[decision].resize(choice->options.size());
       for (const int option : active) weights[decision][static_cast<std::size_t>(option)] = 1.0;
     }
@@ -421,9 +430,7 @@ inline void check_encoding(const SpaceRef& space) {
 
 }  // namespace space_contract
 
-// The whole suite. `args` are filled up with the manifest's defaults; `study` may state {"task": {"input", "classes"}},
-// which the networks must then fit.
-inline void check_space(const Plugin& plugin, const Json& args = Json::object(), const Json& study = Json::object()) {
+WEFT_CONTRACT_INLINE void check_space(const Plugin& plugin, const Json& args, const Json& study) {
   INFO("space " << plugin.component->name << " with " << args.dump());
   REQUIRE(std::string_view(plugin.component->kind) == "space");
   check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.morphisms", "space.supernet",
@@ -442,5 +449,6 @@ inline void check_space(const Plugin& plugin, const Json& args = Json::object(),
   if (space.has_relaxation()) space_contract::check_relaxation(space);
   if (space.has_encoding()) space_contract::check_encoding(space);
 }
+#endif
 
 }  // namespace weft::testing
