@@ -91,6 +91,22 @@ struct ExportOptions {
 };
 int export_command(const ExportOptions& options, const PluginPath& plugin_path);
 
+struct RankOptions {
+  std::filesystem::path study;
+  std::size_t architectures = 30;
+  std::optional<std::uint64_t> seed;            // of what is drawn; default: the study's
+  std::optional<std::string> against;           // the stand-alone evaluator: a name, JSON, or a file of it
+  std::optional<std::int64_t> epochs;           // of the stand-alone evaluator
+  bool final_networks = false;                  // under the space's arguments of the final training
+  std::vector<double> top = {0.1, 1};           // below 1: a share
+  std::size_t resamples = 1000;                 // of the bootstrap
+  std::optional<std::filesystem::path> output;  // default: rank/ in the study's folder
+  bool retry_failed = false;
+  bool quiet = false;
+  bool json = false;
+};
+int oneshot_rank_command(const RankOptions& options, const PluginPath& plugin_path);
+
 int doctor_command(bool json, const PluginPath& plugin_path);
 // What LibTorch this installation would load, and its devices; for doctor, which runs it in a child process.
 int probe_torch_command();

@@ -210,6 +210,39 @@ int run(int argc, char** argv) {
   export_->add_flag("--whole", export_options.whole, "Draw every node instead of each kind of cell once");
   export_->callback([&] { code = export_command(export_options, plugin_path); });
 
+  CLI::App* oneshot = app.add_subcommand("oneshot", "What the search of a study by one-shot is worth");
+  oneshot->require_subcommand(1);
+  RankOptions rank_options;
+  CLI::App* rank = oneshot->add_subcommand(
+      "rank",
+      "Whether shared weights rank random architectures as these do each by itself, and what chance would find");
+  rank->add_option("study", rank_options.study, "The folder of a study whose one-shot search has ended")->required();
+  rank->add_option("--architectures", rank_options.architectures, "How many are measured both ways")
+      ->check(whole_number(3, largest_count))
+      ->capture_default_str();
+  rank->add_option("--seed", rank_options.seed, "Of what is drawn (default: the study's)")
+      ->check(whole_number(0, largest_seed));
+  rank->add_option(
+      "--against", rank_options.against,
+      "How each is measured by itself: an evaluator's name, its JSON, or a file of that, such as a table's "
+      "(default: the final training's evaluator, in the phase of the search)");
+  rank->add_option("--epochs", rank_options.epochs, "Epochs of each by itself (default: the evaluator's)")
+      ->check(whole_number(1, largest_count));
+  rank->add_flag("--final-networks", rank_options.final_networks,
+                 "Measure the networks of the final training each by itself, not those of the search");
+  rank->add_option("--top", rank_options.top, "How many best ones are compared; below 1 a share (may be several)")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  rank->add_option("--resamples", rank_options.resamples, "Of the bootstrap that gives the intervals")
+      ->check(whole_number(1, largest_count))
+      ->capture_default_str();
+  rank->add_option("--output,-o", rank_options.output, "The folder to write (default: STUDY/rank)");
+  rank->add_flag("--retry-failed", rank_options.retry_failed, "Evaluate failed architectures again");
+  rank->add_flag("--quiet", rank_options.quiet, "No progress");
+  rank->add_flag("--json", rank_options.json, "Print the result as JSON, and no progress");
+  rank->callback([&] { code = oneshot_rank_command(rank_options, plugin_path); });
+
   CLI::App* doctor = app.add_subcommand("doctor", "What is installed, what is wrong, how to mend it");
   doctor->add_flag("--json", json, "As JSON");
   doctor->callback([&] { code = doctor_command(json, plugin_path); });
