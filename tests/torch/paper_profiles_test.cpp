@@ -51,14 +51,13 @@ Json arguments(const Json& pipeline, const std::string& phase) {
       .configuration(evaluator.at("args"));
 }
 
+// The recipe among an evaluator's or a strategy's arguments: what `train` has too and is not its own.
 Recipe recipe(Json args) {
+  static const Json trains = weft::testing::Plugin::open("evaluator", "train").configuration(Json::object());
+  for (auto argument = args.begin(); argument != args.end();)
+    argument = trains.contains(argument.key()) ? std::next(argument) : args.erase(argument);
   for (const char* own : {"use_validation", "data_fraction", "best_of_last", "restarts", "restart_lr_factor",
-                          "restart_accuracy", "measure_training", "position_losses", "evaluation"}) {
-    args.erase(own);
-  }
-  // A one-shot strategy's own.
-  for (const char* own : {"order", "epsilon", "softmax", "structure_lr", "structure_betas", "structure_weight_decay",
-                          "structure_deviation", "structure_share", "validation_examples", "calibration_batches"}) {
+                          "restart_accuracy", "measure_training"}) {
     args.erase(own);
   }
   Json all = {{"crop_padding", 0}, {"flip", false}, {"cutout", 0}};  // which a text has none of
@@ -112,6 +111,45 @@ const std::vector<Schedule> schedules = {
     {"liu2019_darts_first", "final", 600, cosine(0.025, 600)},
     {"liu2019_darts_second", "oneshot", 50, {{0, 0.025}, {25, 0.013}, {50, 0.001}}},
     {"liu2019_darts_second", "final", 600, cosine(0.025, 600)},
+    // With DARTS's rates: Casale et al. 2019, 100 epochs; Li and Talwalkar 2019 and Xie et al. 2019 (SNAS-Series/SNAS),
+    // 150.
+    {"casale2019", "oneshot", 100, {{0, 0.025}, {50, 0.013}, {100, 0.001}}},
+    {"casale2019", "final", 600, cosine(0.025, 600)},
+    {"li2019_random", "oneshot", 150, {{0, 0.025}, {75, 0.013}, {150, 0.001}}},
+    {"li2019_random", "final", 600, cosine(0.025, 600)},
+    // Sciuto et al. 2019: the search as Li and Talwalkar's; by itself as Dong and Yang 2020 train NAS-Bench-201.
+    {"sciuto2019", "oneshot", 150, {{0, 0.025}, {75, 0.013}, {150, 0.001}}},
+    {"sciuto2019", "final", 200, cosine(0.1, 200)},
+    {"xie2019_snas", "oneshot", 150, {{0, 0.025}, {75, 0.013}, {150, 0.001}}},
+    {"xie2019_snas", "final", 600, cosine(0.025, 600)},
+    // Pham et al. 2018 (melodyguan/enas): from 0.05 in periods of 10, 20, 40, 80, 160 epochs.
+    {"pham2018_enas_micro", "oneshot", 150, {{0, 0.05}, {5, 0.02525}, {10, 0.05}, {30, 0.05}, {70, 0.05}}},
+    {"pham2018_enas_micro", "final", 630, {{0, 0.05}, {10, 0.05}, {20, 0.02505}, {310, 0.05}}},
+    {"pham2018_enas_macro", "oneshot", 310, {{0, 0.05}, {5, 0.02525}, {10, 0.05}, {150, 0.05}}},
+    {"pham2018_enas_macro", "final", 310, {{0, 0.05}, {5, 0.02525}, {10, 0.05}, {150, 0.05}}},
+    // Cai et al. 2019 (mit-han-lab/proxylessnas): from 0.025 in periods of 40 and 120 epochs; finally 0.05.
+    {"cai2019_proxyless", "oneshot", 160, {{0, 0.025}, {20, 0.0125}, {40, 0.025}, {100, 0.0125}}},
+    {"cai2019_proxyless", "final", 300, cosine(0.05, 300)},
+    // Brock et al. 2018 (ajbrock/SMASH): half a cosine, from 0.001 in the search; finally ours.
+    {"brock2018", "search", 1, cosine(0.1, 1)},
+    {"brock2018", "oneshot", 100, cosine(0.001, 100)},
+    {"brock2018", "final", 300, cosine(0.1, 300)},
+    // Zhang et al. 2019: ours, 0.001 and a tenth of it at 100 and 150 of 200 epochs; finally as DARTS.
+    {"zhang2019", "search", 1, cosine(0.025, 1)},
+    {"zhang2019", "oneshot", 200, {{0, 1e-3}, {99.9, 1e-3}, {100, 1e-4}, {150, 1e-5}}},
+    {"zhang2019", "final", 600, cosine(0.025, 600)},
+    // Recurrent cells, Liu et al. 2019 (quark0/darts, rnn) and Pham et al. 2018 (google-research, enas_lm): 20
+    // throughout.
+    {"liu2019_darts_rnn", "oneshot", 50, {{0, 20}, {49.9, 20}}},
+    {"liu2019_darts_rnn", "final", 8000, {{0, 20}, {7999, 20}}},
+    {"pham2018_enas_rnn", "oneshot", 600, {{0, 20}, {599, 20}}},
+    {"pham2018_enas_rnn", "final", 600, {{0, 20}, {599, 20}}},
+    // Saxena and Verbeek 2016: 0.01, a tenth after every 5,000 of 20,000 steps.
+    {"saxena2016", "search", 1, cosine(0.01, 1)},
+    {"saxena2016", "final", 26, {{0, 0.01}, {6, 1e-3}, {13, 1e-4}, {19, 1e-5}}},
+    // Bender et al. 2018: ours in the search, 280 epochs in the end.
+    {"bender2018", "oneshot", 113, cosine(0.1, 113)},
+    {"bender2018", "final", 280, cosine(0.1, 280)},
     // Zoph and Le 2017: 0.1, 50 epochs.
     {"zoph2017_cnn", "search", 50, {{0, 0.1}, {49.9, 0.1}}},
     {"zoph2017_cnn", "final", 300, cosine(0.1, 300)},
@@ -257,6 +295,49 @@ const std::vector<Setting> settings = {
     {"liu2018_hierarchical", "/budget/trials", 7000},
     // Liu et al. 2019, section 3.1 and appendix A.1: halves of CIFAR-10's training images, 8 cells of 16 channels, and
     // Adam at 3e-4, (0.5, 0.999), 1e-3; finally 20 cells of 36.
+    // Cai et al. 2019 (mit-han-lab/proxylessnas): 40 epochs of the weights alone, and one in which the structure waits.
+    {"cai2019_proxyless", "/dataset/args/validation", 50000},
+    {"cai2019_proxyless", "/oneshot/args/weights_epochs", 41},
+    {"cai2019_proxyless", "/oneshot/args/weight_steps", 5},
+    {"cai2019_proxyless", "/oneshot/args/paths", 2},
+    {"cai2019_proxyless", "/oneshot/args/batch_size", 256},
+    {"cai2019_proxyless", "/oneshot/args/structure_lr", 0.001},
+    {"cai2019_proxyless", "/oneshot/args/structure_betas", Json{0, 0.999}},
+    {"cai2019_proxyless", "/oneshot/args/label_smoothing", 0.1},
+    {"cai2019_proxyless", "/oneshot/args/latency_weight", 0.1},
+    {"cai2019_proxyless", "/oneshot/args/latency_target", 80},
+    {"saxena2016", "/space/args/layers", 8},
+    {"saxena2016", "/space/args/channels", 128},
+    // Pham et al. 2018: 30 steps of 10 samples, of whole networks 50 of 20.
+    {"pham2018_enas_micro", "/oneshot/args/batch_size", 160},
+    {"pham2018_enas_micro", "/oneshot/args/controller_steps", 30},
+    {"pham2018_enas_micro", "/oneshot/args/controller_samples", 10},
+    {"pham2018_enas_micro", "/oneshot/args/controller_lr", 0.0035},
+    {"pham2018_enas_micro", "/oneshot/args/tanh_constant", 1.1},
+    {"pham2018_enas_micro", "/space/args/blocks", 5},
+    {"pham2018_enas_micro", "/final/space/args/layers", 15},
+    {"pham2018_enas_micro", "/final/evaluator/args/weight_decay", 0.0002},
+    {"pham2018_enas_macro", "/oneshot/args/batch_size", 128},
+    {"pham2018_enas_macro", "/oneshot/args/controller_steps", 50},
+    {"pham2018_enas_macro", "/oneshot/args/controller_samples", 20},
+    {"pham2018_enas_macro", "/oneshot/args/skip_weight", 0.8},
+    {"pham2018_enas_macro", "/oneshot/args/skip_rate", 0.4},
+    {"pham2018_enas_macro", "/final/space/args/filters", 96},
+    // Bender et al. 2018: 1024 examples in 32 ghosts of 32; 20,000 architectures, of which 10 are trained.
+    {"bender2018", "/oneshot/args/batch_size", 1024},
+    {"bender2018", "/oneshot/args/ghost_batch_size", 32},
+    {"bender2018", "/oneshot/args/samples", 20000},
+    {"bender2018", "/final/top", 10},
+    // Casale et al. 2019: 16 samples. Li and Talwalkar 2019: 1000 architectures on ten batches, ten on all.
+    {"casale2019", "/oneshot/args/samples", 16},
+    {"li2019_random", "/oneshot/args/samples", 1000},
+    {"li2019_random", "/oneshot/args/selection_examples", 640},
+    {"li2019_random", "/oneshot/args/finalists", 10},
+    // Xie et al. 2019: from 1 to 0.03.
+    {"xie2019_snas", "/oneshot/args/temperature_end", 0.03},
+    {"xie2019_snas", "/oneshot/args/structure_lr", 0.0003},
+    {"xie2019_snas", "/oneshot/args/drop_path", 0.3},
+    {"xie2019_snas", "/oneshot/args/resource_weight", 0.0015},
     {"liu2019_darts_second", "/oneshot/args/order", 2},
     {"liu2019_darts_first", "/oneshot/args/order", 1},
     {"liu2019_darts_second", "/oneshot/args/epsilon", 0.01},
