@@ -143,6 +143,10 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       {"learned_group_conv", image, {{"channels", 8}, {"groups", 2}, {"condensation", 3}}},
       {"embedding", Shape::sequence(5, 1), {{"vocabulary", 4}, {"features", 6}, {"dropout", 0.5}}},
       {"locked_dropout", sequence, {{"probability", 0.5}}},
+      {"locked_dropout", features, {{"probability", 0.5}}},
+      {"highway", features, Attributes::object(), 3},
+      {"highway", sequence, Attributes::object(), 3},
+      {"slowness", sequence, {{"weight", 0.5}}},
       {"recurrent", sequence, {{"cell", cell_graph(8, 6)}, {"state_dropout", 0.5}}},
   };
   for (const std::string& function : activation_functions()) {
@@ -423,8 +427,9 @@ TEST_CASE("Gradients through overwritten and shared tensors equal those of the p
   const at::Tensor expected =
       at::linear(at::cat({at::relu(ph), ph}, 1).mean(at::IntArrayRef{2, 3}), w[head + ".weight"], w[head + ".bias"]);
 
-  const auto [logits, auxiliary] = network.forward(images);
+  const auto [logits, auxiliary, penalty] = network.forward(images);
   REQUIRE(auxiliary.defined());
+  CHECK_FALSE(penalty.defined());
   CHECK(at::allclose(logits, expected, 1e-4, 1e-5));
   CHECK(at::allclose(auxiliary, pf, 1e-4, 1e-5));
   CHECK(at::equal(images, images_before));
