@@ -43,9 +43,11 @@ Json arguments(const std::string& plugin) {
       {"fixed", {{"architecture", std::move(graph).build(network).to_json()}}},
       {"cgp", {{"rows", 2}, {"columns", 12}, {"levels_back", 4}, {"min_active", 3}}},
       {"darts", {{"layers", 3}}},
+      {"fabric", {{"layers", 2}, {"channels", 2}}},
       {"hierarchical", {{"initial_mutations", 50}}},
       {"nas_bench_201", {{"cells", 1}}},
       {"nasnet", {{"cells", 1}}},
+      {"smash", {{"depth", 2}, {"width", 2}, {"bank", 4}, {"largest_bank", 16}}},
       {"evolution", {{"population_size", 8}, {"tournament_size", 3}}},
       {"regularized_evolution", {{"population_size", 8}, {"sample_size", 3}}},
       {"reinforce", {{"children", 5}, {"lr", 0.02}}},
@@ -100,7 +102,8 @@ bool provides(const Plugin& space, const std::string& capability) {
 // What the optimizer needs and the space lacks, such as "mutation"; nothing if they go together.
 std::optional<std::string> missing(const Plugin& optimizer, const Plugin& space) {
   for (const std::string capability : optimizer.manifest.at("requires")) {
-    // Morphs are known by their names, of which spaces have different ones: their optimizers' own tests have the spaces.
+    // Morphs are known by their names, of which spaces have different ones: their optimizers' own tests have the
+    // spaces.
     if (capability == "space.morphisms" || !provides(space, capability))
       return capability.substr(capability.find('.') + 1);
   }
