@@ -8,13 +8,11 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "weft/plugin.hpp"
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/judge.hpp"
 #include "weft/torch/network.hpp"
-#include "weft/torch/text.hpp"
 #include "weft/torch/training_trial.hpp"
 
 namespace {
@@ -27,16 +25,15 @@ class SharedWeights final : public weft::Evaluator {
   explicit SharedWeights(const weft::Context& context)
       : space_(context.space()),
         supernet_(space_.supernet()),
-        of_text_(weft::find_text_dataset(context) != nullptr),
         device_(weft::claim_device()),
         judge_(context, device_),
         folder_(context.study().value("oneshot", weft::Json::object()).value("folder", "")) {}
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter&) override {
     const weft::Score score = judge_.score(network(), space_.path(request.genotype));
-    weft::Json metrics = {{"validation_accuracy", score.accuracy}, {"validation_loss", score.loss}};
-    if (of_text_) metrics["validation_perplexity"] = std::exp(std::min(score.loss, largest_exponent));
-    return {.metrics = std::move(metrics)};
+    return {.metrics = {{"validation_accuracy", score.accuracy},
+                        {"validation_loss", score.loss},
+                        {"validation_perplexity", std::exp(std::min(score.loss, largest_exponent))}}};
   }
 
  private:
@@ -57,7 +54,6 @@ class SharedWeights final : public weft::Evaluator {
 
   weft::SpaceRef space_;
   weft::Architecture supernet_;
-  bool of_text_;
   c10::Device device_;
   weft::Judge judge_;
   std::filesystem::path folder_;
