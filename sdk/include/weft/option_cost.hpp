@@ -63,7 +63,7 @@ inline OptionAtPlace option_at(const Architecture& graph, const std::vector<std:
     const Node& node = graph.node(id);
     const std::vector<NodeId>& of_node = readers[static_cast<std::size_t>(id)];
     const auto is_own = [&](NodeId reader) { return own.contains(reader); };
-    const bool alone = id == input ? of_node.size() == 1 : std::ranges::all_of(of_node, is_own);
+    const bool alone = id == input ? of_node.size() == 1 : std::all_of(of_node.begin(), of_node.end(), is_own);
     if (node.operation == "choice" || node.operation == "input" || !alone) {
       option.input = node.shape;
       continue;
