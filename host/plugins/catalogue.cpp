@@ -154,6 +154,17 @@ std::vector<std::string> Catalogue::names(const std::string& kind) const {
   return names;
 }
 
+const Manifest& Catalogue::provider(const std::string& kind, const std::string& capability) const {
+  for (const Entry& entry : entries_) {
+    if (entry.shadowed_by.empty() && entry.manifest.kind == kind && entry.manifest.provides(capability))
+      return entry.manifest;
+  }
+  throw InvalidInput(
+      fmt::format("no installed plugin of kind {} provides \"{}\"; install one that does, or look with "
+                  "`weft plugin list` whether one is broken",
+                  kind, capability));
+}
+
 std::vector<std::string> Catalogue::providing(const std::string& capability) const {
   std::vector<std::string> titles;
   for (const Entry& entry : entries_) {
