@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
@@ -36,6 +37,16 @@ CLI::Validator whole_number(std::uint64_t least, std::uint64_t most) {
     const bool read = std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc{};
     if (read && std::to_string(number) == text && number >= least && number <= most) return "";
     return fmt::format("\"{}\" given; must be a whole number from {} to {}", text, least, most);
+  };
+  return {problem, "", ""};
+}
+
+CLI::Validator positive_number() {
+  const auto problem = [](const std::string& text) -> std::string {
+    double number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error == std::errc{} && end == text.data() + text.size() && std::isfinite(number) && number > 0) return "";
+    return fmt::format("\"{}\" given; must be a number above 0", text);
   };
   return {problem, "", ""};
 }
@@ -232,7 +243,8 @@ int run(int argc, char** argv) {
                  "Measure the networks of the final training each by itself, not those of the search");
   rank->add_option("--top", rank_options.top, "How many best ones are compared; below 1 a share (may be several)")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber)
+      ->allow_extra_args(false)
+      ->check(positive_number())
       ->capture_default_str();
   rank->add_option("--resamples", rank_options.resamples, "Of the bootstrap that gives the intervals")
       ->check(whole_number(1, largest_count))

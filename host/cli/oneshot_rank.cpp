@@ -6,7 +6,7 @@
 //
 // Two ordinary studies below the ranked one measure the same random architectures, one by the shared weights, one by
 // the stand-alone evaluator. Of both the one-shot search counts as ended, and the list as derived: the optimizer
-// `derived` proposes it, and `weft resume` goes on with them.
+// that provides "optimizer.derived" proposes it, and `weft resume` goes on with them.
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -82,7 +82,7 @@ class Ranked {
   bool shares(const Json& evaluator, const Catalogue& catalogue, const std::string& place = "/evaluator/name") const {
     const Manifest& manifest = catalogue.find("evaluator", evaluator.at("name").get<std::string>(),
                                               fmt::format("{}: {}", path().string(), place));
-    return std::find(manifest.required.begin(), manifest.required.end(), "oneshot") != manifest.required.end();
+    return manifest.provides("evaluator.shared_weights");
   }
 
   // What the search found best: by the study's trials where these use the shared weights, else as it was derived.
@@ -109,32 +109,54 @@ struct Measurement {
   Pipeline pipeline;
 
   fs::path journal() const { return path / "study.db"; }
-  bool begun() const {
+  bool exists() const {
     std::error_code absent;
-    return fs::exists(journal(), absent) && !Journal(journal(), Journal::Mode::read).bodies("oneshot").empty();
+    return fs::exists(journal(), absent);
+  }
+  // Null where a kill came before it was written.
+  Json list() const {
+    if (!exists()) return {};
+    const std::vector<Json> lists = Journal(journal(), Journal::Mode::read).bodies("oneshot");
+    return lists.empty() ? Json() : lists.back();
   }
 };
 
+// The study's first objective that only an evaluation tells, without its limit.
+Json measured_objective(const Ranked& study, const Catalogue& catalogue) {
+  for (Json objective : study.pipeline().at("objectives")) {
+    const Manifest& manifest =
+        catalogue.find("objective", objective.at("name"), study.path().string() + ": /objectives");
+    const auto is_metric = [](const std::string& capability) { return capability.starts_with("metric."); };
+    if (std::none_of(manifest.required.begin(), manifest.required.end(), is_metric)) continue;
+    objective.erase("limit");
+    return objective;
+  }
+  throw InvalidInput(fmt::format(
+      "{}: all its objectives are told by the architecture alone, so there are no two ways to measure them; a ranking "
+      "needs one such as accuracy",
+      study.path().string()));
+}
+
 // The study's own pipeline as far as it says how an architecture is measured.
+// `source` is where an error says that it comes from.
 Measurement measurement(const Ranked& study, const fs::path& path, const std::string& how, const Json& evaluator,
-                        const Json& space, std::size_t trials, const Catalogue& catalogue) {
+                        const Json& space, std::size_t trials, const std::string& source, const Catalogue& catalogue) {
   Json json = study.pipeline();
   json["name"] = fmt::format("{}, {}", json.at("name").get<std::string>(), how);
   json["description"] = fmt::format("`weft oneshot rank`: random architectures, {}.", how);
   json["space"] = space;
   json["evaluator"] = evaluator;
-  json["optimizer"] = {{"name", "derived"}};
-  json["objectives"].erase(json["objectives"].begin() + 1, json["objectives"].end());
-  json["objectives"][0].erase("limit");
+  json["optimizer"] = {{"name", catalogue.provider("optimizer", "optimizer.derived").name}};
+  json["objectives"] = Json::array({measured_objective(study, catalogue)});
   json["duplicates"] = "reuse";
   json["budget"]["trials"] = trials;
   for (const char* limit : {"unique", "seconds"}) json["budget"].erase(limit);
   for (const char* part : {"final", "stoppers", "fidelities"}) json.erase(part);
   // Its slots are for what trains; a table is looked up in the host, whatever the search did.
-  if (catalogue.find("evaluator", evaluator.at("name"), path.string()).provides("evaluator.inline") ||
+  if (catalogue.find("evaluator", evaluator.at("name"), source).provides("evaluator.inline") ||
       json.value("executor", Json::object()).value("name", "") == "inline")
     json.erase("executor");
-  return {path, Pipeline::resolve(std::move(json), (path / "pipeline.json").string(), catalogue)};
+  return {path, Pipeline::resolve(std::move(json), source, catalogue)};
 }
 
 // "table.json", {"name": "table", "args": ..} itself, or the name of an evaluator that needs no arguments.
@@ -153,7 +175,8 @@ Json stand_alone_evaluator(const Ranked& study, const RankOptions& options, cons
   } else if (pipeline.contains("final")) {
     evaluator = pipeline.at("final").value("evaluator", evaluator);
   }
-  if (!evaluator.is_object() || !evaluator.contains("name"))
+  if (!evaluator.is_object() || !evaluator.value("name", Json()).is_string() ||
+      !evaluator.value("args", Json::object()).is_object())
     throw InvalidInput("--against: must be an evaluator as pipelines name them, {\"name\": .., \"args\": {..}}");
   if (study.shares(evaluator, catalogue, options.against ? "--against" : "/final/evaluator/name")) {
     throw InvalidInput(fmt::format(
@@ -209,12 +232,17 @@ Json draw_list(const Ranked& study, const Measurement& shared, const RankOptions
   }
   Json list = Json::array({Derived{study.choice(catalogue)}.to_json()});
   for (const Genotype& genotype : drawn) list.push_back(Derived{genotype}.to_json());
-  return {{"derived", list}, {"metrics", {{"seed", seed}}}, {"state", "COMPLETE"}, {"seconds", 0}};
+  return {{"derived", list},
+          {"metrics", {{"seed", seed}, {"study", study.provenance().study}}},
+          {"state", "COMPLETE"},
+          {"seconds", 0}};
 }
 
-// A ranking is gone on with, or extended; one that asks for something else is another.
-void expect_same(const Measurement& measurement, const Json& list, const RankOptions& options, std::uint64_t seed,
-                 const fs::path& output, const Catalogue& catalogue) {
+// A ranking is gone on with, or extended; one that asks for something else is another. `study` is the ranked one's
+// name.
+void expect_same(const Measurement& measurement, const std::string& study, const RankOptions& options,
+                 std::uint64_t seed, const fs::path& output, const Catalogue& catalogue) {
+  const Json list = measurement.list();
   const Json stored = read_json(measurement.path / "pipeline.json");
   const Pipeline was = Pipeline::resolve(stored, measurement.pipeline.file(), catalogue);
   std::string words;
@@ -222,10 +250,14 @@ void expect_same(const Measurement& measurement, const Json& list, const RankOpt
        differences({.pipeline = was.json()}, {.pipeline = measurement.pipeline.json()})) {
     if (!difference.harmless) words += "\n  " + difference.words;
   }
-  if (const Json& then = list.at("metrics").at("seed"); then != seed)
-    words += fmt::format("\n  --seed was {}, is {}", then.dump(), seed);
-  if (const std::size_t most = list.at("derived").size() - 1; options.architectures > most)
-    words += fmt::format("\n  --architectures is {}, but only {} were drawn", options.architectures, most);
+  if (!list.is_null()) {
+    const Json& drawn = list.at("metrics");
+    if (drawn.at("study") != study) words += "\n  the study was another, though of the same pipeline";
+    if (const Json& then = drawn.at("seed"); then != seed)
+      words += fmt::format("\n  --seed was {}, is {}", then.dump(), seed);
+    if (const std::size_t most = list.at("derived").size() - 1; options.architectures > most)
+      words += fmt::format("\n  --architectures is {}, but only {} were drawn", options.architectures, most);
+  }
   if (!words.empty()) {
     throw InvalidInput(fmt::format("{}: holds another ranking:{}\nAsk for the same, or give another folder by --output",
                                    output.string(), words));
@@ -235,8 +267,7 @@ void expect_same(const Measurement& measurement, const Json& list, const RankOpt
 // As if its one-shot search had ended; its supernet is that of the study that is ranked.
 void begin(const Measurement& measurement, const Ranked& study, const Json& list) {
   const fs::path& path = measurement.path;
-  std::error_code absent;
-  if (!fs::exists(measurement.journal(), absent)) {
+  if (!measurement.exists()) {
     const StudyFolder folder = StudyFolder::create(path, measurement.pipeline.json().dump(2) + "\n");
     Provenance opening = Provenance::begin(measurement.pipeline);
     opening.pipeline = nullptr;  // what else it is made of is recorded when it is gone on with
@@ -246,14 +277,16 @@ void begin(const Measurement& measurement, const Ranked& study, const Json& list
   const StudyFolder folder = StudyFolder::open(path, true);
   Journal journal(folder.journal(), Journal::Mode::append);
   if (journal.bodies("oneshot").empty()) journal.append(0, "oneshot", Job::one_shot, Journal::text(list));
-  if (fs::symlink_status(folder.one_shot()).type() == fs::file_type::not_found)
-    fs::create_directory_symlink(fs::relative(study.one_shot(), path), folder.one_shot());
+  std::error_code absent;
+  if (fs::equivalent(folder.one_shot(), study.one_shot(), absent)) return;
+  if (fs::is_symlink(folder.one_shot(), absent)) fs::remove(folder.one_shot());  // one of them was moved
+  fs::create_directory_symlink(fs::relative(study.one_shot(), path), folder.one_shot());
 }
 
 // Until `trials` have ended. Not done where it was interrupted or nothing could be measured.
 int measure(const Measurement& measurement, const Ranked& study, const Json& list, std::size_t trials,
             const RankOptions& options, const PluginPath& plugin_path) {
-  if (measurement.begun() && !options.retry_failed) {
+  if (!measurement.list().is_null() && !options.retry_failed) {
     const Trials ended = trials_of(Journal(measurement.journal(), Journal::Mode::read));
     if (ended.search_over() && ended.ended() >= trials) return done;
   }
@@ -365,8 +398,9 @@ Json compare(const Trials& shared, const Trials& alone, const RankOptions& optio
     return trials.all().at(static_cast<std::size_t>(id));
   };
   // Rewards of what is minimised are negative.
-  const Trial& any = at(alone, measured.trials.front());
-  const double direction = any.reward == any.objectives.front() ? 1.0 : -1.0;
+  const auto is_turned = [&](TrialId id) { return at(alone, id).reward != at(alone, id).objectives.front(); };
+  const bool minimised = std::any_of(measured.trials.begin(), measured.trials.end(), is_turned);
+  const double direction = minimised ? -1.0 : 1.0;
   const double mean = std::accumulate(measured.alone.begin(), measured.alone.end(), 0.0) / static_cast<double>(count);
   double squares = 0;
   for (const double value : measured.alone) squares += (value - mean) * (value - mean);
@@ -463,18 +497,21 @@ int oneshot_rank_command(const RankOptions& options, const PluginPath& given_plu
 
   const std::size_t trials = options.architectures + 1;  // the search's choice, too
   const Json& pipeline = study.pipeline();
-  Json by_weights = {{"name", "shared_weights"}};
-  if (study.shares(pipeline.at("evaluator"), catalogue)) by_weights = pipeline.at("evaluator");
-  const Measurement shared =
-      measurement(study, folder / "shared", "by shared weights", by_weights, pipeline.at("space"), trials, catalogue);
-  const Measurement alone = measurement(study, folder / "alone", "each by itself", evaluator,
-                                        stand_alone_space(study, options), trials, catalogue);
+  const Json by_weights = study.shares(pipeline.at("evaluator"), catalogue)
+                              ? pipeline.at("evaluator")
+                              : Json{{"name", catalogue.provider("evaluator", "evaluator.shared_weights").name}};
+  const std::string own = study.path().string();
+  const Measurement shared = measurement(study, folder / "shared", "by shared weights", by_weights,
+                                         pipeline.at("space"), trials, own, catalogue);
+  const Measurement alone =
+      measurement(study, folder / "alone", "each by itself", evaluator, stand_alone_space(study, options), trials,
+                  options.against ? "--against, as an evaluator of " + own : own, catalogue);
   const std::uint64_t seed = options.seed.value_or(pipeline.at("seed").get<std::uint64_t>());
   Json list;
   for (const Measurement& measurement : {shared, alone}) {
-    if (!measurement.begun()) continue;
-    list = Journal(measurement.journal(), Journal::Mode::read).bodies("oneshot").back();
-    expect_same(measurement, list, options, seed, folder, catalogue);
+    if (!measurement.exists()) continue;
+    expect_same(measurement, study.provenance().study, options, seed, folder, catalogue);
+    if (const Json written = measurement.list(); !written.is_null()) list = written;
   }
   if (alone.pipeline.is_inline) Assembly(alone.pipeline, study.provenance().task, Phase::search).evaluator();
   if (list.is_null()) list = draw_list(study, shared, options, seed, catalogue);
@@ -482,7 +519,7 @@ int oneshot_rank_command(const RankOptions& options, const PluginPath& given_plu
   for (const Measurement& measurement : {shared, alone}) {
     const int code = measure(measurement, study, list, trials, options, plugin_path);
     if (code == was_interrupted && !options.quiet)
-      fmt::print(stderr, "the ranking goes on with: weft oneshot rank {}\n", study.path().string());
+      fmt::print(stderr, "that is a part of the ranking; the command that was given goes on with all of it\n");
     if (code != done) return code;
   }
   Json result = compare(trials_of(Journal(shared.journal(), Journal::Mode::read)),

@@ -82,6 +82,8 @@ TEST_CASE("a one-shot search that cannot be is refused before anything trains") 
   };
   refused({{"space", {{"name", "cgp"}, {"args", nullptr}}}},
           {"oneshot darts needs \"space.supernet\" from space cgp", "space nas_bench_201"});
+  refused({{"oneshot", {{"name", "graph_hypernetwork"}, {"args", {{"structure_lr", nullptr}}}}}},
+          {"evaluator shared_weights needs \"oneshot.shared_weights\" from oneshot graph_hypernetwork"});
   refused({{"oneshot", {{"args", {{"structure_share", 0.01}}}}}},
           {"/batch_size is 32, but the part of the data for the structure has 3 examples"});
   refused({{"oneshot", {{"args", {{"structure_share", 0.97}}}}}},

@@ -110,6 +110,11 @@ TEST_CASE("weft oneshot rank compares shared weights with trainings and with a t
   check_refused(rank(folder.path(), {"--against", "nowhere.json", "--output", "new"}), {"nowhere.json"});
   check_refused(rank(folder.path(), {"--against", "tabel", "--output", "new"}),
                 {"study: --against: no evaluator is called \"tabel\""});
+  check_refused(rank(folder.path(), {"--against", R"({"name": 3})", "--output", "new"}),
+                {"--against: must be an evaluator as pipelines name them"});
+  check_refused(rank(folder.path(), {"--against", R"({"name": "train", "args": {"epoch": 3}})", "--output", "new"}),
+                {"--against, as an evaluator of", "/evaluator/args", "epoch"});
+  check_refused(rank(folder.path(), {"--top", "nan", "--output", "new"}), {"--top", "\"nan\"", "a number above 0"});
   fs::remove(folder / "table.csv");
   check_refused(rank(folder.path(), {"--against", "table.json", "--output", "new"}), {"table.csv does not exist"});
   check_refused(rank(folder.path(), {"--against", "shared_weights", "--output", "new"}),
@@ -118,6 +123,16 @@ TEST_CASE("weft oneshot rank compares shared weights with trainings and with a t
                 {"--final-networks", "the final networks are those of the search"});
   CHECK_FALSE(fs::exists(folder / "new"));
   CHECK(files_of(folder / "study") == before);
+
+  // A ranking elsewhere finds the weights where the study has gone to.
+  write_table(folder / "table.csv");
+  fs::rename(folder / "study", folder / "moved");
+  const Ran moved = run({"oneshot", "rank", "moved", "--resamples", "200", "--architectures", "9", "--output", "tables",
+                         "--against", "table.json", "--json", "--seed", "9"},
+                        folder.path());
+  INFO(moved.err);
+  REQUIRE(moved.code == 0);
+  CHECK(Json::parse(moved.out).at("failed") == 0);
 }
 
 TEST_CASE("a ranking that was killed goes on, and ends as an undisturbed one") {
@@ -164,6 +179,13 @@ TEST_CASE("a study that has no shared weights cannot be ranked") {
   check_refused(rank(folder.path(), {}), {"has no one-shot search (/oneshot)", "weft run sciuto2019"});
   fs::remove_all(folder / "study");
   check_refused(rank(folder.path(), {}), {"holds no study"});
+
+  Json by_graph = ranked_pipeline();
+  by_graph["objectives"] = Json::array({{{"name", "parameters"}}});
+  const fs::path sizes = write_file(folder / "sizes.json", by_graph.dump());
+  REQUIRE(run({"run", sizes.string(), "--study", "study", "--quiet"}, folder.path()).code == 0);
+  check_refused(rank(folder.path(), {}), {"all its objectives are told by the architecture alone"});
+  fs::remove_all(folder / "study");
 
   Json endless = ranked_pipeline();
   endless["oneshot"]["args"]["epochs"] = 100000;
