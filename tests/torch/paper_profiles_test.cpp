@@ -300,6 +300,7 @@ const std::vector<Setting> settings = {
     {"cai2019_proxyless", "/oneshot/args/weights_epochs", 41},
     {"cai2019_proxyless", "/oneshot/args/weight_steps", 5},
     {"cai2019_proxyless", "/oneshot/args/paths", 2},
+    {"cai2019_proxyless", "/oneshot/args/zeros_learn", false},
     {"cai2019_proxyless", "/oneshot/args/batch_size", 256},
     {"cai2019_proxyless", "/oneshot/args/structure_lr", 0.001},
     {"cai2019_proxyless", "/oneshot/args/structure_betas", Json{0, 0.999}},
@@ -323,6 +324,15 @@ const std::vector<Setting> settings = {
     {"pham2018_enas_macro", "/oneshot/args/skip_weight", 0.8},
     {"pham2018_enas_macro", "/oneshot/args/skip_rate", 0.4},
     {"pham2018_enas_macro", "/final/space/args/filters", 96},
+    // google-research, enas_lm, controller.py.
+    {"pham2018_enas_rnn", "/oneshot/args/controller_lr", 5e-5},
+    {"pham2018_enas_rnn", "/oneshot/args/controller_betas", Json{0.9, 0.999}},
+    {"pham2018_enas_rnn", "/oneshot/args/controller_eps", 1e-8},
+    {"pham2018_enas_rnn", "/oneshot/args/controller_range", 0.01},
+    // What clips nothing.
+    {"bender2018", "/final/evaluator/args/gradient_clip", 0},
+    {"sciuto2019", "/final/evaluator/args/gradient_clip", 0},
+    {"brock2018", "/final/evaluator/args/gradient_clip", 0},
     // Bender et al. 2018: 1024 examples in 32 ghosts of 32; 20,000 architectures, of which 10 are trained.
     {"bender2018", "/oneshot/args/batch_size", 1024},
     {"bender2018", "/oneshot/args/ghost_batch_size", 32},
