@@ -10,6 +10,7 @@
 
 #include "sdk/torch/src/fused.hpp"
 #include "tests/catch.hpp"
+#include "tests/torch/slope.hpp"
 #include "weft/rng.hpp"
 
 using namespace weft;
@@ -65,18 +66,11 @@ void check_finite_differences(const Function& function, const Tensors& inputs) {
     const at::Tensor y = function(inputs);
     return (y * weights(y)).sum().item<double>();
   };
-  constexpr double step = 1e-6;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const at::Tensor gradient = found[i + 1].contiguous(inputs[i].suggest_memory_format());
     for (std::int64_t at = 0; at < inputs[i].numel(); ++at) {
-      double& value = inputs[i].data_ptr<double>()[at];
-      const double kept = value;
-      value = kept + step;
-      const double above = loss();
-      value = kept - step;
-      const double below = loss();
-      value = kept;
-      REQUIRE((above - below) / (2 * step) == Approx(gradient.data_ptr<double>()[at]).margin(1e-6));
+      const double found_there = gradient.data_ptr<double>()[at];
+      REQUIRE(testing::slope(inputs[i], at, loss, 1e-6) == Approx(found_there).margin(1e-6));
     }
   }
 }

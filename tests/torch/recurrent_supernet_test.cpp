@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/torch/one_shot_text.hpp"
+#include "tests/torch/slope.hpp"
 #include "weft/recurrent.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/structure.hpp"
@@ -143,14 +144,8 @@ TEST_CASE("the structure's gradient in a recurrent supernet, by finite differenc
     loss().backward();
     for (const at::Tensor& logits : structure.logits()) {
       for (std::int64_t i = 0; i < logits.size(0); ++i) {
-        double* const entry = logits.data_ptr<double>() + i;
-        const double at = *entry, h = 1e-5;
-        *entry = at + h;
-        const double above = loss().item<double>();
-        *entry = at - h;
-        const double below = loss().item<double>();
-        *entry = at;
-        CHECK((above - below) / (2 * h) == Approx(logits.grad()[i].item<double>()).margin(1e-7));
+        const double expected = slope(logits, i, [&] { return loss().item<double>(); });
+        CHECK(expected == Approx(logits.grad()[i].item<double>()).margin(1e-7));
       }
     }
   }

@@ -3,8 +3,6 @@
 // Pham et al. 2018 (ENAS) and Bender et al. 2018 rank candidates so; what it says of a network trained by itself is
 // another question (Sciuto et al. 2019).
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -13,12 +11,10 @@
 #include "weft/torch/dataset.hpp"
 #include "weft/torch/judge.hpp"
 #include "weft/torch/network.hpp"
+#include "weft/torch/text.hpp"
 #include "weft/torch/training_trial.hpp"
 
 namespace {
-
-// Weights that fit nothing have a perplexity beyond all numbers; it is a number all the same.
-constexpr double largest_exponent = 700.0;
 
 class SharedWeights final : public weft::Evaluator {
  public:
@@ -33,7 +29,7 @@ class SharedWeights final : public weft::Evaluator {
     const weft::Score score = judge_.score(network(), space_.path(request.genotype));
     return {.metrics = {{"validation_accuracy", score.accuracy},
                         {"validation_loss", score.loss},
-                        {"validation_perplexity", std::exp(std::min(score.loss, largest_exponent))}}};
+                        {"validation_perplexity", weft::perplexity(score.loss)}}};
   }
 
  private:

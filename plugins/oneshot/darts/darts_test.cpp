@@ -8,6 +8,7 @@
 
 #include "plugins/oneshot/darts/unrolled.hpp"
 #include "tests/torch/one_shot_text.hpp"
+#include "tests/torch/slope.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/structure.hpp"
 
@@ -107,14 +108,7 @@ TEST_CASE("darts: the exact gradient of the second order, by finite differences"
   };
   for (std::size_t leaf = 0; leaf < 2; ++leaf) {
     for (std::int64_t i = 0; i < 3; ++i) {
-      double* const entry = problem.structure[leaf].data_ptr<double>() + i;
-      const double at = *entry, h = 1e-5;
-      *entry = at + h;
-      const double above = value();
-      *entry = at - h;
-      const double below = value();
-      *entry = at;
-      CHECK((above - below) / (2 * h) == Approx(exact[leaf][i].item<double>()).margin(1e-6));
+      CHECK(slope(problem.structure[leaf], i, value) == Approx(exact[leaf][i].item<double>()).margin(1e-6));
     }
   }
 }
@@ -134,14 +128,8 @@ TEST_CASE("darts: the structure's gradient in a supernet, by finite differences"
   loss().backward();
   for (const at::Tensor& logits : structure.logits()) {
     for (std::int64_t i = 0; i < logits.size(0); ++i) {
-      double* const entry = logits.data_ptr<double>() + i;
-      const double at = *entry, h = 1e-5;
-      *entry = at + h;
-      const double above = loss().item<double>();
-      *entry = at - h;
-      const double below = loss().item<double>();
-      *entry = at;
-      CHECK((above - below) / (2 * h) == Approx(logits.grad()[i].item<double>()).margin(1e-6));
+      const double expected = slope(logits, i, [&] { return loss().item<double>(); });
+      CHECK(expected == Approx(logits.grad()[i].item<double>()).margin(1e-6));
     }
   }
 }

@@ -89,10 +89,7 @@ class GraphHypernetwork final : public weft::OneShot {
         samples_(context.get<std::size_t>("samples")),
         keep_(context.get<std::size_t>("keep")),
         search_(context, {"state_size", "hidden_size", "propagations", "tile_channels", "samples", "keep"}) {
-    if (keep_ > samples_) {
-      throw weft::InvalidInput("/keep is " + std::to_string(keep_) + "; must not exceed /samples, " +
-                               std::to_string(samples_));
-    }
+    weft::must_not_exceed("keep", keep_, "samples", samples_);
     search_.expect_memory_of_one();
   }
 

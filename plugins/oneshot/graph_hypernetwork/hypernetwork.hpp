@@ -179,12 +179,11 @@ class Hypernetwork {
   void propagate(const Direction& direction, std::vector<at::Tensor>& states) const {
     std::vector<at::Tensor> messages(states.size());
     for (const Direction::Step& step : direction.steps) {
-      if (!step.senders.empty()) {
-        std::vector<at::Tensor> sent;
-        for (const std::size_t sender : step.senders) sent.push_back(messages[sender]);
-        states[step.layer] = gru(step.adjacency.mm(at::cat(sent)), states[step.layer]);
-      }
-      messages[step.layer] = message_[1](at::relu(message_[0](states[step.layer])));
+      at::Tensor& state = states[step.layer];
+      std::vector<at::Tensor> sent;
+      for (const std::size_t sender : step.senders) sent.push_back(messages[sender]);
+      state = gru(sent.empty() ? at::zeros_like(state) : step.adjacency.mm(at::cat(sent)), state);
+      messages[step.layer] = at::relu(message_[1](at::relu(message_[0](state))));
     }
   }
 

@@ -29,10 +29,7 @@ class PathDropout final : public weft::OneShot {
         samples_(context.get<std::size_t>("samples")),
         keep_(context.get<std::size_t>("keep")),
         search_(context, {"dropout", "ghost_batch_size", "samples", "keep"}) {
-    if (keep_ > samples_) {
-      throw weft::InvalidInput("/keep is " + std::to_string(keep_) + "; must not exceed /samples, " +
-                               std::to_string(samples_));
-    }
+    weft::must_not_exceed("keep", keep_, "samples", samples_);
     // Of smaller ghost batches it would say too much.
     if (dropped_.ghost_batch_size >= search_.recipe().batch_size) search_.expect_memory(search_.supernet());
   }

@@ -213,6 +213,8 @@ class Binarized : public weft::Guide {
     // Where all that was drawn are zeros there is nothing to learn.
     if (loss.requires_grad()) loss.backward();
     found.loss = loss.item<double>();
+    if (!std::isfinite(found.loss))
+      throw weft::Error("the loss of a step of the structure is not finite; a smaller lr or structure_lr may help");
     std::vector<at::Tensor> gradients;  // of zeros, and of what is not reached: 0
     for (const at::Tensor& value : values)
       gradients.push_back(value.grad().defined() ? value.grad() : at::zeros_like(value).detach());

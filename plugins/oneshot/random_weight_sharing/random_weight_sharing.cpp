@@ -9,7 +9,6 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -33,15 +32,8 @@ struct Options {
         selection_examples(context.get<std::int64_t>("selection_examples")),
         finalists(context.get<std::size_t>("finalists")),
         keep(context.get<std::size_t>("keep")) {
-    must_not_exceed("finalists", finalists, "samples", samples);
-    must_not_exceed("keep", keep, "finalists", finalists);
-  }
-
- private:
-  static void must_not_exceed(const std::string& name, std::size_t value, const std::string& limit, std::size_t most) {
-    if (value <= most) return;
-    throw weft::InvalidInput("/" + name + " is " + std::to_string(value) + "; must not exceed /" + limit + ", " +
-                             std::to_string(most));
+    weft::must_not_exceed("finalists", finalists, "samples", samples);
+    weft::must_not_exceed("keep", keep, "finalists", finalists);
   }
 };
 
@@ -90,9 +82,7 @@ class RandomWeightSharing final : public weft::OneShot {
       totals.add(weft::cross_entropy(logits, batch.labels, 0.0), logits, batch.labels);
     }
     network.set_statistics(weft::Statistics::running);
-    weft::Score score = totals.score();
-    if (!(score.loss < std::numeric_limits<double>::max())) score = {std::numeric_limits<double>::max(), 0.0};
-    return score;
+    return totals.score();
   }
 
   Options options_;

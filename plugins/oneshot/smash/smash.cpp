@@ -16,7 +16,6 @@
 // after the last slot that is used; what it marks is in weft/memory_banks.hpp; the classifier is drawn orthogonal, too.
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -54,10 +53,7 @@ struct Options {
         perturbations(context.get<std::size_t>("perturbations")),
         chain_steps(context.get<std::size_t>("chain_steps")),
         keep(context.get<std::size_t>("keep")) {
-    if (keep > samples) {
-      throw weft::InvalidInput("/keep is " + std::to_string(keep) + "; must not exceed /samples, " +
-                               std::to_string(samples));
-    }
+    weft::must_not_exceed("keep", keep, "samples", samples);
   }
 };
 
@@ -196,9 +192,8 @@ class Ranking {
     if (!known_.insert(genotype.key()).second) return;
     const std::shared_ptr<weft::Network> network = network_of(genotype);
     network->set_statistics(weft::Statistics::batch);
-    weft::Score score = weft::evaluate(*network, search_.structure_batches(), search_.recipe().batch_size);
-    if (!(score.loss < std::numeric_limits<double>::max())) score = {std::numeric_limits<double>::max(), 0.0};
-    judged_.push_back({genotype, {}, score});
+    const weft::Score score = weft::evaluate(*network, search_.structure_batches(), search_.recipe().batch_size);
+    judged_.push_back({genotype, {}, weft::comparable(score)});
   }
 
   const weft::Judged& best() const {

@@ -549,7 +549,8 @@ inline int encoding_channels(const Geometry& geometry) {
 // there are; of each its groups.
 //
 // As in the authors' code but for two things there that keep the network from telling architectures apart: existing
-// convolutions are marked by 1, not by -1, and the channels of kernels stay where they are while kernels grow.
+// convolutions are marked by 1, not by -1, and the channels of kernels stay where they are while kernels grow. And of a
+// bank whose channels are no multiple of a slot's the last slot is marked once.
 inline std::vector<double> encode(const Network& network) {
   const Geometry& g = network.geometry;
   const int slots = g.slots();

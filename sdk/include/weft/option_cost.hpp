@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "weft/architecture.hpp"
+#include "weft/error.hpp"
 #include "weft/shape.hpp"
 #include "weft/supernet.hpp"
 
@@ -25,6 +26,7 @@ struct OptionAtPlace {
 
 // By choice, in the order of choices_of(), by option, by place, in the order of the choice's nodes. A node belongs to
 // the option without which nobody would read it, as far as the choices before it: those cost what their own options do.
+// Throws InvalidInput where a choice lies in the cell of a recurrent node.
 std::vector<std::vector<std::vector<OptionAtPlace>>> options_at_places(const Architecture& supernet);
 
 // Of an option: its places together.
@@ -83,6 +85,10 @@ inline std::vector<std::vector<std::vector<OptionAtPlace>>> options_at_places(co
   for (const SupernetChoice& choice : choices_of(supernet)) {
     auto& of_choice = all.emplace_back(choice.options.size());
     for (const NodeId id : choice.nodes) {
+      if (static_cast<std::size_t>(id) >= supernet.nodes().size())
+        throw InvalidInput("decision \"" + choice.decision +
+                           "\" lies in a recurrent cell, whose options have no cost of "
+                           "their own");
       const std::vector<NodeId>& inputs = supernet.node(id).inputs;
       for (std::size_t option = 0; option < inputs.size(); ++option)
         of_choice[option].push_back(detail::option_at(supernet, readers, inputs[option]));

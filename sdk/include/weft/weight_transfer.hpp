@@ -14,8 +14,7 @@
 //   {"identity": EXTENTS, "noise": R}                  a convolution or linear layer whose output is its input
 //   {"constant": NUMBER, "extents": EXTENTS}
 //   {"fresh": true}                                    as the child's network begins
-//   {"calibrated": true}                               a batch norm's, measured on a batch: its statistics, and the
-//   weight
+//   {"calibrated": true}                               a batch norm's, measured on a batch: its statistics, and the weight
 //                                                      and bias that make it the identity then
 // and a map one of
 //   {"dimension": D, "indices": [I ..], "scale": [S ..], "fill": F, "noise": R}
@@ -23,8 +22,8 @@
 //   {"dimension": D, "largest": N, "norm_of": NAME}
 //                        the N slices in whose place NAME, along its dimension 0, has the largest sum of absolute
 //                        values; in their order
-// Noise is normal, of R times the deviation of the source's values: on slices that are filled, scaled or repeat
-// another, or on all of an identity (Chen et al. 2016, against symmetry).
+// Noise is normal, of R times the deviation of the source's values: on slices that are filled, scaled or repeat another,
+// or on all of an identity (Chen et al. 2016, against symmetry).
 #pragma once
 
 #include <algorithm>

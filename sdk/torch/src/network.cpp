@@ -75,10 +75,13 @@ Plan Network::planned(bool along) const {
 void Network::choose(const Gates& gates) {
   check(choices_, gates);
   std::vector<std::vector<NodeId>> active(modules_.size());
-  bool same_traits = true;
+  bool same_traits = true, in_cells = false;
   for (const SupernetChoice& choice : choices_) {
     for (const NodeId id : choice.nodes) {
-      if (static_cast<std::size_t>(id) >= modules_.size()) continue;  // in a cell, whose node is told below
+      if (static_cast<std::size_t>(id) >= modules_.size()) {  // in a cell, whose node is told below
+        in_cells = true;
+        continue;
+      }
       OperationModule& module = *modules_[static_cast<std::size_t>(id)];
       const OperationModule::Traits before = module.traits();
       auto [inputs, weights] = active_inputs(architecture_, architecture_.node(id), gates.at(choice.decision));
@@ -90,7 +93,7 @@ void Network::choose(const Gates& gates) {
   for (const auto& module : modules_) {
     if (module) module->choose(gates);
   }
-  taking_part_.reset();
+  if (in_cells) taking_part_.reset();
   if (same_traits && active == active_) return;
   active_ = std::move(active);
   plan_anew();

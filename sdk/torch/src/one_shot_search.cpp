@@ -4,7 +4,6 @@
 #include <ATen/Context.h>
 
 #include <algorithm>
-#include <cmath>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -90,11 +89,11 @@ void expect_tokens(const at::Tensor& tokens, const Recipe& recipe, std::int64_t 
                      " tokens, but " + what + " has " + std::to_string(tokens.numel()) + "; " + remedy);
 }
 
-// Beside each loss its perplexity; a number, whatever the loss.
+// Beside each loss its perplexity.
 Json with_perplexity(Json report) {
   for (const std::string split : {"train", "validation", "one_shot"}) {
     const auto loss = report.find(split + "_loss");
-    if (loss != report.end()) report[split + "_perplexity"] = std::exp(std::min(loss->get<double>(), 700.0));
+    if (loss != report.end()) report[split + "_perplexity"] = perplexity(loss->get<double>());
   }
   return report;
 }

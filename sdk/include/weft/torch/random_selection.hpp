@@ -4,10 +4,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <limits>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "weft/error.hpp"
 #include "weft/genotype.hpp"
 #include "weft/oneshot.hpp"
 #include "weft/rng.hpp"
@@ -16,6 +19,19 @@
 #include "weft/torch/one_shot_search.hpp"
 
 namespace weft {
+
+// Of two arguments. Throws InvalidInput, naming both, where the first is larger.
+inline void must_not_exceed(const std::string& name, std::size_t value, const std::string& limit, std::size_t most) {
+  if (value <= most) return;
+  throw InvalidInput("/" + name + " is " + std::to_string(value) + "; must not exceed /" + limit + ", " +
+                     std::to_string(most));
+}
+
+// What is worse than every other score where the loss is not a finite number, so that scores have an order.
+inline Score comparable(const Score& score) {
+  constexpr double most = std::numeric_limits<double>::max();
+  return score.loss < most ? score : Score{most, 0.0};
+}
 
 struct Judged {
   Genotype genotype;
@@ -32,7 +48,7 @@ std::vector<Judged> judge_random(const SpaceRef& space, std::size_t draws, Rng r
     Genotype genotype = space.sample(rng);
     SupernetPath path = space.path(genotype);
     if (!known.insert(path).second) continue;
-    const Score score = score_of(path);
+    const Score score = comparable(score_of(path));
     judged.push_back({std::move(genotype), std::move(path), score});
   }
   return judged;

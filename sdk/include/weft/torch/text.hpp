@@ -7,7 +7,9 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/Device.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <type_traits>
@@ -96,6 +98,9 @@ inline const TextDataset& text_dataset(const Context& context) {
   if (text != nullptr) return *text;
   throw Error(std::string(context.collaborator("dataset").component->name) + " is not a data set of text");
 }
+
+// e to a mean loss in nats; a finite number, however large the loss.
+inline double perplexity(double loss) { return std::exp(std::min(loss, 700.0)); }
 
 // A stream cut into `streams` parts of equal length that lie side by side, and these into sequences: each batch goes on
 // where the last one ended. What the division leaves over is not read.
