@@ -115,7 +115,12 @@ class Bilevel final : public weft::Guide {
                            .gradients = weights_->gradients(),
                            .structure = structure_.logits(),
                            .descend_training = [&] { descend_ahead(step.batch); },
-                           .descend_validation = [&] { descend_structure(batch); }};
+                           .descend_validation = [&] { descend_structure(batch); },
+                           .descend_training_in_structure =
+                               [&] {
+                                 const weft::WeightsHeld held(network_);
+                                 descend_ahead(step.batch);
+                               }};
     darts::WeightStep next{.lr = step.lr, .weight_decay = recipe.weight_decay};
     if (search_.structure_text() != nullptr) next.gradient_clip = recipe.gradient_clip;
     if (sgd) {

@@ -54,7 +54,8 @@ struct Problem {
             .gradients = weights.grad(),
             .structure = structure,
             .descend_training = [this] { training(weights).backward(); },
-            .descend_validation = [this] { validation(weights).backward(); }};
+            .descend_validation = [this] { validation(weights).backward(); },
+            .descend_training_in_structure = [this] { training(weights.detach()).backward(); }};
   }
 
   // By differentiating through the step of the weights.

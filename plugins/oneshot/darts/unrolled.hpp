@@ -10,11 +10,11 @@
 namespace darts {
 
 // Two losses of weights and structure. Each adds its gradients to those of `weights`, which are side by side in
-// `gradients`, and of `structure`.
+// `gradients`, and of `structure`; the third to the structure's alone.
 struct Bilevel {
   at::Tensor weights, gradients;      // [all weights]
   std::vector<at::Tensor> structure;  // leaves
-  std::function<void()> descend_training, descend_validation;
+  std::function<void()> descend_training, descend_validation, descend_training_in_structure;
 };
 
 // How the weights take their next step: w' = w - lr (momentum * velocity + dL/dw + weight_decay w).
@@ -52,7 +52,7 @@ inline std::vector<at::Tensor> training_gradients_at(const Bilevel& problem, con
     problem.weights.copy_(weights);
   }
   clear(problem);
-  problem.descend_training();
+  problem.descend_training_in_structure();
   return structure_gradients(problem);
 }
 
