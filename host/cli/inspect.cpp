@@ -15,6 +15,7 @@
 #include "host/cli/output.hpp"
 #include "host/execution/assembly.hpp"
 #include "host/plugins/schema.hpp"
+#include "host/report/activation_curves.hpp"
 #include "host/report/drawing.hpp"
 #include "host/report/export.hpp"
 #include "host/study/files.hpp"
@@ -221,6 +222,14 @@ int export_command(const ExportOptions& options, const PluginPath& plugin_path) 
   const Architecture architecture =
       candidate_of(trials.all().at(static_cast<std::size_t>(id)), space.assembly(), finals).architecture;
   const DrawingOptions drawing{.whole = options.whole};
+  if (options.format == "activation") {
+    const std::optional<std::string> curves = activation_curves(architecture);
+    if (!curves)
+      throw Error(fmt::format("{}: the network of trial {} has no activation_unit, whose formula could be drawn",
+                              options.study.string(), id));
+    write_out(target, *curves);
+    return done;
+  }
   const std::string text = options.format == "architecture" ? architecture.to_json().dump(1) + "\n"
                            : options.format == "dot"        ? to_dot(architecture, drawing)
                                                             : to_svg(architecture, drawing);

@@ -213,9 +213,12 @@ int run(int argc, char** argv) {
   export_->add_option("study", export_options.study, "The study's folder")->required();
   export_->add_option("--trial", export_options.trial, "Which trial (default: the best)")
       ->check(whole_number(0, largest_trial));
-  export_->add_option("--format", export_options.format, "architecture (JSON), dot, svg or weights")
+  export_
+      ->add_option("--format", export_options.format,
+                   "architecture (JSON), dot, svg, activation (curves of its activation_unit formulas, with the betas "
+                   "that training begins with; SVG) or weights")
       ->required()
-      ->check(CLI::IsMember({"architecture", "dot", "svg", "weights"}));
+      ->check(CLI::IsMember({"architecture", "dot", "svg", "activation", "weights"}));
   export_->add_option("--output,-o", export_options.output,
                       "The file to write (default: standard output; weights.pt for weights)");
   export_->add_flag("--whole", export_options.whole, "Draw every node instead of each kind of cell once");

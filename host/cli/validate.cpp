@@ -31,7 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::minutes contract_time(10);
-constexpr int no_suite = 77;  // exit code of a contract program that does not know the kind
+constexpr int no_suite = 77, not_used = 78;  // exit codes of a contract program, as it says itself
 
 struct Verdict {
   std::string rule, title;
@@ -117,7 +117,7 @@ struct Setting {
 
 Json part_of(const Use& use) { return {{"manifest", use.manifest->file.string()}, {"args", use.args}}; }
 
-// How the pipeline uses the plugin, or null.
+// How the pipeline uses the plugin, or null: whether its graphs have an operation, the suite sees.
 const Use* use_of(const Manifest& manifest, const Pipeline& pipeline) {
   std::vector<const Use*> uses = {&pipeline.space, &pipeline.optimizer, &pipeline.evaluator};
   for (const ObjectiveUse& objective : pipeline.objectives) uses.push_back(&objective);
@@ -134,13 +134,12 @@ const Use* use_of(const Manifest& manifest, const Pipeline& pipeline) {
   return nullptr;
 }
 
-Setting setting_in(const Manifest& manifest, const ValidateOptions& options, PluginPath plugin_path) {
-  plugin_path.insert(plugin_path.begin(), manifest.file.parent_path());
-  const Catalogue catalogue = Catalogue::discover(plugin_path);
+Setting setting_in(const Manifest& manifest, const ValidateOptions& options, const Catalogue& catalogue) {
   const Pipeline pipeline = Pipeline::load(*options.pipeline, options.overrides, catalogue);
-  const Use* use = use_of(manifest, pipeline);
-  if (use == nullptr) return {.unused = true};
-  Setting setting{{{"args", use->args}, {"space", part_of(pipeline.space)}}};
+  const bool in_graphs = manifest.kind == "operation" || manifest.kind == "module";
+  const Use* use = in_graphs ? nullptr : use_of(manifest, pipeline);
+  if (use == nullptr && !in_graphs) return {.unused = true};
+  Setting setting{{{"args", in_graphs ? Json::object() : use->args}, {"space", part_of(pipeline.space)}}};
   std::vector<const Use*> parts = {&pipeline.space};
   setting.json["study"] = {{"phase", "search"},
                            {"budget", pipeline.json().at("budget")},
@@ -160,11 +159,20 @@ Setting setting_in(const Manifest& manifest, const ValidateOptions& options, Plu
 }
 
 // Throws InvalidInput where --args or --pipeline cannot be used.
-Setting setting_of(const Manifest& manifest, const ValidateOptions& options, const PluginPath& plugin_path) {
+Setting setting_of(const Manifest& manifest, const ValidateOptions& options, PluginPath plugin_path) {
+  const fs::path folder = manifest.file.parent_path();
+  plugin_path.insert(plugin_path.begin(), folder);
+  // What was built with it, such as the module of an operation.
+  if (folder.parent_path().filename() == manifest.kind) plugin_path.push_back(folder.parent_path().parent_path());
+  const Catalogue catalogue = Catalogue::discover(plugin_path);
   const Json given = Json::accept(options.args) ? read_strictly(options.args) : Json(options.args);
   validate(given, Json{{"type", "object"}}, "--args");
-  Setting setting = options.pipeline ? setting_in(manifest, options, plugin_path) : Setting{{{"args", Json::object()}}};
+  Setting setting = options.pipeline ? setting_in(manifest, options, catalogue) : Setting{{{"args", Json::object()}}};
   if (setting.unused) return setting;
+  for (const Catalogue::Entry& entry : catalogue.entries()) {
+    if (entry.shadowed_by.empty())
+      setting.json["plugins"][entry.manifest.kind + "/" + entry.manifest.name] = entry.manifest.file.string();
+  }
   setting.torch = setting.torch || manifest.is_torch();
   Json& args = setting.json["args"];
   args.update(given);
@@ -174,21 +182,21 @@ Setting setting_of(const Manifest& manifest, const ValidateOptions& options, con
 }
 
 // A file that goes with this object.
-class Findings {
+class PassingFile {
  public:
-  Findings() {
-    std::string pattern = (fs::temp_directory_path() / "weft-findings-XXXXXX").string();
+  PassingFile() {
+    std::string pattern = (fs::temp_directory_path() / "weft-validate-XXXXXX").string();
     const int descriptor = mkstemp(pattern.data());
     if (descriptor < 0) throw Error(fmt::format("{}: cannot be written", pattern));
     close(descriptor);
     path_ = pattern;
   }
-  ~Findings() {
+  ~PassingFile() {
     std::error_code ignored;
     fs::remove(path_, ignored);
   }
-  Findings(const Findings&) = delete;
-  Findings& operator=(const Findings&) = delete;
+  PassingFile(const PassingFile&) = delete;
+  PassingFile& operator=(const PassingFile&) = delete;
 
   const fs::path& path() const { return path_; }
   std::string read() const {
@@ -203,8 +211,9 @@ class Findings {
 };
 
 // Empty, or why nothing was run. Throws Error with what the suite found.
-std::string run_contract(const Manifest& manifest, const Setting& setting) {
-  if (setting.unused) return "the pipeline does not use it";
+std::string run_contract(const Manifest& manifest, Setting& setting) {
+  constexpr const char* unused = "the pipeline does not use it";
+  if (setting.unused) return unused;
   const Json required = manifest.parameters().value("required", Json::array());
   for (const Json& parameter : required) {
     if (setting.json.at("args").contains(parameter.get<std::string>())) continue;
@@ -213,8 +222,9 @@ std::string run_contract(const Manifest& manifest, const Setting& setting) {
   }
   const fs::path program = Installation::locate().programs / (setting.torch ? "contract_torch" : "contract_stable");
   if (!fs::exists(program)) return fmt::format("{} is not installed", program.string());
-  const Findings findings;
-  Child child({{manifest.file.string(), setting.json.dump(), findings.path().string()},
+  const PassingFile findings, setting_file;  // an argument may be too long
+  std::ofstream(setting_file.path()) << setting.json;
+  Child child({{manifest.file.string(), setting_file.path().string(), findings.path().string()},
                {},
                /*core_dump=*/false,
                program.string()});
@@ -227,6 +237,8 @@ std::string run_contract(const Manifest& manifest, const Setting& setting) {
   const std::string how = child.bury();
   if (WIFEXITED(child.status()) && WEXITSTATUS(child.status()) == no_suite)
     return fmt::format("there is no suite for kind {} in {}", manifest.kind, program.string());
+  setting.unused = WIFEXITED(child.status()) && WEXITSTATUS(child.status()) == not_used;
+  if (setting.unused) return unused;
   if (WIFEXITED(child.status()) && WEXITSTATUS(child.status()) == 0) return {};
   const std::string found = findings.read();
   throw Error(found.empty() ? "the suite " + how : found);

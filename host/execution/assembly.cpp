@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/execution/calls.hpp"
+#include "host/execution/shared.hpp"
 #include "host/plugins/library.hpp"
 #include "host/processes/signals.hpp"
 
@@ -21,6 +22,9 @@ bool names_a_parameter(std::string_view message, const Manifest& manifest) {
   return manifest.parameters().value("properties", Json::object()).contains(name);
 }
 
+// They are called by a thread of their own, and what else there is by another.
+bool is_beside(const Manifest& manifest) { return manifest.kind == "stopper" || manifest.kind == "predictor"; }
+
 }  // namespace
 
 struct Assembly::Part {
@@ -30,6 +34,14 @@ struct Assembly::Part {
   const Manifest* manifest;
   const weft_component* component = nullptr;
   void* instance = nullptr;
+  // Of an ingredient and what is made for it:
+  bool is_ingredient = false;
+  Use own = {};                                   // what `use` points at, of an ingredient itself
+  std::vector<std::unique_ptr<Part>> parts = {};  // its own collaborators
+
+  ~Part() {
+    if (instance != nullptr) component->destroy(instance);
+  }
 };
 
 // That a part is being created, for as long as it is.
@@ -47,20 +59,18 @@ class Assembly::Unfinished {
 Assembly::Assembly(const Pipeline& pipeline, Json task, Phase phase, Json libraries)
     : pipeline_(pipeline), task_(std::move(task)), phase_(phase), libraries_(std::move(libraries)) {
   if (task_.is_null() && pipeline_.json().contains("task")) task_ = pipeline_.json().at("task");
+  if (pipeline_.catalogue() != nullptr) share_plugins_of(*pipeline_.catalogue(), libraries_);
 }
 
+// Parts give back what was made for them.
 Assembly::~Assembly() {
-  while (!parts_.empty()) {
-    if (parts_.back()->instance != nullptr) parts_.back()->component->destroy(parts_.back()->instance);
-    parts_.pop_back();
-  }
+  while (!parts_.empty()) parts_.pop_back();
+  while (!ingredients_.empty()) ingredients_.pop_back();
 }
 
 // "/sampler" is the plugin that an argument of the asking one names.
-std::optional<weft_handle> Assembly::role(const Part& asking, std::string_view name) {
-  // They are called by a thread of their own, and those by another.
-  const bool beside = asking.manifest->kind == "stopper" || asking.manifest->kind == "predictor";
-  if (beside && !name.starts_with('/'))
+std::optional<weft_handle> Assembly::role(Part& asking, std::string_view name) {
+  if (is_beside(*asking.manifest) && !name.starts_with('/'))
     throw Error(
         fmt::format("a {} works beside the search and has no {}; what it is to know of a candidate is in the "
                     "features of its curve",
@@ -68,7 +78,9 @@ std::optional<weft_handle> Assembly::role(const Part& asking, std::string_view n
   if (name == "space") return space_part();
   if (name == "dataset" && pipeline_.dataset) return part("/dataset", *pipeline_.dataset);
   for (const Use& nested : asking.use->nested) {
-    if (name == "/" + nested.argument) return part(asking.pointer + "/args" + std::string(name), nested);
+    if (name != "/" + nested.argument) continue;
+    const std::string pointer = asking.pointer + "/args" + std::string(name);
+    return asking.is_ingredient ? part_of(asking, pointer, nested) : part(pointer, nested);
   }
   return {};
 }
@@ -163,18 +175,6 @@ Assembly& Assembly::scaled(const Genotype& genotype) {
   return *scaled->assembly;
 }
 
-// A library that was replaced since the study began would mix results of two versions.
-void Assembly::check_library(const Manifest& manifest) const {
-  for (const Json& expected : libraries_) {
-    if (expected.at("plugin") != manifest.title() || expected.at("sha256") == library_sha256(manifest)) continue;
-    throw Error(
-        fmt::format("{}: {} was replaced while the study runs: its library had SHA-256 {}, now it has {}. Put the "
-                    "old one back and `weft resume`, or go on with the new one by `weft resume --accept-changes`",
-                    manifest.library().string(), manifest.title(), expected.at("sha256").get<std::string>(),
-                    library_sha256(manifest)));
-  }
-}
-
 // Only the kinds that no objective can have as a collaborator are told directions and ranges: to know them, every
 // objective is created first.
 Json Assembly::study_for(const Manifest& manifest) {
@@ -218,9 +218,17 @@ weft_handle Assembly::part(const std::string& pointer, const Use& use, std::size
     if (part->pointer == pointer) return {part->component, part->instance};
   }
   expect_finished(pointer);
-  auto part = std::make_unique<Part>(Part{this, pointer, &use, use.manifest});
-  part->component = &open_component(*use.manifest);
-  check_library(*use.manifest);
+  auto part = std::unique_ptr<Part>(new Part{this, pointer, &use, use.manifest});
+  create(*part, index);
+  // A plugin may have asked for collaborators while it was created: they come before it.
+  parts_.push_back(std::move(part));
+  return {parts_.back()->component, parts_.back()->instance};
+}
+
+void Assembly::create(Part& part, std::size_t index) {
+  const Use& use = *part.use;
+  part.component = &open_component(*use.manifest);
+  expect_library(libraries_, *use.manifest);
 
   const std::string study_text = study_for(*use.manifest).dump();
   const std::string configuration = use.args.dump();
@@ -229,42 +237,97 @@ weft_handle Assembly::part(const std::string& pointer, const Use& use, std::size
   context.size = sizeof(context);
   context.configuration = detail::text(configuration);
   context.study = detail::text(study_text);
-  const std::string stream = use.argument.empty() ? use.manifest->title() : use.manifest->title() + " of " + pointer;
+  const std::string stream =
+      use.argument.empty() ? use.manifest->title() : use.manifest->title() + " of " + part.pointer;
   context.rng = Rng(pipeline_.seed()).derive(stream, index).state();
-  context.host = part.get();
+  context.host = &part;
   context.folder = detail::text(folder);
   context.log = [](void* host, std::int32_t level, weft_text message) {
-    const auto severity = level <= 0   ? spdlog::level::debug
-                          : level == 1 ? spdlog::level::info
-                          : level == 2 ? spdlog::level::warn
-                                       : spdlog::level::err;
-    spdlog::log(severity, "{}: {}", static_cast<Part*>(host)->manifest->title(), detail::view(message));
+    log_of(*static_cast<Part*>(host)->manifest, level, message);
   };
   context.collaborator = [](void* host, weft_text name, weft_handle* found, const weft_writer* error) {
     return detail::guard(error, [&] {
-      const Part& asking = *static_cast<Part*>(host);
+      Part& asking = *static_cast<Part*>(host);
       const std::optional<weft_handle> handle = asking.assembly->role(asking, detail::view(name));
       if (!handle) throw Error(fmt::format("the pipeline has no {}", detail::view(name)));
       *found = *handle;
     });
   };
+  context.make = [](void* host, weft_text kind, weft_text use, weft_text around, weft_handle* made,
+                    const weft_writer* error) {
+    return detail::guard(error, [&] {
+      const Part& asking = *static_cast<Part*>(host);
+      *made = asking.assembly->ingredient(asking, detail::view(kind), detail::view(use), detail::view(around));
+    });
+  };
+  share_plugins_with(context);
+  context.release = [](void* host, weft_handle made) { static_cast<Part*>(host)->assembly->release(made); };
   detail::StringWriter error;
   const SignalsKept signals;
   try {
-    const Unfinished unfinished(unfinished_, *part);
-    detail::check(part->component->create(&context, &part->instance, error), error);
-    if (part->instance == nullptr) throw Error("create succeeded without an instance");
+    const Unfinished unfinished(unfinished_, part);
+    void* instance = nullptr;  // what a create that failed leaves there is none
+    detail::check(part.component->create(&context, &instance, error), error);
+    if (instance == nullptr) throw Error("create succeeded without an instance");
+    part.instance = instance;
   } catch (const InvalidInput& invalid) {
     // A collaborator that was refused in the course of it has been named.
     if (std::string_view(invalid.what()).starts_with(pipeline_.file() + ": ")) throw;
-    throw InvalidInput(fmt::format("{}: {}/args{}{}", pipeline_.file(), pointer,
-                                   names_a_parameter(invalid.what(), *use.manifest) ? "" : ": ", invalid.what()));
+    const std::string place =
+        part.is_ingredient ? "" : pipeline_.file() + ": " + part.pointer;  // else told by who asks
+    throw InvalidInput(fmt::format("{}/args{}{}", place, names_a_parameter(invalid.what(), *use.manifest) ? "" : ": ",
+                                   invalid.what()));
   } catch (...) {
     rethrow_as_refusal(*use.manifest, "create");
   }
-  // A plugin may have asked for collaborators while it was created: they come before it.
-  parts_.push_back(std::move(part));
-  return {parts_.back()->component, parts_.back()->instance};
+}
+
+weft_handle Assembly::part_of(Part& ingredient, const std::string& pointer, const Use& use) {
+  for (const auto& part : ingredient.parts) {
+    if (part->pointer == pointer) return {part->component, part->instance};
+  }
+  auto part = std::unique_ptr<Part>(new Part{this, pointer, &use, use.manifest});
+  part->is_ingredient = true;
+  create(*part, 0);
+  ingredient.parts.push_back(std::move(part));
+  return {ingredient.parts.back()->component, ingredient.parts.back()->instance};
+}
+
+// Of another trial it is another one, made from the same stream.
+weft_handle Assembly::ingredient(const Part& asking, std::string_view kind, std::string_view use,
+                                 std::string_view around) {
+  if (is_beside(*asking.manifest))
+    throw Error(fmt::format("a {} works beside the search and makes no other plugins", asking.manifest->kind));
+  auto part = std::unique_ptr<Part>(new Part{this, asking.pointer + "/args/" + std::string(kind)});
+  part->own = pipeline_.ingredient(std::string(kind), detail::parse_json(detail::text(use)),
+                                   detail::parse_json(detail::text(around)));
+  part->own.argument = kind;
+  part->use = &part->own;
+  part->manifest = part->own.manifest;
+  part->is_ingredient = true;
+  expect_no_twin(*part);
+  create(*part, 0);
+  ingredients_.push_back(std::move(part));
+  return {ingredients_.back()->component, ingredients_.back()->instance};
+}
+
+// One that asks for the like of itself would be created without end.
+void Assembly::expect_no_twin(const Part& ingredient) const {
+  for (const Part* part : unfinished_) {
+    if (part->manifest == ingredient.manifest && part->use->args == ingredient.use->args)
+      throw Error(fmt::format("{} asks for another {} with the same arguments while it is being created",
+                              part->manifest->title(), part->manifest->title()));
+  }
+}
+
+// It may give back some of its own in the course of it.
+void Assembly::release(const weft_handle& ingredient) {
+  const auto found = std::find_if(ingredients_.begin(), ingredients_.end(), [&](const auto& part) {
+    return part->component == ingredient.component && part->instance == ingredient.instance;
+  });
+  if (found == ingredients_.end()) return;
+  const std::unique_ptr<Part> released = std::move(*found);
+  ingredients_.erase(found);
 }
 
 weft_handle Assembly::space_part() {

@@ -61,20 +61,25 @@ class Assembly {
 
  private:
   struct Part;
-  void check_library(const Manifest& manifest) const;
   class Unfinished;
   weft_handle space_part();
   Json study_for(const Manifest& manifest);
   weft_handle part(const std::string& pointer, const Use& use, std::size_t index = 0);
-  std::optional<weft_handle> role(const Part& asking, std::string_view name);
+  void create(Part& part, std::size_t index);
+  weft_handle ingredient(const Part& asking, std::string_view kind, std::string_view use, std::string_view around);
+  weft_handle part_of(Part& ingredient, const std::string& pointer, const Use& use);
+  void release(const weft_handle& ingredient);
+  std::optional<weft_handle> role(Part& asking, std::string_view name);
+  void expect_no_twin(const Part& ingredient) const;
   void expect_finished(const std::string& pointer) const;
 
   const Pipeline& pipeline_;
   Json task_;
   Phase phase_;
   Json libraries_;
-  std::vector<std::unique_ptr<Part>> parts_;  // in order of creation; destroyed in reverse
-  std::vector<const Part*> unfinished_;       // are being created: each was asked for by the one before it
+  std::vector<std::unique_ptr<Part>> ingredients_;  // made for others, until they give them back
+  std::vector<std::unique_ptr<Part>> parts_;        // in order of creation; destroyed in reverse
+  std::vector<const Part*> unfinished_;             // are being created: each was asked for by the one before it
   std::int64_t parameters_under(std::int64_t argument, const Genotype& genotype) const;
   Pipeline scaled_pipeline(std::int64_t argument) const;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <sstream>
 #include <thread>
 
 #include "host/pipelines/utf8.hpp"
@@ -161,6 +162,7 @@ Pipeline Pipeline::resolve(Json json, const std::string& file, const Catalogue& 
   pipeline.json_ = std::move(json);
   pipeline.file_ = file;
   pipeline.defaults_ = defaults;
+  pipeline.catalogue_ = &catalogue;
   if (pipeline.json_.contains("dataset")) pipeline.dataset = pipeline.use("dataset", "/dataset", catalogue);
   pipeline.space = pipeline.use("space", "/space", catalogue);
   pipeline.optimizer = pipeline.use("optimizer", "/optimizer", catalogue);
@@ -203,6 +205,7 @@ Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catal
   Pipeline pipeline;
   pipeline.json_ = std::move(json);
   pipeline.file_ = file;
+  pipeline.catalogue_ = &catalogue;
   pipeline.told = {{"budget", pipeline.json_.value("budget", Json::object())}, {"slots", 1}};
   try {
     pipeline.space = pipeline.use("space", "/space", catalogue);
@@ -214,22 +217,65 @@ Pipeline Pipeline::resolve_space(Json json, const std::string& file, const Catal
   return pipeline;
 }
 
+namespace {
+
+// Each once, in the order in which it was met.
+class Manifests {
+ public:
+  void add(const Use& use) {
+    add(*use.manifest);
+    for (const Use& nested : use.nested) add(nested);
+  }
+  void add(const Manifest& manifest) {
+    if (std::find(all_.begin(), all_.end(), &manifest) == all_.end()) all_.push_back(&manifest);
+  }
+  const std::vector<const Manifest*>& all() const { return all_; }
+
+ private:
+  std::vector<const Manifest*> all_;
+};
+
+bool takes_recipes(const Use& use) {
+  const Json properties = use.manifest->parameters().value("properties", Json::object());
+  return std::any_of(properties.begin(), properties.end(), [](const Json& schema) {
+    return schema.is_object() && candidates_may_name(schema.value("plugin", ""));
+  });
+}
+
+}  // namespace
+
+bool candidates_may_name(const std::string& kind) {
+  static const std::set<std::string> kinds = {"update_rule", "schedule",  "augmentation", "initialisation",
+                                              "loss",        "operation", "module"};
+  return kinds.contains(kind);
+}
+
 std::vector<const Manifest*> Pipeline::manifests() const {
-  std::vector<const Manifest*> all;
-  const auto add = [&](const Manifest* manifest) {
-    if (std::find(all.begin(), all.end(), manifest) == all.end()) all.push_back(manifest);
-  };
-  const auto add_all = [&](const Use& use, const auto& add_nested) -> void {
-    add(use.manifest);
-    for (const Use& nested : use.nested) add_nested(nested, add_nested);
-  };
-  if (dataset) add_all(*dataset, add_all);
-  for (const Use* use : {&space, &optimizer, &evaluator}) add_all(*use, add_all);
-  for (const ObjectiveUse& objective : objectives) add_all(objective, add_all);
-  for (const Use& stopper : stoppers) add_all(stopper, add_all);
-  if (oneshot) add_all(*oneshot, add_all);
-  if (final) add_all(final->evaluator, add_all);
-  return all;
+  Manifests found;
+  if (dataset) found.add(*dataset);
+  for (const Use* use : {&space, &optimizer, &evaluator}) found.add(*use);
+  for (const ObjectiveUse& objective : objectives) found.add(objective);
+  for (const Use& stopper : stoppers) found.add(stopper);
+  if (oneshot) found.add(*oneshot);
+  if (final) found.add(final->evaluator);
+  return found.all();
+}
+
+std::vector<const Manifest*> Pipeline::manifests_within_reach() const {
+  Manifests found;
+  for (const Manifest* manifest : manifests()) found.add(*manifest);
+  if (final) found.add(final->space);
+  for (const Pipeline& level : levels) {
+    if (level.dataset) found.add(*level.dataset);
+    for (const Use* use : {&level.space, &level.evaluator}) found.add(*use);
+  }
+  const bool recipes =
+      takes_recipes(evaluator) || (oneshot && takes_recipes(*oneshot)) || (final && takes_recipes(final->evaluator));
+  if (!recipes || catalogue_ == nullptr) return found.all();
+  for (const Catalogue::Entry& entry : catalogue_->entries()) {
+    if (entry.shadowed_by.empty() && candidates_may_name(entry.manifest.kind)) found.add(entry.manifest);
+  }
+  return found.all();
 }
 
 // Finds the plugin named at `pointer`.
@@ -238,9 +284,25 @@ Use Pipeline::use(const std::string& kind, const std::string& pointer, const Cat
   return use(catalogue.find(kind, name, fmt::format("{}: {}/name", file_, pointer)), pointer, catalogue);
 }
 
+namespace {
+
+// A plugin whose default names itself would be nested without end.
+void expect_shallow(const Manifest& manifest, const std::string& pointer) {
+  constexpr int most = 20;
+  int depth = 0;
+  for (std::size_t at = pointer.find("/args/"); at != std::string::npos; at = pointer.find("/args/", at + 1)) ++depth;
+  if (depth > most)
+    throw InvalidInput(
+        fmt::format("{}: plugins are nested more than {} deep, down to {}; does one name itself by default?",
+                    pointer.substr(0, 80), most, manifest.title()));
+}
+
+}  // namespace
+
 // Checks the args at `pointer` against the plugin's manifest and fills in their defaults, also of plugins that they
 // name.
 Use Pipeline::use(const Manifest& manifest, const std::string& pointer, const Catalogue& catalogue) {
+  expect_shallow(manifest, pointer);
   Json& args = json_[Json::json_pointer(pointer)]["args"];
   if (args.is_null()) args = Json::object();
   fill_defaults(args, manifest.parameters(), defaults_);
@@ -248,14 +310,86 @@ Use Pipeline::use(const Manifest& manifest, const std::string& pointer, const Ca
   Use use{&manifest, {}};
   const Json properties = manifest.parameters().value("properties", Json::object());
   for (const auto& [argument, schema] : properties.items()) {
-    if (!schema.is_object() || !schema.contains("plugin") || !args.contains(argument)) continue;
-    const std::string place = fmt::format("{}/args/{}", pointer, argument);
-    validate(args.at(argument), plugin_schema(), file_, place);
-    use.nested.push_back(this->use(schema.at("plugin"), place, catalogue));
-    use.nested.back().argument = argument;
+    if (!schema.is_object() || !args.contains(argument)) continue;
+    if (schema.contains("plugin")) {
+      use.nested.push_back(nested(schema.at("plugin"), argument, pointer, catalogue));
+    } else if (args.at(argument).is_array() && schema.value("items", Json()).is_object() &&
+               schema.at("items").contains("plugin")) {
+      for (std::size_t i = 0; i < args.at(argument).size(); ++i)
+        use.nested.push_back(
+            nested(schema.at("items").at("plugin"), fmt::format("{}/{}", argument, i), pointer, catalogue));
+    }
   }
   use.args = args;
   return use;
+}
+
+namespace {
+
+// Of a plugin that is named without args: those of the asking one's that it knows.
+Json shared_args(const Manifest& manifest, const Json& around) {
+  Json args = Json::object();
+  const Json properties = manifest.parameters().value("properties", Json::object());
+  for (const auto& [name, schema] : properties.items()) {
+    if (around.contains(name)) args[name] = around.at(name);
+  }
+  return args;
+}
+
+}  // namespace
+
+// `argument` of the plugin at `pointer`: {"name", "args"}, or a name alone.
+Use Pipeline::nested(const std::string& kind, const std::string& argument, const std::string& pointer,
+                     const Catalogue& catalogue) {
+  const std::string place = fmt::format("{}/args/{}", pointer, argument);
+  const Json& given = json_.at(Json::json_pointer(place));
+  Use nested;
+  if (given.is_string()) {
+    const Manifest& manifest = catalogue.find(kind, given, fmt::format("{}: {}", file_, place));
+    Json args = shared_args(manifest, json_.at(Json::json_pointer(pointer + "/args")));
+    fill_defaults(args, manifest.parameters(), defaults_);
+    validate(args, manifest.parameters(), file_, pointer + "/args");
+    Pipeline alone;  // which has the plugins that its defaults name
+    alone.file_ = file_;
+    alone.defaults_ = defaults_;
+    alone.json_[Json::json_pointer(place)] = {{"args", std::move(args)}};
+    nested = alone.use(manifest, place, catalogue);
+  } else {
+    validate(given, plugin_schema(), file_, place);
+    nested = use(kind, place, catalogue);
+  }
+  nested.argument = argument;
+  return nested;
+}
+
+namespace {
+
+// Of an ingredient's error, which has one mistake a line, each with its place in a pipeline of its own.
+std::string without_place(const std::string& error) {
+  std::string told;
+  std::istringstream lines(error);
+  for (std::string line; std::getline(lines, line);) {
+    std::string_view text = line;
+    for (const std::string_view place : {": ", "/of/args", "/ingredient", ": "}) {
+      if (text.starts_with(place)) text.remove_prefix(place.size());
+    }
+    told += (told.empty() ? "" : "\n") + std::string(text);
+  }
+  return told;
+}
+
+}  // namespace
+
+Use Pipeline::ingredient(const std::string& kind, const Json& use, const Json& around) const {
+  Pipeline alone;
+  alone.defaults_ = defaults_;
+  alone.json_ = {{"of", {{"args", around.is_object() ? around : Json::object()}}}};
+  alone.json_["of"]["args"]["ingredient"] = use;
+  try {
+    return alone.nested(kind, "ingredient", "/of", *catalogue_);
+  } catch (const InvalidInput& error) {
+    throw InvalidInput(without_place(error.what()));
+  }
 }
 
 void Pipeline::read_stoppers(const Catalogue& catalogue) {

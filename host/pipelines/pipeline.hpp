@@ -13,11 +13,14 @@
 
 namespace weft::host {
 
+// Whether candidates name plugins of this kind, in their recipes and graphs.
+bool candidates_may_name(const std::string& kind);
+
 // A plugin as a pipeline uses it.
 struct Use {
   const Manifest* manifest = nullptr;  // owned by the catalogue
   Json args;                           // valid, complete
-  std::string argument = {};           // of the plugin that it is an argument of, if it is
+  std::string argument = {};           // of the plugin that it is an argument of, if it is: "sampler", "loss/0"
   std::vector<Use> nested = {};        // plugins that its own arguments name
 };
 
@@ -83,6 +86,13 @@ class Pipeline {
   std::size_t keep_weights() const { return json_.at("keep_weights"); }
   // Every plugin in use, once.
   std::vector<const Manifest*> manifests() const;
+  // And those that its levels, its final space and what its candidates bring may come to use.
+  std::vector<const Manifest*> manifests_within_reach() const;
+
+  const Catalogue* catalogue() const { return catalogue_; }  // of its plugins; null of an empty pipeline
+  // A plugin that is made while trials run, as weft_context's `make` says. Throws InvalidInput with the pointer within
+  // `use`.
+  Use ingredient(const std::string& kind, const Json& use, const Json& around) const;
 
   std::optional<Use> dataset;
   Use space, optimizer, evaluator;
@@ -110,6 +120,8 @@ class Pipeline {
  private:
   Use use(const std::string& kind, const std::string& pointer, const Catalogue& catalogue);
   Use use(const Manifest& manifest, const std::string& pointer, const Catalogue& catalogue);
+  Use nested(const std::string& kind, const std::string& argument, const std::string& pointer,
+             const Catalogue& catalogue);
   Use final_space(const Catalogue& catalogue);
   std::optional<Scale> read_scale() const;
   void read_stoppers(const Catalogue& catalogue);
@@ -117,6 +129,7 @@ class Pipeline {
   void check_capabilities(const Catalogue& catalogue) const;
   void choose_executor();
 
+  const Catalogue* catalogue_ = nullptr;  // outlives this
   Json json_;
   std::string file_;
   Defaults defaults_ = Defaults::stored;

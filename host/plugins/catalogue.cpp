@@ -130,19 +130,24 @@ const Manifest& Catalogue::find(const std::string& kind, const std::string& name
   for (const Entry& entry : entries_) {
     if (entry.shadowed_by.empty() && entry.manifest.kind == kind && entry.manifest.name == name) return entry.manifest;
   }
-  for (const Broken& broken : broken_) {
-    const std::string file = broken.file.filename();
-    const std::string called = file == "manifest.json" ? broken.file.parent_path().filename().string()
-                                                       : file.substr(0, file.find(".manifest.json"));
-    if (called == without_vendor(name)) {
-      throw InvalidInput(fmt::format("{}: the {} \"{}\" is installed, but its manifest is broken:\n{}", place, kind,
-                                     name, broken.error));
-    }
+  if (const Broken* broken = broken_one(name)) {
+    throw InvalidInput(fmt::format("{}: the {} \"{}\" is installed, but its manifest is broken:\n{}", place, kind, name,
+                                   broken->error));
   }
   const std::vector<std::string> known = names(kind);
   throw InvalidInput(fmt::format("{}: no {} is called \"{}\"{} Installed are: {}", place, kind, name,
                                  ended(meant_plugin(name, known)),
                                  known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", "))));
+}
+
+const Catalogue::Broken* Catalogue::broken_one(const std::string& name) const {
+  for (const Broken& broken : broken_) {
+    const std::string file = broken.file.filename();
+    const std::string called = file == "manifest.json" ? broken.file.parent_path().filename().string()
+                                                       : file.substr(0, file.find(".manifest.json"));
+    if (called == without_vendor(name)) return &broken;
+  }
+  return nullptr;
 }
 
 std::vector<std::string> Catalogue::names(const std::string& kind) const {

@@ -46,6 +46,8 @@ class Catalogue {
   // Throws InvalidInput naming the nearest names of that kind, and `place` as where it was asked for.
   const Manifest& find(const std::string& kind, const std::string& name, const std::string& place) const;
   std::vector<std::string> names(const std::string& kind) const;
+  // A manifest in a folder that is called so, but cannot be used; null where there is none.
+  const Broken* broken_one(const std::string& name) const;
   // The first of a kind that provides a capability; throws InvalidInput, naming both, where there is none.
   const Manifest& provider(const std::string& kind, const std::string& capability) const;
   // Titles of the plugins that provide a capability.

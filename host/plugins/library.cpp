@@ -66,7 +66,7 @@ void expect_same_manifest(const Manifest& manifest) {
   } catch (const InvalidInput&) {
     // It is gone: another than it was.
   }
-  if (now == manifest.json) return;
+  if (now == manifest.stated) return;
   throw Refusal(Code::file_changed, manifest.file.string(), "was replaced since it was read",
                 "the manifest that was read", "start again: the plugin has just been installed anew");
 }

@@ -37,6 +37,28 @@ void check_defaults(const Json& parameters, const std::string& file) {
   }
 }
 
+// `parameters` that refer to a schema in a file beside the manifest, with its properties: their own are merge patches
+// over those, and false leaves one out.
+void refer(Json& parameters, const fs::path& manifest) {
+  if (!parameters.contains("$ref") || !parameters.at("$ref").is_string()) return;
+  const std::string file = parameters.at("$ref");
+  if (file.find_first_of("/#") != std::string::npos || !file.ends_with(".json")) return;  // within the document
+  const fs::path path = manifest.parent_path() / file;
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error))
+    throw InvalidInput(fmt::format("{}: is no regular file", path.string()));
+  const Json schema = read_json(path);
+  if (!schema.is_object() || !schema.value("properties", Json()).is_object())
+    throw InvalidInput(fmt::format("{}: must be a JSON Schema, an object with /properties, as {} refers to it",
+                                   path.string(), manifest.string()));
+  Json properties = schema.at("properties");
+  const Json own = parameters.value("properties", Json::object());
+  for (const auto& [name, property] : own.items())
+    property == false ? static_cast<void>(properties.erase(name)) : properties[name].merge_patch(property);
+  parameters.erase("$ref");
+  parameters["properties"] = std::move(properties);
+}
+
 }  // namespace
 
 Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
@@ -53,6 +75,8 @@ Manifest Manifest::read(const std::filesystem::path& file, const Json& schema) {
   }
   try {
     validate(manifest.json, schema, file.string());
+    manifest.stated = manifest.json;
+    refer(manifest.json["parameters"], file);
     try {
       check_defaults(unfolded(manifest.parameters(), "/parameters"), file.string());
     } catch (const InvalidInput& unusable) {

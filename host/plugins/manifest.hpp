@@ -11,7 +11,8 @@ namespace weft::host {
 
 struct Manifest {
   std::filesystem::path file;  // of the manifest itself; the library lies beside it
-  Json json;
+  Json json;                   // with what its parameters refer to
+  Json stated;                 // as the file has it
   std::string name, kind, tier, version, summary;
   std::vector<std::string> required, provided;  // capabilities
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "host/report/activation_curves.hpp"
 #include "host/report/drawing.hpp"
 #include "host/study/files.hpp"
 
@@ -51,6 +52,11 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
   const Candidate candidate = candidate_of(best, assembly, finals);
   fs::create_directories(folder.best());
   write_atomically(folder.best() / "architecture.json", candidate.architecture.to_json().dump(1) + "\n");
+  if (candidate.recipe.empty()) {
+    fs::remove(folder.best() / "candidate.json");  // may be of another, which was the best before
+  } else {
+    write_atomically(folder.best() / "candidate.json", candidate.to_json().dump(1) + "\n");
+  }
   write_atomically(folder.best() / "genotype.txt", assembly.space().notation(best.proposal.genotype) + "\n");
 
   const Cost cost = candidate.architecture.cost();
@@ -67,6 +73,9 @@ void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& 
   write_atomically(folder.best() / "result.json", result.dump(2) + "\n");
 
   replace(weights_of(best.id, folder, finals), folder.best() / "weights.pt");
+  const std::optional<std::string> curves = activation_curves(candidate.architecture);
+  if (curves) write_atomically(folder.best() / "activation.svg", *curves);
+  if (!curves) fs::remove(folder.best() / "activation.svg");
   try {
     constexpr std::chrono::seconds patience(20);  // whoever has it may draw it later, with `weft export`
     write_atomically(folder.best() / "picture.svg", to_svg(candidate.architecture, {.limit = patience}));

@@ -12,8 +12,8 @@
 namespace weft::host {
 
 // Writes best/: architecture.json, genotype.txt (the space's notation), result.json, picture.svg where Graphviz can
-// draw it, weights.pt where any were kept. Of the best trial by the search's reward; the final training never has a
-// say in which that is.
+// draw it, activation.svg where its activations were searched, weights.pt where any were kept. Of the best trial by the
+// search's reward; the final training never has a say in which that is.
 void export_best(const StudyFolder& folder, const Pipeline& pipeline, Assembly& assembly, const Trial& best,
                  const std::vector<FinalResult>& finals);
 

@@ -13,8 +13,8 @@ bool weighted(std::string_view operation) {
   return operation == "conv2d" || operation == "learned_group_conv" || operation == "linear";
 }
 bool in_run(std::string_view operation) {
-  return weighted(operation) || operation == "batch_norm" || operation == "activation" || operation == "dropout" ||
-         operation == "drop_path";
+  return weighted(operation) || operation == "batch_norm" || operation == "activation" ||
+         operation == "activation_unit" || operation == "dropout" || operation == "drop_path";
 }
 
 }  // namespace

@@ -74,6 +74,7 @@ std::string label(const Architecture& architecture, NodeId id, bool channels) {
   if (node.operation == "batch_norm") return "BN";
   if (node.operation == "activation")
     return a.at("function") == "relu" ? "ReLU" : readable(a.at("function").get<std::string>());
+  if (node.operation == "activation_unit") return a.at("formula");
   if (node.operation.ends_with("dropout")) return readable(node.operation) + " " + a.at("probability").dump();
   if (node.operation == "recurrent" || node.operation == "embedding")
     return node.operation + ", " + std::to_string(node.shape.channels);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <random>
@@ -24,6 +25,16 @@ bool is_harmless(std::string_view pointer) {
     if (pointer.starts_with(place) && (pointer.size() == place.size() || pointer[place.size()] == '/')) return true;
   }
   return false;
+}
+
+// All texts in it: names of plugins are among them.
+std::set<std::string> texts_of(const Json& json) {
+  if (json.is_string()) return {json.get<std::string>()};
+  std::set<std::string> texts;
+  if (json.is_structured()) {
+    for (const Json& part : json) texts.merge(texts_of(part));
+  }
+  return texts;
 }
 
 std::string shown(const Json* value) { return value == nullptr ? "absent" : shortened(Journal::text(*value), 200); }
@@ -63,9 +74,16 @@ std::string random_name() {
 
 Json libraries_of(const Pipeline& pipeline) {
   Json plugins = Json::array();
-  for (const Manifest* manifest : pipeline.manifests()) {
-    plugins.push_back(
-        {{"plugin", manifest->title()}, {"version", manifest->version}, {"sha256", library_sha256(*manifest)}});
+  const std::vector<const Manifest*> used = pipeline.manifests();
+  for (const Manifest* manifest : pipeline.manifests_within_reach()) {
+    std::string sha256;
+    try {
+      sha256 = library_sha256(*manifest);
+    } catch (const Error&) {
+      if (std::find(used.begin(), used.end(), manifest) != used.end()) throw;
+      continue;  // whoever names it is told
+    }
+    plugins.push_back({{"plugin", manifest->title()}, {"version", manifest->version}, {"sha256", sha256}});
     if (const std::string data = data_sha256(*manifest); !data.empty()) plugins.back()["data"] = data;
   }
   return plugins;
@@ -111,8 +129,13 @@ std::string Provenance::made_of(Phase phase) const {
   Json parts = {{"seed", pipeline.at("seed")}, {"task", task}, {"fingerprint", fingerprint}};
   const auto add = [&](const std::string& kind, const Json& use) {
     parts[kind] = use;
+    const std::string title = kind + " " + use.at("name").get<std::string>();
+    const std::set<std::string> named = texts_of(use);
     for (const Json& plugin : plugins) {
-      if (plugin.at("plugin") == kind + " " + use.at("name").get<std::string>()) parts["libraries"].push_back(plugin);
+      const std::string other = plugin.at("plugin");
+      const std::size_t space = other.find(' ');
+      const bool nested = candidates_may_name(other.substr(0, space)) && named.contains(other.substr(space + 1));
+      if (other == title || nested) parts["libraries"].push_back(plugin);
     }
   };
   if (pipeline.contains("dataset")) add("dataset", pipeline.at("dataset"));

@@ -13,6 +13,8 @@
 # together under ${WEFT_PLUGIN_OUTPUT}/<kind>/<name>/, by default plugins/ in the build folder; the manifest there states the
 # library's SHA-256. The library exports the descriptor alone and leaves no symbol undefined. It is installed byte for byte.
 #
+# Parameters that refer to "recipe.json", what a training recipe has, get the SDK's copy of it beside the manifest.
+#
 # A library with several components has a manifest for each: manifest.json, by which folder and target are called, and
 # beside it <any>.manifest.json. All state the same library, tier and ABI.
 #
@@ -171,6 +173,24 @@ function(weft_add_plugin folder)
       BYPRODUCTS ${output}/${file})
     install(FILES ${output}/${file} DESTINATION ${destination} COMPONENT runtime)
   endforeach()
+  set(refers FALSE)
+  foreach(source IN LISTS manifests)
+    file(READ ${source} text)
+    string(JSON reference ERROR_VARIABLE ignored GET "${text}" parameters "$ref")
+    if(reference STREQUAL "recipe.json")
+      set(refers TRUE)
+    endif()
+  endforeach()
+  if(refers)  # to that of the SDK which the plugin is built with
+    set(recipe ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/recipe.json)
+    if(NOT EXISTS ${recipe})
+      set(recipe ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../../manifests/schemas/recipe.json)
+    endif()
+    set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS ${recipe})
+    add_custom_command(TARGET ${target} POST_BUILD VERBATIM
+      COMMAND ${CMAKE_COMMAND} -E copy ${recipe} ${output}/recipe.json)
+    install(FILES ${recipe} DESTINATION ${destination} COMPONENT runtime)
+  endif()
   install(FILES $<TARGET_FILE:${target}> DESTINATION ${destination} COMPONENT runtime)  # install(TARGETS) may strip it
   foreach(shipped IN LISTS arg_PRIVATE_LIBRARIES)
     weft_ship_library(${target} ${output} ${destination} ${shipped})

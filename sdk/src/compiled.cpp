@@ -2,5 +2,6 @@
 #define WEFT_SDK_SOURCE
 
 #include "weft/plugin.hpp"
+#include "weft/recipe_space.hpp"
 
 template class nlohmann::basic_json<>;

@@ -138,6 +138,7 @@ weft_status create(const weft_context* context, void** instance, const weft_writ
   throw 7;
 #elif defined(FAULT_create_refuses)
   say(error, "refused in so many words");
+  *instance = &instance;  // which is nothing that could be destroyed
   return WEFT_INVALID;
 #elif defined(FAULT_create_huge_error)
   for (int i = 0; i < 200; ++i) say(error, std::string(1 << 20, 'e'));

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <tuple>
+
 #include "tests/catch.hpp"
 #include "tests/end_to_end/program.hpp"
 
@@ -105,6 +107,78 @@ TEST_CASE("an unknown or ill-typed parameter names its place, rule and neighbour
   Json missing = table.pipeline;
   missing.erase("space");
   check_says(refused(missing), {"/space is missing"});
+}
+
+namespace {
+
+// A network for the images of training_pipeline(), whose node "unit" has these attributes.
+Json pipeline_of_fixed(const std::string& operation, const Json& attributes) {
+  Json graph = Json::parse(R"({"architecture": 1, "output": "classifier", "nodes": [
+      {"name": "input", "operation": "input", "attributes": {"shape": [3, 8, 8]}, "inputs": []},
+      {"name": "unit", "operation": "", "attributes": {}, "inputs": ["input"]},
+      {"name": "pool", "operation": "global_avg_pool", "attributes": {}, "inputs": ["unit"]},
+      {"name": "classifier", "operation": "linear", "attributes": {"features": 4}, "inputs": ["pool"]}]})");
+  graph["nodes"][1]["operation"] = operation;
+  graph["nodes"][1]["attributes"] = attributes;
+  Json pipeline = training_pipeline(2, {"cpu:1"});
+  pipeline["space"] = {{"name", "fixed"}, {"args", {{"architecture", graph}}}};
+  pipeline["optimizer"] = {{"name", "random_search"}};
+  return pipeline;
+}
+
+}  // namespace
+
+TEST_CASE("what is wrong with a recipe's ingredients is named with its place, before anything trains") {
+  const Json base = training_pipeline(2, {"cpu:1"});
+  const std::tuple<const char*, const char*, std::vector<std::string>> mistakes[] = {
+      {"update_rule", R"("sgdd")", {"/evaluator/args/update_rule", "no update_rule is called \"sgdd\"", "sgd"}},
+      {"loss", R"(["cross_entropy", {"name": "nope"}])", {"/evaluator/args/loss/1", "no loss is called \"nope\""}},
+      {"loss", R"(["group_lasso"])", {"/evaluator/args/loss", "group_lasso", "must learn from the examples"}},
+      {"schedule",
+       R"({"name": "step", "args": {"gamma": [0.1, "x"]}})",
+       {"/evaluator/args/schedule/args/gamma/1", "must be a number"}},
+      {"update_rule", R"({"nme": "sgd"})", {"/evaluator/args/update_rule", "nme"}},
+      {"augmentation", R"("mixup")", {"/evaluator/args/augmentation", "must be an array"}},
+      {"update_rule",
+       R"({"name": "expression", "args": {"formula": "g +"}})",
+       {"/evaluator/args/update_rule/args/formula", "g +"}}};
+  for (const auto& [member, value, parts] : mistakes) {
+    INFO(member << ": " << value);
+    check_says(refused(with(base, std::string("/evaluator/args/") + member, Json::parse(value))), parts);
+  }
+}
+
+TEST_CASE("what is wrong with a recipe that candidates bring is named with its place, before anything trains") {
+  const Json base = pipeline_of_fixed("identity", Json::object());
+  const std::pair<const char*, std::vector<std::string>> mistakes[] = {
+      {R"({"loss": [{"name": "nope"}]})", {"/loss/0", "no loss is called \"nope\""}},
+      {R"({"update_rule": {"name": "adam", "args": {"eps": -1}}})", {"/update_rule/args/eps", "-1"}},
+      {R"({"augmentation": [{"name": "randaugment", "args": {"operations": 0}}]})",
+       {"/augmentation/0/args/operations"}},
+      {R"({"lr": "fast"})", {"/lr", "must be a number"}},
+      {R"({"learning_rate": 1})", {"/learning_rate", "is not a member of a training recipe"}}};
+  for (const auto& [recipe, parts] : mistakes) {
+    INFO(recipe);
+    const std::string error = refused(with(base, "/space/args/recipe", Json::parse(recipe)));
+    check_says(error, parts);
+    check_says(error, {"brings"});
+  }
+}
+
+TEST_CASE("a formula that no gradient reaches is refused with its place") {
+  check_says(refused(pipeline_of_fixed("activation_unit", {{"formula", "sigmoid(2)"}})),
+             {"/space/args/architecture", "node unit", "sigmoid(2)", "gradient"});
+}
+
+TEST_CASE("an augmentation of texts is refused before anything trains") {
+  const TemporaryFolder folder;
+  write_file(folder / "text.txt", std::string(4000, 'a') + "b\n");
+  Json pipeline = training_pipeline(2, {"cpu:1"});
+  pipeline["dataset"] = {{"name", "text"}, {"args", {{"train_file", (folder / "text.txt").string()}}}};
+  pipeline["space"] = {{"name", "recurrent_baseline"}};
+  pipeline["evaluator"] = {{"name", "language_model"}, {"args", {{"augmentation", {"mixup"}}}}};
+  pipeline["objectives"] = Json::array({{{"name", "perplexity"}}});
+  check_says(refused(pipeline), {"/evaluator/args/augmentation"});
 }
 
 TEST_CASE("what a space refuses is told of the space, also when it is made for an evaluator") {

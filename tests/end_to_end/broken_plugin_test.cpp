@@ -147,6 +147,12 @@ TEST_CASE("a library whose file is wrong is refused before it is opened") {
     write_file(installed.library(), "");
     check_refused(installed, {"E030"});
   }
+  SECTION("empty, of a plugin whose parameters stand in another file") {
+    installed.manifest["parameters"] = {{"$ref", "recipe.json"}, {"type", "object"}};
+    write_file(installed.folder() / "recipe.json", R"({"properties": {}})");
+    write_file(installed.library(), "");
+    check_refused(installed, {"E030"});
+  }
   SECTION("wrong machine") {
     patch(installed.library(), 18, '\x28');  // e_machine: ARM
     patch(installed.library(), 19, '\0');
@@ -214,6 +220,23 @@ TEST_CASE("a library inside a link that stays in the folder is accepted") {
   fs::rename(installed.library(), installed.folder() / "p.so.1");
   fs::create_symlink("p.so.1", installed.library());
   CHECK(installed.weft_run().code == 0);
+}
+
+TEST_CASE("a manifest that refers to what is no schema is refused with its code") {
+  Installed installed("none");
+  installed.manifest["parameters"] = {{"$ref", "recipe.json"}, {"type", "object"}};
+  std::string why = "recipe.json";
+  SECTION("nothing") {}
+  SECTION("a list") {
+    write_file(installed.folder() / "recipe.json", "[]");
+    why = "must be a JSON Schema";
+  }
+  SECTION("a pipe") {
+    REQUIRE(mkfifo((installed.folder() / "recipe.json").c_str(), 0600) == 0);
+    why = "is no regular file";
+  }
+  CHECK(installed.weft_run().code == 2);
+  check_says(installed.weft({"plugin", "validate", installed.folder().string()}).out, {"E011", "recipe.json", why});
 }
 
 TEST_CASE("a manifest that is wrong is refused with its code") {

@@ -30,11 +30,15 @@ std::string refused(const std::vector<std::string>& arguments, const TemporaryFo
   return ran.err;
 }
 
+constexpr const char* kinds[] = {"space",          "optimizer", "evaluator",   "objective", "dataset",
+                                 "predictor",      "stopper",   "update_rule", "schedule",  "augmentation",
+                                 "initialisation", "loss",      "operation"};
+
 }  // namespace
 
 TEST_CASE("plugin new: every kind gets its folder, in which no word of the template is left") {
   const TemporaryFolder folder;
-  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset", "predictor", "stopper"}) {
+  for (const std::string kind : kinds) {
     INFO(kind);
     const Ran ran = run({"plugin", "new", kind, "quick_idea", "--output", "of_kind/" + kind}, folder.path());
     REQUIRE(ran.code == 0);
@@ -101,7 +105,7 @@ TEST_CASE("plugin new: an unknown language, or a kind that has no template in it
 
 TEST_CASE("plugin new: the vendor stands before the name where the plugin is looked up, and nowhere else") {
   const TemporaryFolder folder;
-  for (const std::string kind : {"space", "optimizer", "evaluator", "objective", "dataset", "predictor", "stopper"}) {
+  for (const std::string kind : kinds) {
     INFO(kind);
     const Ran ran = run({"plugin", "new", kind, "acme/quick_idea", "--output", kind}, folder.path());
     REQUIRE(ran.code == 0);
@@ -136,7 +140,9 @@ TEST_CASE("plugin new: an unknown kind names the kinds there are and the nearest
   const TemporaryFolder folder;
   CHECK_THAT(refused({"optimiser", "mine"}, folder),
              ContainsSubstring("KIND is \"optimiser\"") && ContainsSubstring("did you mean \"optimizer\"") &&
-                 ContainsSubstring("dataset, evaluator, objective, optimizer, predictor, space, stopper"));
+                 ContainsSubstring("augmentation, dataset, evaluator, initialisation, loss, objective, operation, "
+                                   "optimizer, predictor, schedule, "
+                                   "space, stopper, update_rule"));
   refused({"shared", "mine"}, folder);
   refused({"..", "mine"}, folder);
 }

@@ -255,7 +255,8 @@ TEST_CASE("what was installed is removed by its name, whole") {
   CHECK_THAT(removed({"random_search"}).err, ContainsSubstring("no random_search is there; no plugin is"));
   REQUIRE(home.weft({"plugin", "install", acme.string()}).code == 0);
   CHECK_THAT(removed({"random_search"}).err,
-             ContainsSubstring("no random_search is there; there are acme/climber, acme/loss, acme/numbers, acme/sum"));
+             ContainsSubstring(
+                 "no random_search is there; there are acme/climber, acme/keep, acme/loss, acme/numbers, acme/sum"));
   const fs::path one = copy_as("random_search", "1.0.0", home / "one");
   REQUIRE(home.weft({"plugin", "install", one.string()}).code == 0);
   CHECK_THAT(removed({"random_search", "--kind", "space"}).err, ContainsSubstring("no space random_search is there"));
@@ -333,6 +334,35 @@ TEST_CASE("a study is not resumed with other data files unnoticed") {
   check_says(refused.err, {"space acme/numbers was", "data files", "--accept-changes"});
   CHECK(weft({"resume", "study", "--accept-changes", "--quiet"}).code == 0);
   CHECK(weft({"resume", "study", "--quiet"}).code == 0);
+}
+
+TEST_CASE("a study is not resumed with another version of what its candidates alone name") {
+  const TemporaryFolder plugins, folder;
+  fs::copy(fs::path(WEFT_TEST_BINARY) / "lib/weft/plugins/schedule/constant", plugins / "constant",
+           fs::copy_options::recursive);
+  Json pipeline = training_pipeline(1, {"cpu:1"});
+  const Json graph = Json::parse(R"({"architecture": 1, "output": "classifier", "nodes": [
+      {"name": "input", "operation": "input", "attributes": {"shape": [3, 8, 8]}, "inputs": []},
+      {"name": "pool", "operation": "global_avg_pool", "attributes": {}, "inputs": ["input"]},
+      {"name": "classifier", "operation": "linear", "attributes": {"features": 4}, "inputs": ["pool"]}]})");
+  pipeline["space"] = {{"name", "fixed"}, {"args", {{"architecture", graph}, {"recipe", {{"schedule", "constant"}}}}}};
+  pipeline["optimizer"] = {{"name", "random_search"}};
+  write_file(folder / "pipeline.json", pipeline.dump());
+  const auto weft = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--plugin-path", plugins.path().string()});
+    return run(arguments, folder.path());
+  };
+  const Ran ran = weft({"run", "pipeline.json", "--quiet", "--study", "study"});
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  const fs::path file = plugins / "constant/manifest.json";
+  Json manifest = Json::parse(read_file(file));
+  manifest["version"] = "9.9.9";
+  fs::permissions(file, fs::perms::owner_all);
+  write_file(file, manifest.dump());
+  const Ran refused = weft({"resume", "study"});
+  CHECK(refused.code == 2);
+  check_says(refused.err, {"schedule constant was", "9.9.9", "--accept-changes"});
 }
 
 TEST_CASE("a manifest whose defaults break its own rules is refused") {
@@ -434,7 +464,7 @@ TEST_CASE("validate says where no SHA-256 is stated, and is silent where one is"
 
 TEST_CASE("validate refuses kinds that do not exist yet and says which do") {
   const TemporaryFolder folder;
-  for (const char* kind : {"augmentation", "aggregator", "optimiser"}) {
+  for (const char* kind : {"aggregator", "exporter", "optimiser"}) {
     const fs::path plugin = broken_plugin("none", folder / kind, {{"kind", kind}});
     const Ran ran = run({"plugin", "validate", plugin.string()}, folder.path());
     INFO(ran.out);

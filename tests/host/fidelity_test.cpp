@@ -16,6 +16,9 @@
 #include "weft/plugin.hpp"
 #include "weft/testing/library.hpp"
 
+// Of libweft_torch, which this program does without.
+void weft::detail::adopt_modules(const weft_context&) {}
+
 using namespace weft::host;
 using weft::Fidelity;
 using weft::Json;

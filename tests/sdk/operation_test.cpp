@@ -77,6 +77,25 @@ TEST_CASE("conv2d: refusals") {
   CHECK_THAT(refusal("convolution", {}, {image}), ContainsSubstring("unknown operation \"convolution\"; known are"));
 }
 
+// As where one library has a space and the operation that its graphs have.
+TEST_CASE("an operation of a plugin is found while its making adopts the source anew") {
+  const auto reset = [] { Operations::set_source({}); };
+  Operations::Source source;
+  source = [&](std::string_view name) -> std::optional<weft::OperationRule> {
+    Operations::set_source(source);
+    if (name != "handed_on") return {};
+    return weft::OperationRule{
+        .name = "handed_on",
+        .infer = [](weft::Json&, weft::OperationRule::Shapes inputs) { return inputs[0]; },
+        .cost = [](const weft::Json&, weft::OperationRule::Shapes, const Shape&) { return Cost{}; }};
+  };
+  Operations::set_source(source);
+  CHECK(Operations::built_in().find("handed_on").name == "handed_on");
+  CHECK_THROWS_WITH(Operations::built_in().find("lost"), ContainsSubstring("unknown operation \"lost\""));
+  reset();
+  CHECK(Operations::built_in().find("handed_on").name == "handed_on");  // once found, it stays
+}
+
 TEST_CASE("linear: shape and cost on vectors and sequences") {
   const Node vector = made("linear", {{"features", 10}}, {Shape::features(32)});
   CHECK(vector.shape == Shape::features(10));

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "tests/catch.hpp"
 
@@ -34,6 +36,34 @@ Normalisation identity(const Shape& shape) {
 Shape any_shape() {
   return GENERATE(Shape::image(3, 5, 5), Shape::image(1, 5, 5), Shape::image(1, 4, 7), Shape::image(3, 7, 4));
 }
+
+// Adds `step` to every pixel and to every normalised value; from the middle of the training on `later` does.
+class Adding final : public weft::Augmentation {
+ public:
+  explicit Adding(int step, std::shared_ptr<const Adding> later = {}) : step_(step), later_(std::move(later)) {}
+  at::Tensor pixels(at::Tensor images, const at::Tensor& mean, weft::Rng&) const override {
+    CHECK(mean.equal(at::tensor({51, 102}, at::kLong).to(at::kByte)));  // rounded
+    return images.add_(step_);
+  }
+  void normalised(Batch& batch, weft::Rng&) const override { batch.images.add_(step_); }
+  const weft::Augmentation& during(double progress) const override {
+    return later_ && progress >= 0.5 ? *later_ : *this;
+  }
+
+ private:
+  int step_;
+  std::shared_ptr<const Adding> later_;
+};
+
+// The first column becomes 200; every normalised value 1000 more.
+class Marking final : public weft::Augmentation {
+ public:
+  at::Tensor pixels(at::Tensor images, const at::Tensor&, weft::Rng&) const override {
+    images.select(2, 0).fill_(200);
+    return images;
+  }
+  void normalised(Batch& batch, weft::Rng&) const override { batch.images.add_(1000); }
+};
 
 }  // namespace
 
@@ -130,7 +160,7 @@ TEST_CASE("an epoch's batches are a permutation in pieces, a rest of one is left
 // The numbers are those of the time when each batch drew its own as it was cut: studies go on as they were begun.
 TEST_CASE("an epoch draws everything when it is made, the same numbers in the same order whatever is asked of it") {
   const Batches batches(copies_of_one_image(10, Shape::image(3, 5, 5)), identity(Shape::image(3, 5, 5)));
-  const weft::Augmentation all{.crop_padding = 2, .flip = true, .cutout = 2};
+  const weft::Augmentations all{.crop_padding = 2, .flip = true, .cutout = 2};
   const EpochBatches epoch(batches, 4, all, weft::Rng(11));
   const Batch last = epoch.batch(2);
   const Batch first = epoch.batch(0);
@@ -161,4 +191,50 @@ TEST_CASE("an epoch draws everything when it is made, the same numbers in the sa
     }
     CHECK(first.images[i].allclose(expected));
   }
+}
+
+TEST_CASE(
+    "a batch passes through the recipe's augmentations as pixels and as it is normalised, whatever they are by then") {
+  const weft::Split split{at::full({4, 2, 3, 3}, 100, at::kByte), at::arange(4)};
+  const Batches batches(split, {{0.2, 0.4}, {1.0, 1.0}});
+  weft::Augmentations augmentation;
+  augmentation.others = {std::make_shared<Adding>(5, std::make_shared<Adding>(10)), std::make_shared<Adding>(1)};
+  const auto value = [&](double progress) {
+    const Batch batch = EpochBatches(batches, 4, augmentation, weft::Rng(1), progress).batch(0);
+    CHECK(batch.images.select(1, 0).sub(batch.images.select(1, 1)).allclose(at::full({4, 3, 3}, 0.2F)));
+    return batch.images[0][0][0][0].item<double>();
+  };
+  CHECK(value(0.0) == Approx(106.0 / 255.0 - 0.2 + 6.0));
+  CHECK(value(0.49) == Approx(106.0 / 255.0 - 0.2 + 6.0));
+  CHECK(value(0.5) == Approx(111.0 / 255.0 - 0.2 + 11.0));
+  CHECK(batches.plain(0, 4).images[0][0][0][0].item<double>() == Approx(100.0 / 255.0 - 0.2));
+}
+
+TEST_CASE("a batch is augmented, cropped, mirrored, normalised and cut out in this order, and augmented once more") {
+  constexpr std::int64_t examples = 400, width = 6;
+  const weft::Split split{at::full({examples, 1, 4, width}, 100, at::kByte), at::arange(examples)};
+  const Batches batches(split, {{0.4}, {1.0 / 255.0}});  // 102 becomes 0
+  const weft::Augmentations all{
+      .crop_padding = 1, .flip = true, .cutout = 2, .others = {std::make_shared<const Marking>()}};
+  const at::Tensor images = EpochBatches(batches, examples, all, weft::Rng(5)).batch(0).images.round().squeeze(1);
+  const auto shows = [&](int value) { return images.eq(value); };
+  const int black = 1000 - 102, hidden = 1000, plain = 1000 + 100 - 102, marked = 1000 + 200 - 102;
+  CHECK((shows(black) | shows(hidden) | shows(plain) | shows(marked)).all().item<bool>());
+  CHECK(shows(hidden).flatten(1).any(1).all().item<bool>());  // whatever was there before
+  CHECK((shows(hidden).sum({1, 2}).max().item<int>() == 4 && shows(hidden).sum({1, 2}).min().item<int>() >= 1));
+  // What was marked as the first column lies where crop and flip have brought it, or was cut off.
+  std::set<std::int64_t> columns;
+  for (std::int64_t i = 0; i < examples; ++i) {
+    const at::Tensor seen = shows(marked)[i].any(0).nonzero().flatten();
+    REQUIRE(seen.numel() <= 1);
+    columns.insert(seen.numel() == 0 ? -1 : seen.item<std::int64_t>());
+  }
+  CHECK(columns == std::set<std::int64_t>{-1, 0, 1, width - 2, width - 1});
+}
+
+TEST_CASE("uniform numbers stay below their end, though floats near it are few") {
+  weft::Rng rng(1);
+  // The only floats of this range are its ends.
+  const at::Tensor drawn = weft::uniform(rng, 100, 16777216.0, 16777218.0, c10::kCPU);
+  CHECK(drawn.eq(16777216.0F).all().item<bool>());
 }

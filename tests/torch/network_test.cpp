@@ -109,6 +109,8 @@ TEST_CASE("Every operation computes the shape, the parameters and the multiply-a
       {"batch_norm", image, {{"affine", false}}},
       {"batch_norm", features, Attributes::object()},
       {"batch_norm", sequence, Attributes::object()},
+      {"activation_unit", image, {{"formula", "x * sigmoid(beta x)"}}},
+      {"activation_unit", sequence, {{"formula", "beta tanh(x) + (1 - beta) sinc(x + beta2)"}}},
       {"max_pool", image, {{"kernel", 3}, {"stride", 2}, {"padding", 1}}},
       {"max_pool", image, {{"kernel", 2}, {"stride", 2}, {"ceil", true}}},
       {"max_pool", image, {{"kernel", 3}, {"stride", 3}, {"padding", 1}, {"ceil", true}}},

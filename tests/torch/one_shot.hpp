@@ -54,9 +54,8 @@ inline Recipe steady_recipe(int epochs, std::int64_t batch_size) {
   recipe.epochs = epochs;
   recipe.batch_size = batch_size;
   recipe.lr = 0.1;
-  recipe.momentum = 0.9;
+  recipe.update_rule = std::make_shared<Sgd>(0.9);
   recipe.weight_decay = 0.01;
-  recipe.schedule = Recipe::Schedule::constant;
   return recipe;
 }
 
@@ -67,7 +66,7 @@ class Watched final : public Guide {
   template <typename... Args>
   explicit Watched(Network& network, Args&&... args) : Guide(std::forward<Args>(args)...), network_(network) {}
 
-  void begin(const UpdateRule& rule) override { rule_ = &rule; }
+  void begin(const Updates& rule) override { rule_ = &rule; }
   void before_step(const Step&) override {
     values_ = rule_->state().at("parameters").clone();
     momentum_ = rule_->state().at("momentum").clone();
@@ -102,7 +101,7 @@ class Watched final : public Guide {
 
  private:
   Network& network_;
-  const UpdateRule* rule_ = nullptr;
+  const Updates* rule_ = nullptr;
   at::Tensor values_, momentum_;
   std::set<std::string> active_;  // nodes
 };

@@ -44,7 +44,7 @@ class Reader final : public Guide {
   }
 
   void begin_epoch(int, const Rng& rng) override {
-    batches_.begin(rng);
+    batches_.begin(rng, 0.0);
     of_weights_.carry_state(true);
     of_structure_.carry_state(true);
   }

@@ -60,9 +60,12 @@ Recipe recipe(Json args) {
                           "restart_accuracy", "measure_training"}) {
     args.erase(own);
   }
-  Json all = {{"crop_padding", 0}, {"flip", false}, {"cutout", 0}};  // which a text has none of
+  Json all = {{"crop_padding", 0},
+              {"flip", false},
+              {"cutout", 0},
+              {"augmentation", Json::array()}};  // which a text has none of
   all.update(args);
-  return Recipe::from_json(all);
+  return Recipe::from_json(all, weft::testing::ingredients());
 }
 
 // Epochs since the start, and the learning rate from there on.
@@ -81,9 +84,9 @@ const std::vector<Schedule> schedules = {
     {"zoph2017_rnn", "search", 35, {{0, 1}, {5.9, 1}, {6, 1 / 1.2}, {7, 1 / 1.44}, {34, std::pow(1.2, -29)}}},
     {"zoph2017_rnn", "final", 39, {{0, 1}, {5.9, 1}, {6, 1 / 1.2}, {38, std::pow(1.2, -33)}}},
     // Baker et al. 2017: 0.001, times 0.2 every 5 epochs; finally 0.025 for 40 epochs, 0.0125 for 40, 1e-4 for 160 and
-    // 1e-5 for 60, the last two of which repeated halving only comes near.
+    // 1e-5 for 60.
     {"baker2017", "search", 20, {{0, 1e-3}, {4.9, 1e-3}, {5, 2e-4}, {10, 4e-5}, {15, 8e-6}, {19.9, 8e-6}}},
-    {"baker2017", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 9.765625e-5}, {240, 1.220703125e-5}}},
+    {"baker2017", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 1e-4}, {240, 1e-5}}},
     // Zhong et al. 2018: 0.001, times 0.2 every 5 epochs; finally 0.1, a tenth at epochs 150 and 225 of 300.
     {"zhong2018", "search", 12, {{0, 1e-3}, {5, 2e-4}, {10, 4e-5}}},
     {"zhong2018", "final", 300, {{0, 0.1}, {149.9, 0.1}, {150, 0.01}, {225, 0.001}}},
@@ -94,9 +97,9 @@ const std::vector<Schedule> schedules = {
     {"real2019", "search", 25, cosine(0.025, 25)},
     {"real2019", "final", 600, cosine(0.025, 600)},
     // Suganuma et al. 2017 (sg-nm/cgp-cnn): a tenth after 30 of 50 epochs; finally 0.1 from epoch 5 on, a tenth at 250
-    // and 375 of 500. Their first 5 epochs are at 0.01, here the rate rises.
+    // and 375 of 500, and the first 5 epochs at 0.01.
     {"suganuma2017", "search", 50, {{0, 0.01}, {30, 0.001}}},
-    {"suganuma2017", "final", 500, {{2.5, 0.05}, {5, 0.1}, {250, 0.01}, {375, 0.001}}},
+    {"suganuma2017", "final", 500, {{0, 0.01}, {4.9, 0.01}, {5, 0.1}, {250, 0.01}, {375, 0.001}}},
     // Xie and Yuille 2017: 120 epochs at 1e-2, 1e-3, 1e-4.
     {"xie2017", "search", 120, {{0, 0.01}, {60, 0.001}, {90, 0.0001}}},
     {"xie2017", "final", 120, {{0, 0.01}, {60, 0.001}, {90, 0.0001}}},
@@ -195,11 +198,27 @@ const std::vector<Schedule> schedules = {
     {"hinz2018", "final", 100, cosine(0.001, 100)},
     // As baker2017, whose networks these are.
     {"baker2018", "search", 20, {{0, 1e-3}, {5, 2e-4}, {10, 4e-5}, {15, 8e-6}}},
-    {"baker2018", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 9.765625e-5}, {240, 1.220703125e-5}}},
+    {"baker2018", "final", 300, {{0, 0.025}, {40, 0.0125}, {80, 1e-4}, {240, 1e-5}}},
     {"hsu2018", "search", 20, cosine(0.1, 20)},
     {"hsu2018", "final", 300, cosine(0.1, 300)},
     {"hsu2018", "search", 20, cosine(0.02, 20), "paper_alexnet"},
     {"hsu2018", "final", 300, cosine(0.02, 300), "paper_alexnet"},
+    // Cubuk et al. 2018: a child of 120 epochs from 0.01; finally 200 from 0.1, as all of their wide residual networks
+    // (tensorflow/models, train_cifar.py). Those that follow them train so, too.
+    {"cubuk2018_autoaugment", "search", 120, cosine(0.01, 120)},
+    {"cubuk2018_autoaugment", "final", 200, cosine(0.1, 200)},
+    {"lim2019_fast_autoaugment", "search", 200, cosine(0.1, 200)},
+    {"lim2019_fast_autoaugment", "final", 200, cosine(0.1, 200)},
+    {"ho2019_pba", "search", 200, cosine(0.1, 200)},
+    {"ho2019_pba", "final", 200, cosine(0.1, 200)},
+    {"cubuk2019_randaugment", "search", 200, cosine(0.1, 200)},
+    {"cubuk2019_randaugment", "final", 200, cosine(0.1, 200)},
+    // Bello et al. 2017: 5 epochs, finally ours; the rate is decided with the rule.
+    {"bello2017", "search", 5, {}},
+    {"bello2017", "final", 300, {}},
+    // Ramachandran et al. 2018: 10,000 steps of 128 examples; the rest is ours.
+    {"ramachandran2018", "search", 28, cosine(0.1, 28)},
+    {"ramachandran2018", "final", 200, cosine(0.1, 200)},
 };
 
 std::int64_t steps(std::int64_t epochs, std::int64_t examples, std::int64_t batch_size) {
@@ -440,6 +459,94 @@ const std::vector<Setting> settings = {
     {"negrinho2017", "/optimizer/args/exploration", 1},
     {"wang2019", "/optimizer/args/exploration", 4},
     {"wang2019", "/optimizer/args/predictions", 10},
+    // Cubuk et al. 2018: 15,000 policies, an LSTM of 100 units, PPO at 0.00035, entropy 0.00001, 4,000 of 45,000
+    // examples, weight decay 1e-4; finally the best five policies, 5e-4, Cutout of 16 (tensorflow/models,
+    // train_cifar.py).
+    {"cubuk2018_autoaugment", "/space/args/sub_policies", 5},
+    {"cubuk2018_autoaugment", "/space/args/operations_each", 2},
+    {"cubuk2018_autoaugment", "/space/args/magnitudes", "aa"},
+    {"cubuk2018_autoaugment", "/optimizer/args/units", 100},
+    {"cubuk2018_autoaugment", "/optimizer/args/lr", 0.00035},
+    {"cubuk2018_autoaugment", "/optimizer/args/entropy_weight", 0.00001},
+    {"cubuk2018_autoaugment", "/optimizer/args/baseline_decay", 0.95},
+    {"cubuk2018_autoaugment", "/budget/trials", 15000},
+    {"cubuk2018_autoaugment", "/dataset/args/validation", 5000},
+    {"cubuk2018_autoaugment", "/evaluator/args/data_fraction", 0.08889},
+    {"cubuk2018_autoaugment", "/evaluator/args/batch_size", 128},
+    {"cubuk2018_autoaugment", "/evaluator/args/weight_decay", 0.0001},
+    {"cubuk2018_autoaugment", "/final/evaluator/args/best", 5},
+    {"cubuk2018_autoaugment", "/final/evaluator/args/drop", "none"},
+    {"cubuk2018_autoaugment", "/final/evaluator/args/weight_decay", 0.0005},
+    {"cubuk2018_autoaugment", "/final/evaluator/args/cutout", 16},
+    // Lim et al. 2019 (kakaobrain/fast-autoaugment): 5 splits of 40 %, 5 draws, 200 trials of which 20 are drawn, the
+    // best ten of each split; 15 operations (augmentations.py), weight decay 2e-4 and Cutout of 16 without a policy and
+    // under it (wresnet40x2_cifar10_b512.yaml), finally 5e-4 (wresnet28x10_cifar10_b512.yaml).
+    {"lim2019_fast_autoaugment", "/space/args/magnitudes", "faa"},
+    {"lim2019_fast_autoaugment", "/space/args/operations",
+     Json::array({"ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "AutoContrast", "Invert", "Equalize",
+                  "Solarize", "Posterize", "Contrast", "Color", "Brightness", "Sharpness", "Cutout"})},
+    {"lim2019_fast_autoaugment", "/optimizer/args/startup_trials", 20},
+    {"lim2019_fast_autoaugment", "/budget/trials", 200},
+    {"lim2019_fast_autoaugment", "/evaluator/args/splits", 5},
+    {"lim2019_fast_autoaugment", "/evaluator/args/held_out", 0.4},
+    {"lim2019_fast_autoaugment", "/evaluator/args/draws", 5},
+    {"lim2019_fast_autoaugment", "/evaluator/args/data_fraction", 0.08889},
+    {"lim2019_fast_autoaugment", "/evaluator/args/weight_decay", 0.0002},
+    {"lim2019_fast_autoaugment", "/evaluator/args/cutout", 16},
+    {"lim2019_fast_autoaugment", "/final/evaluator/args/best", 10},
+    {"lim2019_fast_autoaugment", "/final/evaluator/args/drop", "operations"},
+    {"lim2019_fast_autoaugment", "/final/evaluator/args/weight_decay", 0.0005},
+    {"lim2019_fast_autoaugment", "/final/evaluator/args/cutout", 16},
+    // Ho et al. 2019 (arcelien/pba): 16 members on 4,000 of 50,000 examples, every 3 of 200 epochs a quarter replaced,
+    // no operation at first; Cutout of 16 in the search, too (scripts/search.sh, data_utils.py).
+    {"ho2019_pba", "/optimizer/args/population_size", 16},
+    {"ho2019_pba", "/optimizer/args/interval", 3},
+    {"ho2019_pba", "/optimizer/args/epochs", 200},
+    {"ho2019_pba", "/optimizer/args/quantile", 0.25},
+    {"ho2019_pba", "/optimizer/args/resample_probability", 0.2},
+    {"ho2019_pba", "/optimizer/args/largest_shift", 3},
+    {"ho2019_pba", "/optimizer/args/start", "first"},
+    {"ho2019_pba", "/optimizer/args/asynchronous", true},
+    {"ho2019_pba", "/duplicates", "evaluate"},
+    {"ho2019_pba", "/dataset/args/validation", 46000},
+    {"ho2019_pba", "/evaluator/args/data_fraction", 1},
+    {"ho2019_pba", "/evaluator/args/schedule_epochs", 200},
+    {"ho2019_pba", "/evaluator/args/weight_decay", 0.0005},
+    {"ho2019_pba", "/evaluator/args/cutout", 16},
+    {"ho2019_pba", "/final/evaluator/args/found", "schedule"},
+    {"ho2019_pba", "/final/evaluator/args/weight_decay", 0.0005},
+    {"ho2019_pba", "/final/evaluator/args/cutout", 16},
+    // Cubuk et al. 2019, section 4.2 and appendix A.2.1, CIFAR-10: 3 operations at 4, 5, 7, 9 or 11 of 10; weight decay
+    // 5e-4, and Cutout as in all of its trainings.
+    {"cubuk2019_randaugment", "/space/args/counts", Json::array({3})},
+    {"cubuk2019_randaugment", "/space/args/magnitudes", Json::array({4, 5, 7, 9, 11})},
+    {"cubuk2019_randaugment", "/space/args/bins", 11},
+    {"cubuk2019_randaugment", "/space/args/map", "paper"},
+    {"cubuk2019_randaugment", "/budget/trials", 5},
+    {"cubuk2019_randaugment", "/evaluator/args/batch_size", 128},
+    {"cubuk2019_randaugment", "/evaluator/args/weight_decay", 0.0005},
+    {"cubuk2019_randaugment", "/evaluator/args/cutout", 16},
+    {"cubuk2019_randaugment", "/final/evaluator/args/weight_decay", 0.0005},
+    {"cubuk2019_randaugment", "/final/evaluator/args/cutout", 16},
+    // Bello et al. 2017: powers of ten from 1e-5 to 10; an LSTM of 150 units that begin within 0.08, Adam at 1e-5 on
+    // batches of 5, entropy 0.0015.
+    {"bello2017", "/space/args/learning_rates", Json::array({1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1, 10})},
+    {"bello2017", "/space/args/depth", 2},
+    {"bello2017", "/space/args/genotype", "3x3:32 3x3:32@1"},
+    {"bello2017", "/optimizer/args/units", 150},
+    {"bello2017", "/optimizer/args/initial_range", 0.08},
+    {"bello2017", "/optimizer/args/lr", 1e-5},
+    {"bello2017", "/optimizer/args/children", 5},
+    {"bello2017", "/optimizer/args/entropy_weight", 0.0015},
+    {"bello2017", "/evaluator/args/batch_size", 100},
+    {"bello2017", "/evaluator/args/schedule", "constant"},
+    {"bello2017", "/evaluator/args/gradient_clip", 0},
+    // Ramachandran et al. 2018: functions of two core units, on CIFAR-10.
+    {"ramachandran2018", "/space/args/core_units", 2},
+    {"ramachandran2018", "/space/args/architecture/args/channels", 16},
+    {"ramachandran2018", "/evaluator/args/batch_size", 128},
+    {"ramachandran2018", "/evaluator/args/gradient_clip", 0},
+    {"ramachandran2018", "/final/evaluator/args/gradient_clip", 0},
 };
 
 TEST_CASE("paper profiles: optimizers and budgets have the papers' numbers, in the papers' units") {
@@ -464,8 +571,7 @@ TEST_CASE("paper profiles: recurrent networks are trained as Zaremba et al. 2014
     CHECK(args.at("evaluation") == "stream");
     const Recipe used = recipe(args);
     CHECK(used.batch_size == 20);
-    CHECK(used.update_rule == Recipe::UpdateRuleKind::sgd);
-    CHECK(used.momentum == 0.0);
+    CHECK(used.update_rule->momentum() == 0.0);
     CHECK(used.gradient_clip == 5.0);
     CHECK(used.weight_decay == 0.0);
   }
@@ -493,8 +599,9 @@ TEST_CASE("paper profiles: networks that do not learn begin anew in MetaQNN and 
   CHECK(baker.at("restart_accuracy") == 15);  // ACC_THRESHOLD, 0.15
   CHECK(recipe(baker).batch_size == 128);
   CHECK(recipe(baker).weight_decay == 0.0005);  // WEIGHT_DECAY_RATE
-  CHECK(recipe(baker).betas == std::array{0.9, 0.999});
-  CHECK(recipe(baker).eps == 1e-8);
+  CHECK(recipe(baker).update_rule->formula() ==
+        "m <- 0.9 m + (1 - 0.9) g; v <- 0.999 v + (1 - 0.999) g^2; -lr m^ / (sqrt(v^) + 1e-08)");
+  CHECK(baker.at("initialisation") == "xavier");
   CHECK(recipe(baker).augmentation.crop_padding == 0);
   const Json& zhong = found.at("zhong2018 search");
   CHECK(zhong.at("restarts") == 3);
@@ -507,8 +614,11 @@ TEST_CASE("paper profiles: networks that do not learn begin anew in MetaQNN and 
 TEST_CASE("paper profiles: budgets in steps are as many epochs") {
   const Json liu = pipeline("liu2018_hierarchical", "paper");
   const Recipe search = recipe(arguments(liu, "search")), final = recipe(arguments(liu, "final"));
+  const Json milestones = arguments(liu, "final").at("milestones");
   CHECK(steps(search.epochs, 45000, search.batch_size) == Approx(5000).epsilon(0.02));
   CHECK(steps(final.epochs, 50000, final.batch_size) == Approx(80000).epsilon(0.001));
-  CHECK(steps(final.milestones.at(0), 50000, final.batch_size) == Approx(40000).epsilon(0.001));
-  CHECK(steps(final.milestones.at(2), 50000, final.batch_size) == Approx(70000).epsilon(0.001));
+  CHECK(steps(milestones.at(0), 50000, final.batch_size) == Approx(40000).epsilon(0.001));
+  CHECK(steps(milestones.at(2), 50000, final.batch_size) == Approx(70000).epsilon(0.001));
+  const Recipe child = recipe(arguments(pipeline("ramachandran2018", "paper"), "search"));
+  CHECK(steps(child.epochs, 45000, child.batch_size) == Approx(10000).epsilon(0.02));
 }

@@ -208,7 +208,7 @@ namespace {
 class Halves final : public Guide {
  public:
   explicit Halves(Network& network) : network_(network) {}
-  void begin(const UpdateRule& rule) override { rule_ = &rule; }
+  void begin(const Updates& rule) override { rule_ = &rule; }
   std::vector<Pass> passes(const Step& step) override {
     if (step.index == step.count / 2) {
       weights = network_.state().at("a conv.weight").clone();
@@ -222,7 +222,7 @@ class Halves final : public Guide {
 
  private:
   Network& network_;
-  const UpdateRule* rule_ = nullptr;
+  const Updates* rule_ = nullptr;
 };
 
 }  // namespace

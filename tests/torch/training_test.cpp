@@ -22,7 +22,7 @@
 #include "weft/testing/dataset_contract.hpp"
 #include "weft/testing/sanitizers.hpp"
 #include "weft/torch/splits.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 
 namespace {
 
@@ -40,7 +40,7 @@ Recipe recipe(const Json& changes) {
        {"use_validation", "data_fraction", "best_of_last", "measure_training", "restarts", "restart_lr_factor"})
     json.erase(name);  // the evaluator's own
   json.merge_patch(changes);
-  return Recipe::from_json(json);
+  return Recipe::from_json(json, weft::testing::ingredients());
 }
 
 weft::TrainingData waves(const Json& changes) {
@@ -206,13 +206,45 @@ TEST_CASE("learning rate schedules, worked out by hand") {
 TEST_CASE("a recipe says what is wrong with it") {
   CHECK(message_of([] { recipe({{"lr", -1}}); }) == "/lr is -1; must be at least 0.0");
   CHECK(message_of([] { recipe({{"batch_size", 1.5}}); }) == "/batch_size is 1.5; must be an integer");
-  CHECK(message_of([] {
-          recipe({{"update_rule", "lamb"}});
-        }) == "/update_rule is \"lamb\"; must be one of [\"sgd\",\"adam\"]");
+  CHECK_THAT(message_of([] { recipe({{"update_rule", "lamb"}}); }), ContainsSubstring("lamb"));
   CHECK(message_of([] {
           recipe({{"learning_rate", 1}});
         }).starts_with("/learning_rate is not a member of a training recipe"));
   CHECK(message_of([] { recipe({{"lr", nullptr}}); }) == "the training recipe lacks /lr");
+}
+
+namespace {
+
+// Notes what it is told of every step, and does nothing.
+class Noting final : public weft::UpdateRule {
+ public:
+  explicit Noting(std::vector<weft::Pace>& seen) : seen_(seen) {}
+  void step(const Step& step) const override { seen_.push_back({step.lr, step.progress, step.momentum}); }
+  std::string formula() const override { return "0"; }
+
+ private:
+  std::vector<weft::Pace>& seen_;
+};
+
+}  // namespace
+
+TEST_CASE("a rule is told the rate, the progress and the wanted momentum of every step of a training") {
+  const Json cycle = {{"rise", 0.5}, {"shape", "linear"}, {"start_factor", 4}, {"momentum_range", {0.5, 0.9}}};
+  Recipe told =
+      recipe({{"epochs", 2}, {"batch_size", 10}, {"lr", 0.4}, {"schedule", {{"name", "one_cycle"}, {"args", cycle}}}});
+  std::vector<weft::Pace> seen;
+  told.update_rule = std::make_shared<Noting>(seen);
+  weft::Network network(small_network(false), weft::Rng(1));
+  weft::train(network, waves({{"train", 60}, {"validation", 40}}), told, weft::Rng(1));
+  REQUIRE(seen.size() == 4);  // 20 examples in an epoch
+  const double rates[] = {0.1, 0.25, 0.4, 0.2}, momenta[] = {0.9, 0.7, 0.5, 0.7};
+  for (std::size_t i = 0; i < 4; ++i) {
+    INFO("step " << i);
+    CHECK(seen[i].progress == Approx(static_cast<double>(i) / 4.0));
+    CHECK(seen[i].lr == Approx(rates[i]).epsilon(1e-3));
+    REQUIRE(seen[i].momentum);
+    CHECK(*seen[i].momentum == Approx(momenta[i]));
+  }
 }
 
 TEST_CASE("the update rules are LibTorch's") {
@@ -228,7 +260,7 @@ TEST_CASE("the update rules are LibTorch's") {
   const auto compare = [&](const Json& changes, auto&& make_optimizer) {
     std::vector<at::Tensor> ours = parameters(), theirs = parameters();
     auto optimizer = make_optimizer(theirs);
-    weft::UpdateRule rule(ours, recipe(changes));
+    weft::Updates rule(ours, recipe(changes));
     for (int i = 0; i < 5; ++i) {
       optimizer.zero_grad();
       loss(theirs).backward();
@@ -268,8 +300,8 @@ TEST_CASE("what took no part in a step is neither decayed nor moved") {
           std::make_unique<torch::optim::SGD>(theirs, torch::optim::SGDOptions(0.01).momentum(0.9).weight_decay(0.1));
     else
       optimizer = std::make_unique<torch::optim::Adam>(theirs, torch::optim::AdamOptions(0.01).weight_decay(0.1));
-    weft::UpdateRule rule(ours, recipe({{"update_rule", rule_name}, {"weight_decay", 0.1}, {"nesterov", false}}),
-                          weft::UpdateRule::Parts::some);
+    weft::Updates rule(ours, recipe({{"update_rule", rule_name}, {"weight_decay", 0.1}, {"nesterov", false}}),
+                       weft::Updates::Parts::some);
     const std::vector<std::vector<bool>> parts = {
         {true, false, true, true}, {false, false, true, false}, {true, true, true, true}, {false, true, false, true}};
     for (const std::vector<bool>& part : parts) {
@@ -312,7 +344,7 @@ TEST_CASE("what took no part in a step is neither decayed nor moved") {
 TEST_CASE("gradients are clipped by their common norm, and parameters own their memory afterwards") {
   at::Tensor a = at::full({1}, 1.0F).requires_grad_(), b = at::full({1}, 1.0F).requires_grad_();
   {
-    weft::UpdateRule rule({a, b}, recipe({{"gradient_clip", 5}, {"momentum", 0}}));
+    weft::Updates rule({a, b}, recipe({{"gradient_clip", 5}, {"momentum", 0}}));
     (30 * a + 40 * b).sum().backward();  // norm 50: a tenth of it is left
     rule.step(0.1);
     rule.zero_grad();

@@ -1,5 +1,5 @@
-// Lists of digits, an optimizer that climbs among them, their sum, and what is left to the largest: four components of
-// one library. Genotypes are JSON that looks like decisions and is none.
+// Lists of digits, an operation that their graphs have, an optimizer that climbs among them, their sum, and what is
+// left to the largest: five components of one library. Genotypes are JSON that looks like decisions and is none.
 
 #include <fstream>
 #include <memory>
@@ -30,6 +30,14 @@ Json digits_of(const weft::Genotype& genotype, std::size_t length) {
   return list;
 }
 
+// Hands on what it is given.
+class Keep final : public weft::Operation {
+ public:
+  explicit Keep(const weft::Context&) {}
+  Description describe() const override { return {}; }
+  Inferred infer(Json&, std::span<const weft::Shape> inputs) const override { return {inputs[0], {}}; }
+};
+
 class Numbers final : public weft::Space, public weft::Mutation {
  public:
   explicit Numbers(const weft::Context& context) : length_(length_in(context.folder())), task_(context.task()) {}
@@ -49,7 +57,8 @@ class Numbers final : public weft::Space, public weft::Mutation {
   weft::Candidate decode(const weft::Genotype& genotype) const override {
     const Json digits = digits_of(genotype, length_);
     weft::ArchitectureBuilder graph;
-    const weft::NodeId classes = weft::blocks::classifier(graph, graph.input(task_.input), task_.classes);
+    const weft::NodeId image = graph.add("acme/keep", {}, {graph.input(task_.input)});
+    const weft::NodeId classes = weft::blocks::classifier(graph, image, task_.classes);
     return {std::move(graph).build(classes), {{"digits", digits}}};
   }
   std::string notation(const weft::Genotype& genotype) const override { return digits_of(genotype, length_).dump(); }
@@ -121,5 +130,6 @@ class Loss final : public weft::Objective {
 
 }  // namespace
 
-WEFT_PLUGIN(weft::component<Numbers>("acme/numbers"), weft::component<Climber>("acme/climber"),
-            weft::component<Sum>("acme/sum"), weft::component<Loss>("acme/loss"))
+WEFT_PLUGIN(weft::component<Numbers>("acme/numbers"), weft::component<Keep>("acme/keep"),
+            weft::component<Climber>("acme/climber"), weft::component<Sum>("acme/sum"),
+            weft::component<Loss>("acme/loss"))

@@ -35,6 +35,7 @@ class LanguageModel final : public weft::Evaluator {
  public:
   explicit LanguageModel(const weft::Context& context)
       : arguments_(context.configuration()),
+        ingredients_(context.ingredients()),
         use_validation_(context.get<bool>("use_validation")),
         data_fraction_(context.get<double>("data_fraction")),
         sum_over_positions_(context.get<std::string>("position_losses") == "sum"),
@@ -47,16 +48,17 @@ class LanguageModel final : public weft::Evaluator {
     for (const char* name : {"use_validation", "data_fraction", "position_losses", "evaluation"})
       arguments_.erase(name);
     // Members of a recipe that are about images.
-    arguments_.update({{"crop_padding", 0}, {"flip", false}, {"cutout", 0}});
+    arguments_.update({{"crop_padding", 0}, {"flip", false}, {"cutout", 0}, {"augmentation", weft::Json::array()}});
     // Of every trial: better found out before the first.
     if (final_) text_.test();
-    weft::check(weft::Recipe::from_json(arguments_), training_data({}), device_);
+    weft::check(weft::Recipe::from_json(arguments_, ingredients_), training_data({}), device_);
+    weft::check(weft::sampled_recipe(arguments_, space_, ingredients_), training_data({}), device_);
   }
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     const weft::Candidate candidate = space_.decode(request.genotype);
     const weft::TextData data = training_data(request.fidelity);
-    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity),
+    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity, ingredients_),
                               .device = device_,
                               .completed = with_perplexity};
     trial.train = [&](weft::Network& network, const weft::Recipe& recipe, weft::Rng rng,
@@ -83,6 +85,7 @@ class LanguageModel final : public weft::Evaluator {
   }
 
   weft::Json arguments_;  // a training recipe
+  weft::Ingredients ingredients_;
   bool use_validation_;
   double data_fraction_;
   bool sum_over_positions_;

@@ -30,10 +30,22 @@ weft::Restarts restarts_of(const weft::Context& context, const weft::Dataset& da
   return restarts;
 }
 
+// Whether the learning rate would be another in a longer training.
+bool depends_on_length(const weft::Recipe& recipe) {
+  if (recipe.schedule_epochs > 0) return false;
+  weft::Recipe longer = recipe;
+  longer.schedule_epochs = recipe.epochs + 1;
+  for (int epoch = 0; epoch < recipe.epochs; ++epoch) {
+    if (longer.learning_rate(epoch) != recipe.learning_rate(epoch)) return true;
+  }
+  return false;
+}
+
 class Train final : public weft::Evaluator {
  public:
   explicit Train(const weft::Context& context)
       : arguments_(context.configuration()),
+        ingredients_(context.ingredients()),
         use_validation_(context.get<bool>("use_validation")),
         data_fraction_(context.get<double>("data_fraction")),
         best_of_last_(context.get<std::size_t>("best_of_last")),
@@ -49,13 +61,14 @@ class Train final : public weft::Evaluator {
       arguments_.erase(name);
     // Of every trial: better found out before the first.
     if (final_) dataset_.test();
-    weft::check(weft::Recipe::from_json(arguments_), training_data({}).train.size(), device_);
+    weft::check(weft::Recipe::from_json(arguments_, ingredients_), training_data({}).train.size(), device_);
+    weft::check(weft::sampled_recipe(arguments_, space_, ingredients_), training_data({}).train.size(), device_);
   }
 
   weft::Evaluation evaluate(const weft::EvaluationRequest& request, const weft::Reporter& reporter) override {
     const weft::Candidate candidate = space_.decode(request.genotype);
     const weft::TrainingData data = training_data(request.fidelity);
-    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity),
+    weft::TrainingTrial trial{.recipe = weft::recipe_of(arguments_, candidate, request.fidelity, ingredients_),
                               .device = device_,
                               .best_of_last = best_of_last_,
                               .restarts = restarts_,
@@ -78,10 +91,21 @@ class Train final : public weft::Evaluator {
         return weft::evaluate(network, {dataset_.test(), data.normalisation, device_}, trial.recipe.batch_size);
       };
     }
+    warn_of_schedule(request, trial.recipe);
     return weft::evaluate(request, reporter, candidate, trial);
   }
 
  private:
+  // Of a training in steps each of which has a whole schedule, which is hardly what was meant: once.
+  void warn_of_schedule(const weft::EvaluationRequest& request, const weft::Recipe& recipe) {
+    if (warned_ || !request.fidelity.resume_from || !depends_on_length(recipe)) return;
+    warned_ = true;
+    log_.warning("trial " + std::to_string(request.trial) + " goes on from trial " +
+                 std::to_string(*request.fidelity.resume_from) + " under a schedule of its own " +
+                 std::to_string(recipe.epochs) +
+                 " epochs; let /schedule_epochs be those of the longest training, so that all of it has one");
+  }
+
   weft::TrainingData training_data(const weft::Fidelity& fidelity) const {
     const weft::Normalisation normalisation{dataset_.mean(), dataset_.standard_deviation()};
     weft::TrainingData data{dataset_.train(), dataset_.validation(), normalisation};
@@ -91,6 +115,7 @@ class Train final : public weft::Evaluator {
   }
 
   weft::Json arguments_;  // a training recipe
+  weft::Ingredients ingredients_;
   bool use_validation_;
   double data_fraction_;
   std::size_t best_of_last_;
@@ -101,6 +126,7 @@ class Train final : public weft::Evaluator {
   weft::Restarts restarts_;
   c10::Device device_;
   weft::Log log_;
+  bool warned_ = false;
 };
 
 }  // namespace

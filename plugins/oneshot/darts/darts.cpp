@@ -54,11 +54,14 @@ class Bilevel final : public weft::Guide {
         rule_(structure_.logits(), weft::adam(options.lr, options.betas, options.weight_decay)),
         batches_(search, search.recipe().augmentation) {}
 
-  void begin(const weft::UpdateRule& weights) override { weights_ = &weights; }
-  void begin_epoch(int, const weft::Rng& rng) override { batches_.begin(rng); }
+  void begin(const weft::Updates& weights) override { weights_ = &weights; }
+  void begin_epoch(int epoch, const weft::Rng& rng) override {
+    batches_.begin(rng, search_.recipe().progress(epoch - 1));
+  }
 
   void before_step(const weft::Step& step) override {
     const weft::Batch batch = batches_.next();
+    progress_ = step.pace.progress;
     if (options_.order == 1) {
       const weft::WeightsHeld held(network_);
       rule_.zero_grad();
@@ -93,7 +96,8 @@ class Bilevel final : public weft::Guide {
  private:
   void descend(const weft::Batch& batch) {
     network_.choose(structure_.gates());
-    weft::training_loss(network_.forward(batch.images), batch.labels, search_.recipe()).backward();
+    const weft::Network::Output output = network_.forward(batch.images);
+    weft::training_loss({network_, batch, output, progress_}, search_.recipe().losses).backward();
   }
 
   // A text's state goes on where that of its part ended.
@@ -110,7 +114,6 @@ class Bilevel final : public weft::Guide {
 
   void descend_unrolled(const weft::Step& step, const weft::Batch& batch) {
     const weft::Recipe& recipe = search_.recipe();
-    const bool sgd = recipe.update_rule == weft::Recipe::UpdateRuleKind::sgd;
     darts::Bilevel problem{.weights = weights_->state().at("parameters"),
                            .gradients = weights_->gradients(),
                            .structure = structure_.logits(),
@@ -121,10 +124,10 @@ class Bilevel final : public weft::Guide {
                                  const weft::WeightsHeld held(network_);
                                  descend_ahead(step.batch);
                                }};
-    darts::WeightStep next{.lr = step.lr, .weight_decay = recipe.weight_decay};
+    darts::WeightStep next{.lr = step.pace.lr, .weight_decay = recipe.weight_decay};
     if (search_.structure_text() != nullptr) next.gradient_clip = recipe.gradient_clip;
-    if (sgd) {
-      next.momentum = recipe.momentum;
+    if (recipe.update_rule->momentum() > 0.0) {
+      next.momentum = recipe.update_rule->momentum();
       next.velocity = weights_->state().at("momentum");
     }
     const std::vector<at::Tensor> gradients = darts::unrolled_gradient(problem, next, options_.epsilon);
@@ -135,9 +138,10 @@ class Bilevel final : public weft::Guide {
   weft::Network& network_;
   Options options_;
   StructureParameters structure_;
-  weft::UpdateRule rule_;  // of the structure
+  weft::Updates rule_;  // of the structure
   weft::EndlessBatches batches_;
-  const weft::UpdateRule* weights_ = nullptr;
+  const weft::Updates* weights_ = nullptr;
+  double progress_ = 0.0;  // of the training, at this step
 };
 
 class Darts final : public weft::OneShot {

@@ -68,10 +68,10 @@ class AlternateTraining final : public weft::Guide {
     network_.set_statistics(weft::Statistics::batch);
   }
 
-  void begin_epoch(int, const weft::Rng& rng) override {
+  void begin_epoch(int epoch, const weft::Rng& rng) override {
     paths_ = rng.derive("paths");
     children_ = rng.derive("children");
-    batches_.begin(rng.derive("batches"));
+    batches_.begin(rng.derive("batches"), search_.recipe().progress(epoch - 1));
   }
 
   // The weights' phase: each batch has an architecture of its own.
@@ -148,7 +148,7 @@ class AlternateTraining final : public weft::Guide {
     const weft::MemoryHeld held(network_);
     network_.set_carried({});
     network_.eval();
-    const double loss = weft::cross_entropy(network_.forward(batch.images).logits, batch.labels, 0.0).item<double>();
+    const double loss = weft::cross_entropy(network_.forward(batch.images).logits, batch).item<double>();
     network_.train();
     return std::isfinite(loss) ? options_.reward_scale / std::exp(loss) : 0.0;
   }
@@ -157,7 +157,7 @@ class AlternateTraining final : public weft::Guide {
   weft::Network& network_;
   Options options_;
   Controller controller_;
-  const weft::Augmentation as_they_are_;
+  const weft::Augmentations as_they_are_;
   weft::EndlessBatches batches_;
   weft::Rng paths_{0}, children_{0};
   weft::Genotype best_;  // of the controller's last step

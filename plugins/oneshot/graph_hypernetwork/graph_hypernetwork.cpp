@@ -24,7 +24,7 @@
 #include "weft/torch/one_shot_search.hpp"
 #include "weft/torch/random_selection.hpp"
 #include "weft/torch/training.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 #include "written_weights.hpp"
 
 namespace {
@@ -57,7 +57,7 @@ class RandomArchitectures final : public weft::Guide {
   // The network's parameters are not learned.
   std::vector<bool> moves(std::vector<bool> took_part) override { return std::vector<bool>(took_part.size()); }
 
-  void after_step(const weft::Step& step) override { rule_.step(step.lr); }
+  void after_step(const weft::Step& step) override { rule_.step(step.pace); }
 
   // The last architecture is validated, by the statistics of batches.
   void end_epoch(int) override {
@@ -74,8 +74,8 @@ class RandomArchitectures final : public weft::Guide {
   const weft::OneShotSearch& search_;
   weft::Network& network_;
   WrittenWeights weights_;
-  weft::UpdateRule rule_;  // of the hypernetwork
-  weft::Rng rng_{0};       // the epoch's
+  weft::Updates rule_;  // of the hypernetwork
+  weft::Rng rng_{0};    // the epoch's
   weft::Genotype drawn_;
 };
 

@@ -64,8 +64,8 @@ class EmpiricalBayes final : public weft::Guide {
     network_.set_statistics(weft::Statistics::batch);
   }
 
-  void begin_epoch(int, const weft::Rng& rng) override {
-    batches_.begin(rng.derive("batches"));
+  void begin_epoch(int epoch, const weft::Rng& rng) override {
+    batches_.begin(rng.derive("batches"), search_.recipe().progress(epoch - 1));
     rng_ = rng.derive("paths");
     effective_ = 0.0;
     steps_ = 0;
@@ -117,7 +117,7 @@ class EmpiricalBayes final : public weft::Guide {
     for (const Sample& sample : samples) {
       const weft::Autocast autocast(search_.recipe().mixed_precision, search_.device());
       network_.choose(weft::gates_of(sample.path));
-      losses.push_back(weft::cross_entropy(network_.forward(batch.images).logits, batch.labels, 0.0));
+      losses.push_back(weft::cross_entropy(network_.forward(batch.images).logits, batch));
     }
     const auto examples = options_.of_all ? static_cast<double>(batch.labels.numel()) : 1.0;
     const at::Tensor on_cpu =
@@ -129,7 +129,7 @@ class EmpiricalBayes final : public weft::Guide {
   weft::Network& network_;
   Options options_;
   StructureParameters structure_;
-  weft::UpdateRule rule_;  // of the structure
+  weft::Updates rule_;  // of the structure
   weft::EndlessBatches batches_;
   weft::Rng rng_{0};        // the epoch's, of paths
   double effective_ = 0.0;  // samples, summed over the epoch's steps of the structure

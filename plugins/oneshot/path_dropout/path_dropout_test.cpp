@@ -31,7 +31,8 @@ Recipe some_recipe() { return steady_recipe(2, 10); }
 
 std::vector<Pass> passes_of(DroppedPaths& guide, std::int64_t examples, double elapsed, std::size_t index = 0) {
   const Batch batch{at::zeros({examples, 1, 8, 8}), at::zeros({examples}, at::kLong)};
-  return guide.passes({.epoch = 1, .index = index, .count = 10, .elapsed = elapsed, .lr = 0.1, .batch = batch});
+  return guide.passes(
+      {.epoch = 1, .index = index, .count = 10, .elapsed = elapsed, .pace = {.lr = 0.1}, .batch = batch});
 }
 
 SupernetPath path_of(const Pass& pass) {

@@ -71,8 +71,8 @@ class Binarized : public weft::Guide {
     network_.set_statistics(weft::Statistics::batch);
   }
 
-  void begin_epoch(int, const weft::Rng& rng) override {
-    batches_.begin(rng.derive("batches"));
+  void begin_epoch(int epoch, const weft::Rng& rng) override {
+    batches_.begin(rng.derive("batches"), recipe_.progress(epoch - 1));
     weight_paths_ = rng.derive("paths");
     structure_paths_ = rng.derive("structure");
     rewards_ = {};
@@ -89,7 +89,7 @@ class Binarized : public weft::Guide {
     if (steps % static_cast<std::size_t>(options_.weight_steps) != 0) return;
     const weft::WeightsHeld held(network_);
     rule_.zero_grad();
-    options_.update == Options::Update::gates ? descend_through_gates() : ascend_reward();
+    options_.update == Options::Update::gates ? descend_through_gates(step.pace.progress) : ascend_reward();
   }
 
   // Validated is the present architecture, by the statistics of batches.
@@ -156,12 +156,12 @@ class Binarized : public weft::Guide {
 
   // ---- gradients through gates ------------------------------------------------------------------------------------
 
-  void descend_through_gates() {
+  void descend_through_gates(double progress) {
     std::vector<BinaryGates> drawn;
     for (std::size_t i = 0; i < decisions(); ++i)
       drawn.push_back(draw_gates(logits(i), options_.paths, structure_paths_));
     const weft::Batch batch = batches_.next();
-    const auto [loss, by_gate] = gate_gradients(drawn, batch);
+    const auto [loss, by_gate] = gate_gradients(drawn, batch, progress);
     const LatencyLoss::Slopes slopes = options_.latency_loss.slopes(loss, latency_.expected(probabilities()));
     std::vector<Numbers> before;
     for (std::size_t i = 0; i < decisions(); ++i) {
@@ -193,7 +193,7 @@ class Binarized : public weft::Guide {
 
   // Of the batch's loss, dL/dg = <dL/d output, o(x)>: all paths that were drawn are computed, and those whose gate is 0
   // add nothing.
-  GateGradients gate_gradients(const std::vector<BinaryGates>& drawn, const weft::Batch& batch) {
+  GateGradients gate_gradients(const std::vector<BinaryGates>& drawn, const weft::Batch& batch, double progress) {
     const at::TensorOptions options = at::TensorOptions(at::kFloat).device(batch.images.device());
     weft::Gates gates;
     std::vector<at::Tensor> values;
@@ -208,7 +208,8 @@ class Binarized : public weft::Guide {
     at::Tensor loss;
     {
       const weft::Autocast autocast(recipe_.mixed_precision, batch.images.device());
-      loss = weft::training_loss(network_.forward(batch.images), batch.labels, recipe_);
+      const weft::Network::Output output = network_.forward(batch.images);
+      loss = weft::training_loss({network_, batch, output, progress}, recipe_.losses);
     }
     // Where all that was drawn are zeros there is nothing to learn.
     if (loss.requires_grad()) loss.backward();
@@ -291,7 +292,7 @@ class Binarized : public weft::Guide {
   Latency latency_;
   Options options_;
   weft::StructureParameters structure_;   // on the CPU, where what is drawn is drawn
-  weft::UpdateRule rule_;                 // of the structure
+  weft::Updates rule_;                    // of the structure
   at::Tensor baseline_;                   // double, [2]: its value, and whether there is one
   weft::EndlessBatches batches_;          // refers to recipe_
   std::vector<std::vector<bool>> zeros_;  // by choice and option

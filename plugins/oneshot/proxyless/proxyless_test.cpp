@@ -77,7 +77,7 @@ struct Training {
 class Seen final : public Binarized {
  public:
   using Binarized::Binarized;
-  void begin(const UpdateRule& rule) override { weights_ = &rule; }
+  void begin(const Updates& rule) override { weights_ = &rule; }
   void after_step(const Step& step) override {
     const at::Tensor before = state().at("parameters").clone();
     const at::Tensor weights = weights_->state().at("parameters").clone(),
@@ -90,7 +90,7 @@ class Seen final : public Binarized {
   std::vector<std::pair<int, std::vector<at::Tensor>>> steps;  // by epoch: before and after
 
  private:
-  const UpdateRule* weights_ = nullptr;
+  const Updates* weights_ = nullptr;
 };
 
 // 3 options of which the last is a zero; the loss is linear in their outputs.

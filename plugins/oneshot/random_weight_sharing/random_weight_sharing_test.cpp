@@ -45,7 +45,8 @@ std::vector<Genotype> drawn(UniformPaths& paths, const Rng& rng, std::vector<std
   const Batch batch;
   std::vector<Genotype> genotypes;
   for (const std::size_t step : steps) {
-    paths.passes({.epoch = 1, .index = step, .count = steps.size(), .elapsed = 0.0, .lr = 0.1, .batch = batch});
+    paths.passes(
+        {.epoch = 1, .index = step, .count = steps.size(), .elapsed = 0.0, .pace = {.lr = 0.1}, .batch = batch});
     genotypes.push_back(paths.drawn());
   }
   return genotypes;

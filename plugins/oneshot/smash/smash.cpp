@@ -29,7 +29,7 @@
 #include "weft/torch/one_shot_search.hpp"
 #include "weft/torch/random_selection.hpp"
 #include "weft/torch/training.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 
 namespace {
 
@@ -128,7 +128,7 @@ class RandomArchitectures final : public weft::Guide {
     return {weft::Pass{}};
   }
 
-  void after_step(const weft::Step& step) override { rule_.step(step.lr); }
+  void after_step(const weft::Step& step) override { rule_.step(step.pace); }
 
   // The last architecture is validated, by the statistics of batches.
   void end_epoch(int) override {
@@ -171,8 +171,8 @@ class RandomArchitectures final : public weft::Guide {
   const Options& options_;
   smash::SharedWeights& shared_;
   const smash::Hypernetwork& hypernetwork_;
-  weft::UpdateRule rule_;  // of the hypernetwork
-  weft::Rng rng_{0};       // the epoch's
+  weft::Updates rule_;  // of the hypernetwork
+  weft::Rng rng_{0};    // the epoch's
   memory::Network drawn_;
 };
 

@@ -143,7 +143,7 @@ class Stochastic final : public weft::Guide {
   Options options_;
   snas::Annealing annealing_;
   StructureParameters structure_;
-  weft::UpdateRule rule_;  // of the structure
+  weft::Updates rule_;  // of the structure
   std::optional<Resource> resource_;
   double temperature_ = 1.0;
   weft::Rng rng_{0};  // the epoch's

@@ -1,4 +1,5 @@
-// A space of one: a given architecture, to retrain what a search has found or to measure a baseline.
+// A space of one: a given architecture, to retrain what a search has found or to measure a baseline. A candidate that
+// was found with a recipe keeps it.
 //
 // It has no decisions; its only genotype is the empty one.
 
@@ -13,12 +14,19 @@ namespace {
 
 constexpr std::string_view name = "fixed";
 
-weft::Architecture read_file(const std::string& given) {
+// An architecture, whose "architecture" is a version, or {"architecture", "recipe"}.
+weft::Candidate read(const weft::Json& json) {
+  if (json.is_object() && json.contains("architecture") && json.at("architecture").is_object())
+    return weft::Candidate::from_json(json);
+  return {weft::Architecture::from_json(json)};
+}
+
+weft::Candidate read_file(const std::string& given) {
   const std::string path = weft::data_path(given).string();
-  weft::require_file(path, "Set /file to an architecture.json");
+  weft::require_file(path, "Set /file to an architecture.json or a candidate.json");
   std::ifstream file(path);
   try {
-    return weft::Architecture::from_json(weft::Json::parse(file));
+    return read(weft::Json::parse(file));
   } catch (const weft::Json::exception& error) {
     throw weft::InvalidInput("/file: " + path + " is not JSON: " + error.what());
   } catch (const weft::InvalidInput& error) {
@@ -26,13 +34,13 @@ weft::Architecture read_file(const std::string& given) {
   }
 }
 
-weft::Architecture read_configuration(const weft::Json& configuration) {
+weft::Candidate read_configuration(const weft::Json& configuration) {
   if (configuration.contains("architecture") == configuration.contains("file")) {
     throw weft::InvalidInput("either /architecture or /file must be given, the one or the other");
   }
   if (configuration.contains("file")) return read_file(configuration.at("file"));
   try {
-    return weft::Architecture::from_json(configuration.at("architecture"));
+    return read(configuration.at("architecture"));
   } catch (const weft::InvalidInput& error) {
     throw weft::InvalidInput(std::string("/architecture: ") + error.what());
   }
@@ -58,8 +66,9 @@ void check_fits(const weft::Architecture& architecture, const weft::Task& task) 
 
 class Fixed final : public weft::Space, public weft::Decisions {
  public:
-  explicit Fixed(const weft::Context& context) : architecture_(read_configuration(context.configuration())) {
-    check_fits(architecture_, context.task());
+  explicit Fixed(const weft::Context& context) : candidate_(read_configuration(context.configuration())) {
+    if (context.configuration().contains("recipe")) candidate_.recipe = context.configuration().at("recipe");
+    check_fits(candidate_.architecture, context.task());
   }
 
   weft::Genotype sample(weft::Rng&) const override { return {}; }
@@ -67,7 +76,7 @@ class Fixed final : public weft::Space, public weft::Decisions {
 
   weft::Candidate decode(const weft::Genotype& genotype) const override {
     check(genotype);
-    return {architecture_};
+    return candidate_;
   }
   std::string notation(const weft::Genotype& genotype) const override {
     check(genotype);
@@ -85,7 +94,7 @@ class Fixed final : public weft::Space, public weft::Decisions {
       throw weft::InvalidInput("the only genotype is the empty one, not " + genotype.key());
   }
 
-  weft::Architecture architecture_;
+  weft::Candidate candidate_;
 };
 
 }  // namespace

@@ -104,6 +104,17 @@ typedef struct weft_context {
   weft_status (*collaborator)(void* host, weft_text role, weft_handle* found, const weft_writer* error);
   /* Since 1.1. Absolute: where the manifest lies, and the plugin's data files beside it. */
   weft_text folder;
+  /* Since 1.1. Makes a plugin of this kind for the asking one, which gives it back by `release`, before its own end.
+   * `use` is JSON: {"name", "args"}, or the plugin's name as a text, whose args are then those members of the JSON object
+   * `around` that its manifest knows. In both defaults are filled in, and what the manifest refuses is WEFT_INVALID. Of
+   * the thread alone that calls the instance. */
+  weft_status (*make)(void* host, weft_text kind, weft_text use, weft_text around, weft_handle* made,
+                      const weft_writer* error);
+  void (*release)(void* host, weft_handle made);
+  /* Since 1.1. The plugin of this kind and name that all share, made without args at its first use; it lives as long as
+   * the process, and may be asked for whenever any instance lives. Of kinds that are rules alone: "operation", "module".
+   * WEFT_INVALID where there is none. */
+  weft_status (*shared)(weft_text kind, weft_text name, weft_handle* found, const weft_writer* error);
 } weft_context;
 
 typedef struct weft_descriptor {
@@ -345,6 +356,43 @@ typedef struct weft_objective_1 {
   /* Since 1.1. The least and the largest value there can be; *known is 0 where there is no bound. Null: not said. */
   weft_status (*range)(void* self, double* least, double* largest, int32_t* known, const weft_writer* error);
 } weft_objective_1;
+
+/* ---- operation -------------------------------------------------------------------------------------------- */
+
+/* Since 1.1. An operation of architecture graphs, called as its plugin is. How it is computed says a plugin of kind
+ * `module`, of the torch tier, of the same name. Shapes are JSON: [channels, height, width], [features] or [positions,
+ * features]. */
+#define WEFT_OPERATION_1 "weft.operation/1"
+typedef struct weft_operation_1 {
+  uint64_t size;
+  /* Writes {"attributes": {name: default, or null where it must be given, ..}, "min_inputs": n, "max_inputs": n or null,
+   * "commutative": whether the order of the inputs does not matter}. */
+  weft_status (*describe)(void* self, const weft_writer* out, const weft_writer* error);
+  /* Of attributes that are complete, and a list of shapes: writes {"attributes", in normal form, "shape" of the output,
+   * "parameters", "multiply_adds", "activation_bytes" of one example}. WEFT_INVALID where they do not fit. */
+  weft_status (*infer)(void* self, weft_text attributes, weft_text inputs, const weft_writer* out,
+                       const weft_writer* error);
+} weft_operation_1;
+
+/* ---- ingredients of a training recipe ------------------------------------------------------------------------ */
+
+/* Since 1.1. A moment of a training, in epochs. */
+typedef struct weft_moment {
+  uint64_t size;
+  double elapsed; /* since the start: a fraction within an epoch */
+  double warmup;  /* of the first of them the recipe says the rate itself; `elapsed` is at least this */
+  double epochs;  /* that the schedule takes in all, warm-up included */
+} weft_moment;
+
+#define WEFT_SCHEDULE_1 "weft.schedule/1"
+typedef struct weft_schedule_1 {
+  uint64_t size;
+  /* The learning rate, of which `lr` is the recipe's. The same moment, the same answer. */
+  weft_status (*rate)(void* self, double lr, const weft_moment* at, double* out, const weft_writer* error);
+  /* What the update rule's momentum is at that moment; *known is 0 where the schedule leaves it to the rule. Null: never
+   * said. */
+  weft_status (*momentum)(void* self, const weft_moment* at, double* out, int32_t* known, const weft_writer* error);
+} weft_schedule_1;
 
 /* ---- learning curves: predictors and stoppers --------------------------------------------------------------- */
 

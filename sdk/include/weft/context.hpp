@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -49,6 +50,45 @@ class Log {
   void (*log_)(void*, std::int32_t, weft_text) = nullptr;
 };
 
+// Makes the plugins that a recipe names, which are not known before a candidate is. Copyable; valid as long as the
+// plugin's instance, whose thread alone may use it.
+class Ingredients {
+ public:
+  Ingredients() = default;  // makes none
+  explicit Ingredients(const weft_context& context)
+      : host_(context.host),
+        make_(detail::has(&context, &weft_context::make) ? context.make : nullptr),
+        release_(detail::has(&context, &weft_context::release) ? context.release : nullptr) {}
+
+  // `use` is {"name", "args"}, or a name: args are then those members of `around` that the plugin's manifest knows. It
+  // is given back with the last copy of what is returned, before the plugin's own end. Throws InvalidInput naming what
+  // does not exist or is refused; Error in hosts before ABI 1.1.
+  std::shared_ptr<const weft_handle> make(std::string_view kind, const Json& use,
+                                          const Json& around = Json::object()) const;
+
+ private:
+  void* host_ = nullptr;
+  decltype(weft_context::make) make_ = nullptr;
+  decltype(weft_context::release) release_ = nullptr;
+};
+
+#ifndef WEFT_DECLARED_ONLY
+WEFT_INLINE std::shared_ptr<const weft_handle> Ingredients::make(std::string_view kind, const Json& use,
+                                                                 const Json& around) const {
+  if (make_ == nullptr || release_ == nullptr)
+    throw Error("this host makes no ingredients; update Weft to one with ABI 1.1 or later");
+  weft_handle made{};
+  detail::StringWriter error;
+  const std::string use_text = use.dump(), around_text = around.dump();
+  detail::check(make_(host_, detail::text(kind), detail::text(use_text), detail::text(around_text), &made, error),
+                error);
+  return {new weft_handle(made), [host = host_, release = release_](const weft_handle* handle) {
+            release(host, *handle);
+            delete handle;
+          }};
+}
+#endif
+
 // Valid during construction; keep what is needed of it (all members return values that may be kept).
 class Context {
  public:
@@ -77,6 +117,7 @@ class Context {
 
   Rng rng() const { return Rng(context_->rng); }
   Log log() const { return Log(*context_); }
+  Ingredients ingredients() const { return Ingredients(*context_); }
   SpaceRef space() const { return SpaceRef(collaborator("space")); }
   Task task() const { return study_.contains("task") ? Task::from_json(study_.at("task")) : Task{}; }
 

@@ -6,10 +6,12 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -20,6 +22,9 @@
 #include "weft/error.hpp"
 #include "weft/json.hpp"
 #include "weft/shape.hpp"
+#ifndef WEFT_DECLARED_ONLY
+#include "weft/learning/activation_expression.hpp"
+#endif
 
 namespace weft {
 
@@ -60,8 +65,12 @@ class Operations {
 
   void add(OperationRule rule);
 
-  // Throws InvalidInput naming the known operations.
+  // Looks among the rules, then in the source. Throws InvalidInput naming the known operations.
   const OperationRule& find(std::string_view name) const;
+
+  // Where else operations are looked for, in this library: the plugins of kind `operation`. What was found is kept.
+  using Source = std::function<std::optional<OperationRule>(std::string_view name)>;
+  static void set_source(Source source);
 
   const std::map<std::string, OperationRule, std::less<>>& rules() const { return rules_; }
 
@@ -271,6 +280,31 @@ inline OperationRule activation_rule() {
       throw InvalidInput("unknown activation " + function.dump() + "; known are " + Json(known).dump());
     }
     return inputs[0];
+  };
+  return rule;
+}
+
+// A searched activation, such as "x * sigmoid(beta x)" (Ramachandran, Zoph, Le 2018, "Searching for Activation
+// Functions"): a formula of x in the language of weft/learning/activation_expression.hpp, or a name that it knows. Each
+// beta of it is trained: one for every channel of an image, one alone of other shapes; `beta` is what they begin with.
+inline OperationRule activation_unit_rule() {
+  OperationRule rule{.name = "activation_unit", .defaults = {{"formula", nullptr}, {"beta", 1.0}}};
+  rule.infer = [](Json& attributes, OperationRule::Shapes inputs) {
+    const Json& formula = attributes.at("formula");
+    if (!formula.is_string())
+      throw InvalidInput("formula must be a text such as \"x * sigmoid(beta x)\", not " + formula.dump());
+    const ActivationExpression expression(formula.get<std::string>());
+    expression.require_gradient();
+    real(
+        attributes, "beta", [](double value) { return std::abs(value) <= ActivationExpression::bound; }, "[-1e6, 1e6]");
+    if (expression.betas() == 0) attributes["beta"] = 1.0;
+    attributes["formula"] = expression.text();
+    return inputs[0];
+  };
+  rule.cost = [](const Json& attributes, OperationRule::Shapes, const Shape& output) {
+    const ActivationExpression expression(attributes.at("formula").get<std::string>());
+    const std::int64_t of_each = output.is_image() ? output.channels : 1;
+    return Cost{.parameters = expression.betas() * of_each, .activation_bytes = 4 * output.elements()};
   };
   return rule;
 }
@@ -490,6 +524,7 @@ inline Operations make_built_in_operations() {
   operations.add(linear_rule());
   operations.add(batch_norm_rule());
   operations.add(activation_rule());
+  operations.add(activation_unit_rule());
   operations.add(pooling_rule("max_pool"));
   operations.add(pooling_rule("avg_pool"));
   operations.add({.name = "global_avg_pool",
@@ -594,12 +629,48 @@ WEFT_INLINE const Operations& Operations::built_in() {
 
 WEFT_INLINE void Operations::add(OperationRule rule) { rules_.insert_or_assign(rule.name, std::move(rule)); }
 
+namespace detail {
+
+struct OtherOperations {
+  std::mutex mutex;
+  Operations::Source source;
+  std::map<std::string, OperationRule, std::less<>> found;
+
+  static OtherOperations& here() {
+    static OtherOperations others;
+    return others;
+  }
+};
+
+}  // namespace detail
+
+WEFT_INLINE void Operations::set_source(Source source) {
+  detail::OtherOperations& others = detail::OtherOperations::here();
+  const std::lock_guard lock(others.mutex);
+  others.source = std::move(source);
+}
+
 WEFT_INLINE const OperationRule& Operations::find(std::string_view name) const {
   const auto found = rules_.find(name);
   if (found != rules_.end()) return found->second;
+  detail::OtherOperations& others = detail::OtherOperations::here();
+  Source source;
+  {
+    const std::lock_guard lock(others.mutex);
+    const auto other = others.found.find(name);
+    if (other != others.found.end()) return other->second;
+    source = others.source;
+  }
+  // Unlocked: whoever makes the operation may come back here, and to set_source().
+  std::optional<OperationRule> rule = source ? source(name) : std::nullopt;
+  if (rule) {
+    const std::lock_guard lock(others.mutex);
+    return others.found.emplace(name, *std::move(rule)).first->second;
+  }
   std::string known;
   for (const auto& [key, rule] : rules_) known += (known.empty() ? "" : ", ") + key;
-  throw InvalidInput("unknown operation \"" + std::string(name) + "\"; known are " + known);
+  throw InvalidInput("unknown operation \"" + std::string(name) + "\"; known are " + known +
+                     ", and those that a plugin of kind operation adds");
 }
 #endif
 

@@ -17,8 +17,10 @@
 #include "weft/evaluator.hpp"
 #include "weft/objective.hpp"
 #include "weft/oneshot.hpp"
+#include "weft/operation_plugin.hpp"
 #include "weft/optimizer.hpp"
 #include "weft/predictor.hpp"
+#include "weft/schedule.hpp"
 #include "weft/space.hpp"
 #include "weft/stopper.hpp"
 
@@ -48,6 +50,19 @@ template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Predictor, T>>> : PredictorTables<T> {};
 template <typename T>
 struct Tables<T, std::enable_if_t<std::is_base_of_v<Stopper, T>>> : StopperTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Schedule, T>>> : ScheduleTables<T> {};
+template <typename T>
+struct Tables<T, std::enable_if_t<std::is_base_of_v<Operation, T>>> : OperationTables<T> {};
+
+// Of libweft_torch: it makes the modules of the operations that plugins add.
+void adopt_modules(const weft_context& context);
+
+// What a library learns of the host that it works for.
+inline void adopt(const weft_context& context) {
+  adopt_operations(context);
+  if constexpr (sizeof(WEFT_TORCH_TAG) > 1) adopt_modules(context);
+}
 
 }  // namespace weft::detail
 
@@ -61,7 +76,10 @@ constexpr weft_component component(const char* name) {
           .name = name,
           .create =
               [](const weft_context* context, void** instance, const weft_writer* error) {
-                return detail::guard(error, [&] { *instance = new T(Context(*context)); });
+                return detail::guard(error, [&] {
+                  detail::adopt(*context);
+                  *instance = new T(Context(*context));
+                });
               },
           .destroy = [](void* instance) { delete static_cast<T*>(instance); },
           .find_interface = [](const char* id) -> const void* { return detail::Tables<T>::find(id); }};

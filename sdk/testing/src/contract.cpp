@@ -2,15 +2,18 @@
 //
 //   contract_stable MANIFEST SETTING FINDINGS
 //
-// SETTING is JSON: {"args": {..}} of the plugin, filled up with the manifest's defaults; and where a pipeline says how
-// it is used, "space" and "dataset" {"manifest", "args"}, "objectives" a list of such, "study" as in weft/context.hpp,
-// and "trials" of the simulated studies. What is found goes to the file FINDINGS, a line each.
+// SETTING is a file of JSON: {"args": {..}} of the plugin, filled up with the manifest's defaults; and where a pipeline
+// says how it is used, "space" and "dataset" {"manifest", "args"}, "objectives" a list of such, "study" as in
+// weft/context.hpp, and "trials" of the simulated studies; "plugins" {"kind/name": manifest} where others are that a
+// recipe or a graph names. What is found goes to the file FINDINGS, a line each.
 //
-// Exit code 0: kept. 1: broken. 77: there is no suite for this kind in this program.
+// Exit code 0: kept. 1: broken. 77: there is no suite for this kind in this program. 78: it is an operation or a
+// module, and the pipeline's graphs do not have it.
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iostream>
 #include <optional>
 
@@ -18,12 +21,19 @@
 #include "weft/testing/evaluator_contract.hpp"
 #include "weft/testing/objective_contract.hpp"
 #include "weft/testing/oneshot_contract.hpp"
+#include "weft/testing/operation_contract.hpp"
 #include "weft/testing/optimizer_contract.hpp"
 #include "weft/testing/predictor_contract.hpp"
+#include "weft/testing/schedule_contract.hpp"
 #include "weft/testing/space_contract.hpp"
 #include "weft/testing/stopper_contract.hpp"
 #ifdef WEFT_CONTRACT_TORCH
+#include "weft/testing/augmentation_contract.hpp"
 #include "weft/testing/dataset_contract.hpp"
+#include "weft/testing/initialisation_contract.hpp"
+#include "weft/testing/loss_contract.hpp"
+#include "weft/testing/module_contract.hpp"
+#include "weft/testing/update_rule_contract.hpp"
 #endif
 
 using namespace weft;
@@ -31,7 +41,10 @@ using namespace weft::testing;
 
 namespace {
 
-constexpr int no_suite = 77;
+constexpr int no_suite = 77, not_used = 78;
+
+// No graph of the pipeline has the operation.
+struct NotUsed {};
 
 // Another plugin of the pipeline.
 struct Part {
@@ -49,12 +62,17 @@ struct Setting {
   std::optional<Part> dataset;
   Json study = Json::object();
   std::optional<std::size_t> trials;
+  bool of_pipeline = false;
 };
 
 // A data set says what the task is, an objective which way is up.
 Setting read_setting(const Json& json) {
   Setting setting{json.at("args"), {small_space(), Json::object()}, {}, json.value("study", Json::object()), {}};
-  if (json.contains("space")) setting.space = part_of(json.at("space"));
+  const Json plugins = json.value("plugins", Json::object());
+  for (const auto& [title, manifest] : plugins.items()) known_plugins()[title] = manifest.get<std::string>();
+  know_operations_of_plugins();
+  setting.of_pipeline = json.contains("space");
+  if (setting.of_pipeline) setting.space = part_of(json.at("space"));
   if (json.contains("trials")) setting.trials = json.at("trials").get<std::size_t>();
   if (json.contains("dataset")) {
     setting.dataset = part_of(json.at("dataset"));
@@ -125,6 +143,32 @@ void check_oneshot_in(const Plugin& plugin, const Setting& setting) {
                 {.study = setting.study, .collaborators = {{"space", space.handle()}, {"dataset", dataset.handle()}}});
 }
 
+// How a graph of the setting's space has the operation.
+struct UseInGraph {
+  Json attributes;
+  std::vector<Shape> shapes;  // of its inputs, which are equal
+};
+
+UseInGraph use_in_graph(const std::string& operation, const Setting& setting) {
+  constexpr int samples = 100;
+  const Instance instance(setting.space.plugin, setting.space.args, {.study = setting.study});
+  const SpaceRef space(instance.handle());
+  Rng rng(1);
+  for (int i = 0; i < samples; ++i) {
+    const Architecture architecture = space.decode(space.sample(rng)).architecture;
+    for (const Node& node : architecture.nodes()) {
+      if (node.operation != operation) continue;
+      UseInGraph use{node.attributes, {}};
+      for (const NodeId input : node.inputs) use.shapes.push_back(architecture.shape(input));
+      if (std::adjacent_find(use.shapes.begin(), use.shapes.end(), std::not_equal_to<>()) == use.shapes.end())
+        return use;
+    }
+  }
+  if (setting.of_pipeline) throw NotUsed();
+  throw Error("it takes a network to try the operation " + operation +
+              " in: give a pipeline, --pipeline, with a space whose networks have it");
+}
+
 // False where there is no suite for its kind.
 bool run_suite(const Plugin& plugin, const Setting& setting) {
   const std::string_view kind = plugin.component->kind;
@@ -141,6 +185,11 @@ bool run_suite(const Plugin& plugin, const Setting& setting) {
     check_predictor(plugin, setting.args, check);
   } else if (kind == "stopper") {
     check_stopper(plugin, setting.args, {.stops = false});
+  } else if (kind == "schedule") {
+    check_schedule(plugin, setting.args);
+  } else if (kind == "operation") {
+    const UseInGraph use = use_in_graph(plugin.component->name, setting);
+    check_operation(plugin, use.attributes, use.shapes);
   } else if (kind == "evaluator") {
     check_evaluator_in(plugin, setting);
   } else if (kind == "oneshot") {
@@ -148,6 +197,17 @@ bool run_suite(const Plugin& plugin, const Setting& setting) {
 #ifdef WEFT_CONTRACT_TORCH
   } else if (kind == "dataset") {
     check_dataset(plugin, setting.args);
+  } else if (kind == "update_rule") {
+    check_update_rule(plugin, setting.args);
+  } else if (kind == "augmentation") {
+    check_augmentation(plugin, setting.args);
+  } else if (kind == "initialisation") {
+    check_initialisation(plugin, setting.args);
+  } else if (kind == "loss") {
+    check_loss(plugin, setting.args, {.study = setting.study}, /*may_be_silent=*/true);
+  } else if (kind == "module") {
+    const UseInGraph use = use_in_graph(plugin.component->name, setting);
+    check_module(Plugin::open("operation", plugin.component->name), plugin, use.attributes, use.shapes);
 #endif
   } else {
     return false;
@@ -164,8 +224,11 @@ int main(int argc, char** argv) {
   }
   std::ofstream findings(argv[3]);
   try {
-    const Setting setting = read_setting(Json::parse(argv[2]));
+    std::ifstream stream(argv[2]);
+    const Setting setting = read_setting(Json::parse(stream));
     return run_suite(Plugin::open(std::filesystem::path(argv[1])), setting) ? 0 : no_suite;
+  } catch (const NotUsed&) {
+    return not_used;
   } catch (const Finding& finding) {
     findings << finding.text << "\n";
   } catch (const std::exception& error) {

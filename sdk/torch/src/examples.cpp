@@ -13,8 +13,8 @@ class Images final : public Examples {
     if (data.validation.size() > 0) validation_.emplace(data.validation, data.normalisation, device);
   }
 
-  std::size_t begin_epoch(const Rng& rng) override {
-    epoch_.emplace(train_, recipe_.batch_size, recipe_.augmentation, rng);
+  std::size_t begin_epoch(const Rng& rng, double progress) override {
+    epoch_.emplace(train_, recipe_.batch_size, recipe_.augmentation, rng, progress);
     return epoch_->size();
   }
   Batch batch(std::size_t index) override { return epoch_->batch(index); }
@@ -40,7 +40,7 @@ class Text final : public Examples {
         device_(device),
         train_(data.train, recipe.batch_size, data.positions, device) {}
 
-  std::size_t begin_epoch(const Rng&) override {
+  std::size_t begin_epoch(const Rng&, double) override {
     network_.carry_state(true);
     return static_cast<std::size_t>(train_.size());
   }

@@ -11,10 +11,29 @@ at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& labels, dou
                                 label_smoothing);
 }
 
-at::Tensor training_loss(const Network::Output& output, const at::Tensor& labels, const Recipe& recipe) {
-  const at::Tensor loss = cross_entropy(output.logits, labels, recipe.label_smoothing);
-  if (!output.auxiliary.defined()) return loss;
-  return loss + recipe.auxiliary_weight * cross_entropy(output.auxiliary, labels, recipe.label_smoothing);
+at::Tensor cross_entropy(const at::Tensor& logits, const Batch& batch, double label_smoothing) {
+  if (!batch.share.defined()) return cross_entropy(logits, batch.labels, label_smoothing);
+  const auto each = [&](const at::Tensor& labels) {
+    return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None, -100, label_smoothing);
+  };
+  return (batch.share * each(batch.labels) + (1.0 - batch.share) * each(batch.mixed_labels)).mean();
+}
+
+at::Tensor CrossEntropy::loss(const Terms& terms) const {
+  const at::Tensor loss = cross_entropy(terms.output.logits, terms.batch, label_smoothing_);
+  if (!terms.output.auxiliary.defined()) return loss;
+  return loss + auxiliary_weight_ * cross_entropy(terms.output.auxiliary, terms.batch, label_smoothing_);
+}
+
+at::Tensor training_loss(const Loss::Terms& terms, const std::vector<std::shared_ptr<const Loss>>& losses) {
+  if (losses.empty()) return CrossEntropy().loss(terms);
+  at::Tensor sum;
+  for (const std::shared_ptr<const Loss>& term : losses) {
+    const at::Tensor loss = term->loss(terms);
+    if (loss.defined()) sum = sum.defined() ? sum + loss : loss;
+  }
+  if (!sum.defined()) throw Error("none of the recipe's losses says anything");
+  return sum;
 }
 
 Totals::Totals(c10::Device device) : sums_(at::zeros({2}, at::TensorOptions(at::kDouble).device(device))) {}

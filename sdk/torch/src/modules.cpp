@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <tuple>
 #include <utility>
 
+#include "activation_unit.hpp"
 #include "fused.hpp"
 #include "recurrent.hpp"
+#include "weft/operation_plugin.hpp"
+#include "weft/torch/module_plugin.hpp"
 
 namespace weft {
 namespace {
@@ -20,9 +24,9 @@ using Extents = std::vector<std::int64_t>;
 
 // PyTorch's default for convolutions and linear layers (He et al. 2015 with a = sqrt(5)): uniform within 1/sqrt(fan
 // in).
-class Initialisation {
+class UniformWeights {
  public:
-  explicit Initialisation(Rng rng) : generator_(at::detail::createCPUGenerator(rng())) {}
+  explicit UniformWeights(Rng rng) : generator_(at::detail::createCPUGenerator(rng())) {}
 
   at::Tensor operator()(const Extents& sizes, std::int64_t fan_in) {
     // at::empty gives images of one channel true channels-last strides, which a conversion would not.
@@ -49,7 +53,7 @@ class Convolution final : public OperationModule {
     depthwise_ = groups_ > 1 && groups_ == channels && depth == 1 && !arguments.node.attributes.at("bias").get<bool>();
     subsamples_ = kernel == Extents{1, 1} && padding_ == Extents{0, 0} && stride_ != Extents{1, 1} &&
                   std::min(depth, channels) < 8;
-    Initialisation draw(arguments.rng);
+    UniformWeights draw(arguments.rng);
     weight_ = register_parameter("weight", draw({channels, depth, kernel[0], kernel[1]}, fan_in));
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({channels}, fan_in));
   }
@@ -97,7 +101,7 @@ class Linear final : public OperationModule {
   explicit Linear(const ModuleArguments& arguments) {
     const std::int64_t fan_in = arguments.inputs[0].channels;
     const std::int64_t features = arguments.node.shape.channels;
-    Initialisation draw(arguments.rng);
+    UniformWeights draw(arguments.rng);
     weight_ = register_parameter("weight", draw({features, fan_in}, fan_in));
     if (arguments.node.attributes.at("bias")) bias_ = register_parameter("bias", draw({features}, fan_in));
   }
@@ -510,7 +514,7 @@ class LearnedGroupConvolution final : public OperationModule {
   explicit LearnedGroupConvolution(const ModuleArguments& arguments)
       : groups_(arguments.node.attributes.at("groups")), condensation_(arguments.node.attributes.at("condensation")) {
     const std::int64_t channels = arguments.node.shape.channels, depth = arguments.inputs[0].channels;
-    Initialisation draw(arguments.rng);
+    UniformWeights draw(arguments.rng);
     weight_ = register_parameter("weight", draw({channels, depth, 1, 1}, depth));
     mask_ = register_buffer("mask", at::ones_like(weight_));
   }
@@ -561,7 +565,7 @@ class Embedding final : public OperationModule {
     const std::int64_t vocabulary = arguments.node.attributes.at("vocabulary");
     const std::int64_t features = arguments.node.shape.channels;
     // The fan in of what reads the vector, not of the table.
-    weight_ = register_parameter("weight", Initialisation(arguments.rng)({vocabulary, features}, features));
+    weight_ = register_parameter("weight", UniformWeights(arguments.rng)({vocabulary, features}, features));
   }
 
   // Token numbers: int64, [n, positions, 1].
@@ -591,7 +595,7 @@ class TiedLinear final : public OperationModule {
                          ", as it does");
     }
     if (arguments.node.attributes.at("bias")) {
-      bias_ = register_parameter("bias", Initialisation(arguments.rng)({features}, arguments.inputs[0].channels));
+      bias_ = register_parameter("bias", UniformWeights(arguments.rng)({features}, arguments.inputs[0].channels));
     }
   }
 
@@ -679,6 +683,7 @@ const OperationModules& OperationModules::built_in() {
     built_in.add("linear", make_module<Linear>);
     built_in.add("batch_norm", make_module<BatchNorm>);
     built_in.add("activation", make_module<Activation>);
+    built_in.add("activation_unit", make_activation_unit);
     built_in.add("max_pool", make_module<Pooling>);
     built_in.add("avg_pool", make_module<Pooling>);
     built_in.add("global_avg_pool", make_module<GlobalAvgPool>);
@@ -710,11 +715,39 @@ const OperationModules& OperationModules::built_in() {
   return modules;
 }
 
+namespace {
+
+// The host's; null until a plugin is created.
+std::atomic<decltype(weft_context::shared)> shared_plugins = nullptr;
+
+// The plugin of kind `module` for that operation, or null.
+const ModuleMaker* module_maker(const std::string& operation) {
+  const auto shared = shared_plugins.load();
+  if (shared == nullptr) return nullptr;
+  weft_handle found{};
+  detail::StringWriter error;
+  const weft_status status = shared(detail::text(ModuleMaker::kind), detail::text(operation), &found, error);
+  if (status == WEFT_INVALID) return nullptr;
+  detail::check(status, error);
+  const auto* table =
+      static_cast<const IngredientTable<ModuleMaker>*>(found.component->find_interface(ModuleMaker::interface_id));
+  if (table == nullptr) throw Error(operation + " has no " + ModuleMaker::interface_id + ": it is of another kind");
+  return table->get(found.instance);
+}
+
+}  // namespace
+
+void detail::adopt_modules(const weft_context& context) {
+  detail::adopt_operations(context);  // of libweft_torch itself, which reads graphs, too
+  if (detail::has(&context, &weft_context::shared)) shared_plugins = context.shared;
+}
+
 std::shared_ptr<OperationModule> OperationModules::make(const ModuleArguments& arguments) const {
   const auto found = factories_.find(arguments.node.operation);
   if (found != factories_.end()) return found->second(arguments);
+  if (const ModuleMaker* maker = module_maker(arguments.node.operation)) return maker->make(arguments);
   throw InvalidInput("node " + arguments.node.name + ": no module computes the operation " + arguments.node.operation +
-                     "; install the plugin of kind \"operation\" that offers it to the torch tier");
+                     "; install the plugin of kind \"module\" of that name");
 }
 
 }  // namespace weft

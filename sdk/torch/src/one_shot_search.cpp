@@ -135,17 +135,18 @@ bool hands_on(const std::string& option) {
 
 // ---- batches ------------------------------------------------------------------------------------------------------
 
-EndlessBatches::EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentation& augmentation)
+EndlessBatches::EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentations& augmentation)
     : batches_(&batches), batch_size_(batch_size), augmentation_(augmentation) {}
 
-EndlessBatches::EndlessBatches(const OneShotSearch& search, const Augmentation& augmentation)
+EndlessBatches::EndlessBatches(const OneShotSearch& search, const Augmentations& augmentation)
     : batches_(search.structure_text() == nullptr ? &search.structure_batches() : nullptr),
       text_(search.structure_text()),
       batch_size_(search.recipe().batch_size),
       augmentation_(augmentation) {}
 
-void EndlessBatches::begin(const Rng& rng) {
+void EndlessBatches::begin(const Rng& rng, double progress) {
   rng_ = rng;
+  progress_ = progress;
   round_ = 0;
   epoch_.reset();
   if (text_ == nullptr) return;
@@ -162,7 +163,7 @@ Batch EndlessBatches::next() {
     return text_->batch(static_cast<std::int64_t>(at_++));
   }
   if (!epoch_ || at_ == epoch_->size()) {
-    epoch_.emplace(*batches_, batch_size_, augmentation_, rng_.derive("round", round_++));
+    epoch_.emplace(*batches_, batch_size_, augmentation_, rng_.derive("round", round_++), progress_);
     at_ = 0;
   }
   return epoch_->batch(at_++);
@@ -204,11 +205,13 @@ OneShotSearch::OneShotSearch(const Context& context, std::initializer_list<const
       supernet_(std::move(network)),
       choices_(choices_of(supernet_)),
       arguments_(without(context.configuration(), own)),
-      recipe_(Recipe::from_json(arguments_)),
+      recipe_(Recipe::from_json(arguments_, context.ingredients())),
       device_(claim_device()),
       judge_(whole_judge(context, device_)),
       log_(context.log()) {
   if (find_text_dataset(context) != nullptr) {
+    if (!recipe_.augmentation.others.empty())
+      throw InvalidInput("/augmentation: a text is not augmented; leave it empty");
     text_ = weights_text(context, recipe_);
     const at::Tensor structure = structure_tokens(context);
     expect_tokens(text_->train, recipe_, text_->positions, "what structure_share leaves for the weights",
@@ -237,7 +240,7 @@ void OneShotSearch::expect_memory(const Architecture& active) const {
   // Weights, their gradients and what the update rule keeps; and what each layer keeps of a batch, once more on the way
   // back.
   const Cost all = supernet_.cost(), computed = active.cost();
-  const double fixed = (recipe_.update_rule == Recipe::UpdateRuleKind::adam ? 4.0 : 3.0) * sizeof(float) *
+  const double fixed = (2.0 + static_cast<double>(recipe_.update_rule->memory().size())) * sizeof(float) *
                        static_cast<double>(all.parameters);
   const double per_example = static_cast<double>(computed.activation_bytes);
   const double needed = fixed + per_example * static_cast<double>(recipe_.batch_size);
@@ -266,6 +269,7 @@ void OneShotSearch::expect_memory_of_one() const {
 
 OneShotResult OneShotSearch::train(const EvaluationRequest& request, const Reporter& reporter, Network& network,
                                    Guide& guide, const std::function<std::vector<Derived>()>& derive) const {
+  if (recipe_.initialisation) initialise(network, *recipe_.initialisation, request.rng.derive("weights"));
   network.to(device_);
   if (text_) network.set_statistics(Statistics::batch);  // as a Judge says
   TrainingOptions options{.folder = request.folder,

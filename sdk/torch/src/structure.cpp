@@ -74,10 +74,8 @@ double StructureParameters::entropy() const {
 
 Recipe adam(double lr, std::array<double, 2> betas, double weight_decay, double eps) {
   Recipe recipe{};
-  recipe.update_rule = Recipe::UpdateRuleKind::adam;
+  recipe.update_rule = std::make_shared<Adam>(betas, eps);
   recipe.lr = lr;
-  recipe.betas = betas;
-  recipe.eps = eps;
   recipe.weight_decay = weight_decay;
   return recipe;
 }

@@ -15,7 +15,7 @@
 #include "memory.hpp"
 #include "weft/torch/checkpoint.hpp"
 #include "weft/torch/precision.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 
 namespace weft {
 
@@ -24,7 +24,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // All tensors a training changes, by name; they share memory with the network and the update rule.
-NamedTensors training_state(const Network& network, const UpdateRule& rule, Guide* guide) {
+NamedTensors training_state(const Network& network, const Updates& rule, Guide* guide) {
   NamedTensors state;
   if (guide != nullptr) {
     for (const auto& [name, tensor] : guide->state()) state["guide/" + name] = tensor;
@@ -70,7 +70,7 @@ class Training {
         rng_(rng),
         device_(options.device),
         guide_(options.guide),
-        rule_(network.parameters(), recipe, guide_ ? UpdateRule::Parts::some : UpdateRule::Parts::all) {
+        rule_(network.parameters(), recipe, guide_ ? Updates::Parts::some : Updates::Parts::all) {
     if (guide_) guide_->begin(rule_);
   }
 
@@ -86,7 +86,7 @@ class Training {
     const std::optional<Score> validation = examples_->validate();
     if (validation && !std::isfinite(validation->loss)) fail_not_finite("validation loss", epoch);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    TrainedEpoch trained{epoch, train, validation, recipe_.learning_rate(epoch - 1), seconds};
+    TrainedEpoch trained{epoch, train, validation, first_rate_, seconds};
     if (guide_) trained.others = guide_->report();
     return trained;
   }
@@ -97,20 +97,24 @@ class Training {
     at::manual_seed(rng.derive("layers")());
     network_.train();
     network_.set_drop_path(recipe_.drop_path_at(epoch));
-    const std::size_t batches = examples_->begin_epoch(rng);
+    const std::size_t batches = examples_->begin_epoch(rng, recipe_.progress(epoch - 1));
     if (guide_) guide_->begin_epoch(epoch, rng.derive("guide"));
     Totals totals(device_);
     for (std::size_t i = 0; i < batches; ++i) {
+      const double length = 1.0 / static_cast<double>(batches);                                  // of a step, in epochs
       const double elapsed = epoch - 1 + static_cast<double>(i) / static_cast<double>(batches);  // epochs
-      network_.set_progress(recipe_.progress(elapsed));
+      const double progress = recipe_.progress(elapsed);
+      network_.set_progress(progress);
       const Batch batch = examples_->batch(i);
-      const Step step{epoch, i, batches, elapsed, recipe_.learning_rate(elapsed), batch};
+      const Pace pace{recipe_.learning_rate(elapsed, length), progress, recipe_.momentum(elapsed)};
+      const Step step{epoch, i, batches, elapsed, pace, batch};
+      if (i == 0) first_rate_ = pace.lr;
       if (guide_) {
-        guided(step, totals);
+        guided(step, pace, totals);
       } else {
         rule_.zero_grad();
-        descend(batch, 1.0, totals);
-        rule_.step(step.lr);
+        descend(batch, 1.0, progress, totals);
+        rule_.step(pace);
       }
       // Not every step, as it waits for the device; what is not finite stays so in the sum.
       const bool look = i % 16 == 15 || i + 1 == batches;
@@ -123,13 +127,13 @@ class Training {
   }
 
   // Adds the gradients of the batch's loss; returns that.
-  at::Tensor descend(const Batch& batch, double weight, Totals& totals) {
+  at::Tensor descend(const Batch& batch, double weight, double progress, Totals& totals) {
     Network::Output output;
     at::Tensor loss;
     {
       const Autocast autocast(recipe_.mixed_precision, device_);
       output = network_.forward(batch.images);
-      loss = training_loss(output, batch.labels, recipe_);
+      loss = training_loss({network_, batch, output, progress}, recipe_.losses);
     }
     const at::Tensor descended = output.penalty.defined() ? loss + output.penalty : loss;
     (descended * (weight * examples_->weight(batch))).backward();
@@ -137,7 +141,7 @@ class Training {
     return loss.detach();
   }
 
-  void guided(const Step& step, Totals& totals) {
+  void guided(const Step& step, const Pace& pace, Totals& totals) {
     guide_->before_step(step);
     rule_.zero_grad();
     std::vector<bool> took_part(network_.parameters().size());
@@ -145,9 +149,9 @@ class Training {
       network_.choose(pass.gates);
       const std::vector<bool>& taking_part = network_.taking_part();
       for (std::size_t i = 0; i < took_part.size(); ++i) took_part[i] = took_part[i] || taking_part[i];
-      guide_->after_pass(step, pass, descend(part_of(step.batch, pass), pass.weight, totals));
+      guide_->after_pass(step, pass, descend(part_of(step.batch, pass), pass.weight, pace.progress, totals));
     }
-    rule_.step(step.lr, guide_->moves(std::move(took_part)));
+    rule_.step(pace, guide_->moves(std::move(took_part)));
     guide_->after_step(step);
   }
 
@@ -155,7 +159,10 @@ class Training {
     const std::int64_t all = batch.labels.size(0);
     const std::int64_t count = pass.count < 0 ? all - pass.first : pass.count;
     if (count == all) return batch;
-    return {batch.images.narrow(0, pass.first, count), batch.labels.narrow(0, pass.first, count)};
+    const auto part = [&](const at::Tensor& whole) {
+      return whole.defined() ? whole.narrow(0, pass.first, count) : whole;
+    };
+    return {part(batch.images), part(batch.labels), part(batch.mixed_labels), part(batch.share)};
   }
 
   [[noreturn]] void fail_not_finite(const std::string& what, int epoch) const {
@@ -175,8 +182,9 @@ class Training {
   const Recipe& recipe_;
   Rng rng_;
   c10::Device device_;
-  Guide* guide_;  // may be null
-  UpdateRule rule_;
+  Guide* guide_;             // may be null
+  double first_rate_ = 0.0;  // of the epoch's first step
+  Updates rule_;
 };
 
 // `body`, with LibTorch's errors told with their epoch.
@@ -234,6 +242,7 @@ void check(const Recipe& recipe, std::int64_t examples, c10::Device device) {
 }
 
 void check(const Recipe& recipe, const TextData& data, c10::Device device) {
+  if (!recipe.augmentation.others.empty()) throw InvalidInput("/augmentation: a text is not augmented; leave it empty");
   const std::int64_t least = recipe.batch_size * data.positions + 1;
   if (data.train.numel() < least) {
     throw InvalidInput("/batch_size is " + std::to_string(recipe.batch_size) + "; so many sequences of " +

@@ -185,7 +185,8 @@ c10::Device claim_device() {
   return device_named(slot.device);
 }
 
-Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fidelity& fidelity) {
+Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fidelity& fidelity,
+                 const Ingredients& ingredients) {
   for (const auto& [name, asked] : {std::pair("resolution", fidelity.resolution.has_value()),
                                     std::pair("width_scale", fidelity.width_scale.has_value()),
                                     std::pair("depth_scale", fidelity.depth_scale.has_value())}) {
@@ -194,10 +195,20 @@ Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fideli
                          " is not known to this evaluator; epochs and data_fraction are");
     }
   }
-  Json merged = arguments;
-  merged.merge_patch(candidate.recipe);
+  Json merged = merged_recipe(arguments, candidate.recipe);
   if (fidelity.epochs) merged["epochs"] = *fidelity.epochs;
-  return Recipe::from_json(merged);
+  return Recipe::from_json(merged, ingredients);
+}
+
+Recipe sampled_recipe(const Json& arguments, const SpaceRef& space, const Ingredients& ingredients) {
+  Rng rng(0);
+  const Genotype genotype = space.sample(rng);
+  const Candidate candidate = space.decode(genotype);
+  try {
+    return recipe_of(arguments, candidate, {}, ingredients);
+  } catch (const InvalidInput& error) {
+    throw InvalidInput("with the recipe that candidate " + space.notation(genotype) + " brings: " + error.what());
+  }
 }
 
 std::int64_t examples_of(std::int64_t examples, double data_fraction, const Fidelity& fidelity) {
@@ -216,6 +227,7 @@ Evaluation evaluate(const EvaluationRequest& request, const Reporter& reporter, 
     Recipe recipe = trial.recipe;
     recipe.lr *= std::pow(trial.restarts.lr_factor, restarts);
     Network network(candidate.architecture, rng.derive("weights"));
+    if (recipe.initialisation) initialise(network, *recipe.initialisation, rng.derive("weights"));
     begin(request, trial, network, rng.derive("inherited"));
     TrainingOptions options{.folder = request.folder,
                             .report =

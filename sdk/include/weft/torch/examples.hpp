@@ -42,8 +42,8 @@ struct TextData {
 class Examples {
  public:
   virtual ~Examples() = default;
-  // Draws order and augmentation from `rng`; returns the number of batches.
-  virtual std::size_t begin_epoch(const Rng& rng) = 0;
+  // Draws order and augmentation from `rng`; returns the number of batches. `progress`: see Augmentation::during.
+  virtual std::size_t begin_epoch(const Rng& rng, double progress) = 0;
   virtual Batch batch(std::size_t index) = 0;
   // What a step descends, times the mean over the answers of `batch`.
   virtual double weight(const Batch& /*batch*/) const { return 1.0; }

@@ -15,7 +15,7 @@
 #include "weft/rng.hpp"
 #include "weft/torch/batches.hpp"
 #include "weft/torch/network.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 
 namespace weft {
 
@@ -32,7 +32,7 @@ struct Step {
   std::size_t index;   // in the epoch, from 0
   std::size_t count;   // of the epoch's steps
   double elapsed;      // epochs since the start
-  double lr;           // of the weights
+  Pace pace;           // of the weights
   const Batch& batch;  // of the weights
 };
 
@@ -40,8 +40,8 @@ class Guide {
  public:
   virtual ~Guide() = default;
 
-  // Once: `rule` moves the network's weights, and lives as long as the training.
-  virtual void begin(const UpdateRule& /*rule*/) {}
+  // Once: `weights` are the network's, and live as long as the training.
+  virtual void begin(const Updates& /*weights*/) {}
   // `rng` is the epoch's own; whatever it draws comes of it.
   virtual void begin_epoch(int /*epoch*/, const Rng& /*rng*/) {}
   // What it leaves in the weights' gradients is cleared.

@@ -37,12 +37,12 @@ class OneShotSearch;
 class EndlessBatches {
  public:
   // All are referred to, and must live longer.
-  EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentation& augmentation);
+  EndlessBatches(const Batches& batches, std::int64_t batch_size, const Augmentations& augmentation);
   // Of the search's part for the structure, of its batch size; augmented where that is one of images.
-  EndlessBatches(const OneShotSearch& search, const Augmentation& augmentation);
+  EndlessBatches(const OneShotSearch& search, const Augmentations& augmentation);
 
-  // What is drawn from here on comes of `rng`.
-  void begin(const Rng& rng);
+  // What is drawn from here on comes of `rng`, and is augmented as an epoch that begins so far into the training.
+  void begin(const Rng& rng, double progress);
   Batch next();
 
  private:
@@ -52,8 +52,9 @@ class EndlessBatches {
   const TextBatches* text_ = nullptr;  // of either one
   Network::Carried memory_;            // of the text, after the last batch
   std::int64_t batch_size_;
-  const Augmentation& augmentation_;
+  const Augmentations& augmentation_;
   Rng rng_{0};
+  double progress_ = 0.0;
   std::uint64_t round_ = 0;
   std::size_t at_ = 0;
   std::optional<EpochBatches> epoch_;
@@ -117,8 +118,8 @@ class OneShotSearch {
   // The same of one architecture at a time: of some that are drawn, the one that takes the most.
   void expect_memory_of_one() const;
 
-  // Moves the network to the device and trains it under the guide, to the end or until a report says otherwise; what
-  // `derive` says then is the result. supernet.pt is left in the request's folder.
+  // Moves the network to the device and trains it, from the recipe's initialisation on, under the guide, to the end or
+  // until a report says otherwise; what `derive` says then is the result. supernet.pt is left in the request's folder.
   OneShotResult train(const EvaluationRequest& request, const Reporter& reporter, Network& network, Guide& guide,
                       const std::function<std::vector<Derived>()>& derive) const;
 

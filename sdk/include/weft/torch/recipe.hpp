@@ -1,66 +1,70 @@
 // A training recipe: everything about a training but the network and the data.
 //
-// An evaluator merges its own arguments with the candidate's recipe (a JSON merge patch) and reads the result with
-// from_json; weft/torch/training.hpp follows it. There are no defaults here: they are in the evaluator's manifest.
+// An evaluator merges its own arguments with the candidate's recipe and reads the result with from_json;
+// weft/torch/training.hpp follows it. There are no defaults here: manifests/schemas/recipe.json has them, to which the
+// manifests of evaluators refer. The ingredients are plugins, each of its kind: a recipe names them.
 #pragma once
 
 #include <algorithm>
-#include <array>
+#include <memory>
 #include <vector>
 
 #include "weft/json.hpp"
+#include "weft/schedule.hpp"
+#include "weft/torch/augmentation.hpp"
 #include "weft/torch/batches.hpp"
+#include "weft/torch/initialisation.hpp"
+#include "weft/torch/loss.hpp"
+#include "weft/torch/update_rule.hpp"
 
 namespace weft {
 
 struct Recipe {
-  enum class UpdateRuleKind { sgd, adam };
-  enum class Schedule { constant, cosine, step, sgdr };
+  enum class DropPath { linear, linear_to_end, constant };
   enum class MixedPrecision { off, bf16 };
 
   int epochs;
   std::int64_t batch_size;
 
-  UpdateRuleKind update_rule;
+  std::shared_ptr<const UpdateRule> update_rule;
   double lr;
-  double momentum;              // of sgd
-  bool nesterov;                // of sgd
-  std::array<double, 2> betas;  // of adam
-  double eps;                   // of adam
-  double weight_decay;          // times the parameter, added to its gradient; of all parameters
-  double gradient_clip;         // largest norm of all gradients together; 0: off
+  double weight_decay;      // times the parameter, added to its gradient, unless the rule decays otherwise
+  bool decay_weights_only;  // whether weight decay leaves out biases, and what normalises
+  double gradient_clip;     // largest norm of all gradients together; 0: off
 
-  Schedule schedule;
-  int schedule_epochs;          // how long the schedule takes, drop_path's too; 0: as long as the training
-  double lr_min;                // where cosine ends, and each period of sgdr
-  std::vector<int> milestones;  // of step: epochs that begin with lr multiplied by gamma
-  double gamma;
-  int restart_epochs;  // of sgdr: the first period
-  int restart_factor;  // of sgdr: each period is so many times as long as the one before
-  int warmup_epochs;   // during which lr rises linearly from 0
+  std::shared_ptr<const Schedule> schedule;  // none: lr is constant
+  int schedule_epochs;                       // how long the schedule takes, drop_path's too; 0: as long as the training
+  int warmup_epochs;                         // during which lr rises linearly to its highest
+  bool warmup_from_zero;                     // whether the first step has a rate of 0
 
-  double label_smoothing;
-  double drop_path;         // probability in the last epoch, reached linearly (Zoph et al. 2018, ScheduledDropPath)
-  double auxiliary_weight;  // of the auxiliary classifier's loss
-  Augmentation augmentation;
+  double drop_path;  // the highest probability, reached as drop_path_schedule says (Zoph et al. 2018)
+  DropPath drop_path_schedule;
+  std::shared_ptr<const Initialisation> initialisation;  // none: as the modules draw their weights
+  std::vector<std::shared_ptr<const Loss>> losses;       // which are added up; none: cross-entropy
+  Augmentations augmentation;
   MixedPrecision mixed_precision;
 
-  // `json` has exactly the members above, augmentation's among them. Throws InvalidInput naming the member, its value
-  // and what it must be.
-  static Recipe from_json(const Json& json);
+  // `json` has exactly the members of manifests/schemas/recipe.json, those of ingredients among them. Throws
+  // InvalidInput naming the member, its value and what it must be, also in the arguments of an ingredient.
+  static Recipe from_json(const Json& json, const Ingredients& ingredients);
 
-  // The learning rate `elapsed` epochs after the start, a fraction within an epoch. Cosine (Loshchilov & Hutter 2017,
-  // Eq. 5, without restarts): lr_min + (lr - lr_min) (1 + cos(pi t)) / 2, t from 0 to 1 over the schedule's epochs
-  // after warm-up. SGDR (the same paper, with its T_0 and T_mult): t from 0 to 1 over each period after warm-up.
-  double learning_rate(double elapsed) const;
+  // The learning rate `elapsed` epochs after the start, a fraction within an epoch, of a step that takes so long. In
+  // warm-up a straight line to lr; of a step what the line has at its end, so that the first one moves something.
+  double learning_rate(double elapsed, double step = 0.0) const;
+  std::optional<double> momentum(double elapsed) const;
 
   // Of an epoch, counted from 1.
-  double drop_path_at(int epoch) const { return drop_path * progress(epoch - 1); }
+  double drop_path_at(int epoch) const;
 
   // Of the schedule, `elapsed` epochs after the start: from 0 to 1.
-  double progress(double elapsed) const {
-    return std::min(1.0, elapsed / (schedule_epochs > 0 ? schedule_epochs : epochs));
-  }
+  double progress(double elapsed) const { return std::min(1.0, elapsed / length()); }
+
+ private:
+  int length() const { return schedule_epochs > 0 ? schedule_epochs : epochs; }
 };
+
+// The second over the first as a merge patch. But a plugin of another name takes its arguments along: {"name", "args"}
+// stands in the place of what was there; and augmentations come after those that there are.
+Json merged_recipe(Json recipe, const Json& changes);
 
 }  // namespace weft

@@ -13,7 +13,7 @@
 #include "weft/supernet.hpp"
 #include "weft/torch/network.hpp"
 #include "weft/torch/recipe.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/updates.hpp"
 
 namespace weft {
 

@@ -74,7 +74,7 @@ std::vector<TrainedEpoch> checkpointed_curve(const std::filesystem::path& folder
 // What makes a training impossible whatever the network. Throws InvalidInput if the data is smaller than a batch, Error
 // if the device cannot do the recipe's precision.
 void check(const Recipe& recipe, std::int64_t examples, c10::Device device);
-// Throws InvalidInput if the text is shorter than one sequence for each stream.
+// Throws InvalidInput if the text is shorter than one sequence for each stream, or would be augmented.
 void check(const Recipe& recipe, const TextData& data, c10::Device device);
 
 // Trains to the end of the recipe or until a report says otherwise. Throws InvalidInput if the data is smaller than a

@@ -24,7 +24,11 @@ c10::Device claim_device();
 
 // `arguments` are a recipe; the candidate's own comes before them, and the fidelity's epochs before both. Throws
 // InvalidInput for a fidelity other than epochs, data_fraction and resume_from.
-Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fidelity& fidelity);
+Recipe recipe_of(const Json& arguments, const Candidate& candidate, const Fidelity& fidelity,
+                 const Ingredients& ingredients);
+
+// That of a candidate of the space: what candidates bring is refused before the first trial as it would be in it.
+Recipe sampled_recipe(const Json& arguments, const SpaceRef& space, const Ingredients& ingredients);
 
 // How many of `examples` to train on: those of the fidelity's share, or of `data_fraction`. At least one. Throws
 // InvalidInput if the share is not in (0, 1].

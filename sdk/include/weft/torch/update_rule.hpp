@@ -1,63 +1,83 @@
-// How a step changes the parameters: SGD and Adam, with clipping and weight decay, as LibTorch computes them.
+// An update rule: how a step changes the parameters, an ingredient of a recipe.
 //
-// The training loop makes one per training; then, per step: zero_grad(), backward, step(). While it lives, parameters
-// and gradients are views of one buffer each, so that a step is a handful of operations, however many parameters there
-// are. Unlike LibTorch's, it therefore decays parameters without a gradient too, unless it is told who took part.
+// The training loop keeps all parameters side by side in one buffer, and their gradients in another
+// (weft/torch/updates.hpp): a rule is arithmetic on whole buffers, however many parameters there are.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include <cstddef>
+#include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include "weft/torch/recipe.hpp"
+#include "weft/torch/ingredient.hpp"
 
 namespace weft {
 
 class UpdateRule {
  public:
-  // Whether every parameter takes part in every step, or each in those that are given it, counted for each: of a
-  // network of which only a part is computed.
-  enum class Parts { all, some };
+  using IngredientKind = UpdateRule;
+  static constexpr const char* kind = "update_rule";
+  static constexpr const char* interface_id = "weft.torch.update_rule/1";
 
-  // `parameters` are dense leaves of one device and type float; others may hold handles to them.
-  UpdateRule(std::vector<at::Tensor> parameters, const Recipe& recipe, Parts parts = Parts::all);
-  // Gives each parameter memory of its own again, and no gradient.
-  ~UpdateRule();
-  UpdateRule(const UpdateRule&) = delete;
-  UpdateRule& operator=(const UpdateRule&) = delete;
+  struct Step {
+    at::Tensor values;     // [elements]: the parameters, to be changed in place
+    at::Tensor gradients;  // [elements]: clipped, and decayed unless the rule does that itself; may be overwritten
+    std::map<std::string, at::Tensor> memory;  // [elements] each, by the names of memory(); to be changed in place
+    std::int64_t count;                        // of the steps that these parameters took part in, this one included
+    double lr;
+    double progress = 0.0;                // of the schedule, from 0 to 1
+    std::optional<double> momentum = {};  // what the schedule wants of the rule's momentum
+    double weight_decay = 0.0;            // of a rule that decays by itself
+    at::Tensor decayed = {};              // [elements], 1 where weight_decay applies, else 0; undefined: everywhere
+  };
 
-  void zero_grad() { gradients_.zero_(); }
-  // Of all parameters, side by side as in state()'s "parameters".
-  const at::Tensor& gradients() const { return gradients_; }
-  // Clips the gradients, changes the parameters.
-  void step(double lr);
-  // With Parts::some: only those parameters that took part, by their order; the others keep their values and what is
-  // remembered of them to the bit. Gradients are clipped by the norm of all.
-  void step(double lr, const std::vector<bool>& took_part);
+  virtual ~UpdateRule() = default;
+  virtual void step(const Step& step) const = 0;
+  // What it remembers of every element, and what each begins with.
+  virtual std::map<std::string, double> memory() const { return {}; }
+  // Whether it needs Step::count.
+  virtual bool counts() const { return false; }
+  // Whether it applies weight_decay itself; else weight_decay times the parameter is added to its gradient.
+  virtual bool decays() const { return false; }
+  // The m of a step x <- x - lr v, v <- m v + g, whose v it remembers as "momentum"; 0: none, or another kind of step.
+  virtual double momentum() const { return 0.0; }
+  // The change of a parameter w with gradient g, as one would write it down.
+  virtual std::string formula() const = 0;
+};
 
-  // All there is to store and, by copying into it, to restore: the parameters and what the rule remembers.
-  const std::map<std::string, at::Tensor>& state() const { return state_; }
+// v <- momentum v + g; w <- w - lr v, or with Nesterov w - lr (g + momentum v).
+class Sgd : public UpdateRule {
+ public:
+  explicit Sgd(double momentum = 0.0, bool nesterov = false) : momentum_(momentum), nesterov_(nesterov) {}
+  void step(const Step& step) const override;
+  std::map<std::string, double> memory() const override { return {{"momentum", 0.0}}; }
+  double momentum() const override { return momentum_; }
+  std::string formula() const override;
 
  private:
-  // Parameters that lie side by side in the buffers, and have taken part in equally many steps, this one included.
-  struct Range {
-    std::int64_t first, size;
-    std::int64_t steps;
-  };
-  void clip();
-  void change(const Range& range, double lr);
-  void sgd(const Range& range, at::Tensor& values, at::Tensor& gradients, double lr);
-  void adam(const Range& range, at::Tensor& values, at::Tensor& gradients, double lr);
-  std::vector<Range> ranges(const std::vector<bool>& took_part);
+  double momentum_;
+  bool nesterov_;
+};
 
-  Recipe recipe_;
-  std::vector<at::Tensor> parameters_;
-  at::Tensor values_, gradients_;  // [all parameters' elements]
-  std::map<std::string, at::Tensor> state_;
+// Kingma and Ba 2015, Algorithm 1. `decoupled`: weight decay is no part of the gradient, w <- w - lr weight_decay w
+// (Loshchilov and Hutter 2019, AdamW, whose eta is lr and whose lambda is weight_decay).
+class Adam : public UpdateRule {
+ public:
+  explicit Adam(std::array<double, 2> betas = {0.9, 0.999}, double eps = 1e-8, bool decoupled = false)
+      : betas_(betas), eps_(eps), decoupled_(decoupled) {}
+  void step(const Step& step) const override;
+  std::map<std::string, double> memory() const override { return {{"first_moment", 0.0}, {"second_moment", 0.0}}; }
+  bool counts() const override { return true; }
+  bool decays() const override { return decoupled_; }
+  std::string formula() const override;
+
+ private:
+  std::array<double, 2> betas_;
+  double eps_;
+  bool decoupled_;
 };
 
 }  // namespace weft

@@ -435,8 +435,9 @@ WEFT_CONTRACT_INLINE void check_space(const Plugin& plugin, const Json& args, co
   REQUIRE(std::string_view(plugin.component->kind) == "space");
   check_claims(plugin, {"space.decisions", "space.mutation", "space.crossover", "space.morphisms", "space.supernet",
                         "space.relaxation", "space.encoding"});
-  const Instance instance(plugin, args, {.study = study});
-  const Instance other(plugin, args, {.study = study});
+  const Company company(plugin, args, {.study = study});  // spaces that it is made of
+  const Instance instance(plugin, args, company.surroundings());
+  const Instance other(plugin, args, company.surroundings());
   const SpaceRef space(instance.handle());
   space_contract::check_sampling(space, SpaceRef(other.handle()), study);
   space_contract::check_notation(space);
