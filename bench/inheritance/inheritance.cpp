@@ -28,7 +28,12 @@ constexpr int cases = 20, wanted = 18;
 constexpr std::int64_t examples = 5000;
 
 weft::Recipe recipe() {
-  return weft::bench::recipe(64, {{"lr", 0.02}, {"nesterov", true}, {"weight_decay", 1e-4}, {"schedule", "cosine"}});
+  weft::Recipe recipe = weft::bench::recipe(64);
+  recipe.update_rule = std::make_shared<weft::Sgd>(0.9, true);
+  recipe.lr = 0.02;
+  recipe.weight_decay = 1e-4;
+  recipe.schedule = std::make_shared<weft::Cosine>();
+  return recipe;
 }
 
 weft::Architecture random_network(Rng& rng) {

@@ -53,8 +53,9 @@ void train(const std::string& file, std::int64_t batch_size, std::int64_t exampl
     }
     return elapsed < seconds ? weft::Verdict::go_on : weft::Verdict::stop;
   };
-  weft::train(network, {split, {}, {ones, ones}}, weft::bench::recipe(batch_size, {{"epochs", 1'000'000}}),
-              weft::Rng(1), {.report = report, .device = device});
+  weft::Recipe recipe = weft::bench::recipe(batch_size);
+  recipe.epochs = 1'000'000;
+  weft::train(network, {split, {}, {ones, ones}}, recipe, weft::Rng(1), {.report = report, .device = device});
   std::cout << Json{{"parameters", architecture.cost().parameters},
                     {"images_per_second", static_cast<double>(epochs * examples) / elapsed}}
             << "\n";
