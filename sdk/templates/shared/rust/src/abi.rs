@@ -92,6 +92,26 @@ pub struct weft_context {
     >,
     /// Since 1.1: read it only if `size` covers it.
     pub folder: weft_text,
+    /// Since 1.1, as are the next two.
+    pub make: Option<
+        unsafe extern "C" fn(
+            host: *mut c_void,
+            kind: weft_text,
+            plugin: weft_text,
+            around: weft_text,
+            made: *mut weft_handle,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
+    pub release: Option<unsafe extern "C" fn(host: *mut c_void, made: weft_handle)>,
+    pub shared: Option<
+        unsafe extern "C" fn(
+            kind: weft_text,
+            name: weft_text,
+            found: *mut weft_handle,
+            error: *const weft_writer,
+        ) -> weft_status,
+    >,
 }
 
 #[repr(C)]
