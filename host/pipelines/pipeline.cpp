@@ -326,12 +326,22 @@ Use Pipeline::use(const Manifest& manifest, const std::string& pointer, const Ca
 
 namespace {
 
-// Of a plugin that is named without args: those of the asking one's that it knows.
+bool fits(const Json& value, const Json& schema) {
+  try {
+    validate(value, schema, "");
+    return true;
+  } catch (const InvalidInput&) {
+    return false;
+  }
+}
+
+// Of a plugin that is named without args: those of the asking one's that it knows. What is of another form means
+// something else.
 Json shared_args(const Manifest& manifest, const Json& around) {
   Json args = Json::object();
   const Json properties = manifest.parameters().value("properties", Json::object());
   for (const auto& [name, schema] : properties.items()) {
-    if (around.contains(name)) args[name] = around.at(name);
+    if (around.contains(name) && fits(around.at(name), schema)) args[name] = around.at(name);
   }
   return args;
 }
@@ -348,7 +358,7 @@ Use Pipeline::nested(const std::string& kind, const std::string& argument, const
     const Manifest& manifest = catalogue.find(kind, given, fmt::format("{}: {}", file_, place));
     Json args = shared_args(manifest, json_.at(Json::json_pointer(pointer + "/args")));
     fill_defaults(args, manifest.parameters(), defaults_);
-    validate(args, manifest.parameters(), file_, pointer + "/args");
+    validate(args, manifest.parameters(), file_, place + "/args");
     Pipeline alone;  // which has the plugins that its defaults name
     alone.file_ = file_;
     alone.defaults_ = defaults_;

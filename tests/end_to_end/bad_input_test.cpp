@@ -138,6 +138,7 @@ TEST_CASE("what is wrong with a recipe's ingredients is named with its place, be
        R"({"name": "step", "args": {"gamma": [0.1, "x"]}})",
        {"/evaluator/args/schedule/args/gamma/1", "must be a number"}},
       {"update_rule", R"({"nme": "sgd"})", {"/evaluator/args/update_rule", "nme"}},
+      {"update_rule", R"("expression")", {"/evaluator/args/update_rule/args/formula is missing"}},
       {"augmentation", R"("mixup")", {"/evaluator/args/augmentation", "must be an array"}},
       {"update_rule",
        R"({"name": "expression", "args": {"formula": "g +"}})",
