@@ -80,7 +80,7 @@ std::optional<weft_handle> Assembly::role(Part& asking, std::string_view name) {
   for (const Use& nested : asking.use->nested) {
     if (name != "/" + nested.argument) continue;
     const std::string pointer = asking.pointer + "/args" + std::string(name);
-    return asking.is_ingredient ? part_of(asking, pointer, nested) : part(pointer, nested);
+    return part_among(asking.is_ingredient ? asking.parts : parts_, pointer, nested, 0, asking.is_ingredient);
   }
   return {};
 }
@@ -214,15 +214,21 @@ void Assembly::expect_finished(const std::string& pointer) const {
 
 // `index` is that in a list of plugins, which tells apart the streams of several of one name.
 weft_handle Assembly::part(const std::string& pointer, const Use& use, std::size_t index) {
-  for (const auto& part : parts_) {
+  return part_among(parts_, pointer, use, index, /*is_ingredient=*/false);
+}
+
+weft_handle Assembly::part_among(std::vector<std::unique_ptr<Part>>& parts, const std::string& pointer, const Use& use,
+                                 std::size_t index, bool is_ingredient) {
+  for (const auto& part : parts) {
     if (part->pointer == pointer) return {part->component, part->instance};
   }
   expect_finished(pointer);
   auto part = std::unique_ptr<Part>(new Part{this, pointer, &use, use.manifest});
+  part->is_ingredient = is_ingredient;
   create(*part, index);
   // A plugin may have asked for collaborators while it was created: they come before it.
-  parts_.push_back(std::move(part));
-  return {parts_.back()->component, parts_.back()->instance};
+  parts.push_back(std::move(part));
+  return {parts.back()->component, parts.back()->instance};
 }
 
 void Assembly::create(Part& part, std::size_t index) {
@@ -280,17 +286,6 @@ void Assembly::create(Part& part, std::size_t index) {
   } catch (...) {
     rethrow_as_refusal(*use.manifest, "create");
   }
-}
-
-weft_handle Assembly::part_of(Part& ingredient, const std::string& pointer, const Use& use) {
-  for (const auto& part : ingredient.parts) {
-    if (part->pointer == pointer) return {part->component, part->instance};
-  }
-  auto part = std::unique_ptr<Part>(new Part{this, pointer, &use, use.manifest});
-  part->is_ingredient = true;
-  create(*part, 0);
-  ingredient.parts.push_back(std::move(part));
-  return {ingredient.parts.back()->component, ingredient.parts.back()->instance};
 }
 
 // Of another trial it is another one, made from the same stream.

@@ -67,7 +67,8 @@ class Assembly {
   weft_handle part(const std::string& pointer, const Use& use, std::size_t index = 0);
   void create(Part& part, std::size_t index);
   weft_handle ingredient(const Part& asking, std::string_view kind, std::string_view use, std::string_view around);
-  weft_handle part_of(Part& ingredient, const std::string& pointer, const Use& use);
+  weft_handle part_among(std::vector<std::unique_ptr<Part>>& parts, const std::string& pointer, const Use& use,
+                         std::size_t index, bool is_ingredient);
   void release(const weft_handle& ingredient);
   std::optional<weft_handle> role(Part& asking, std::string_view name);
   void expect_no_twin(const Part& ingredient) const;

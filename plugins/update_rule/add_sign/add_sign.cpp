@@ -1,45 +1,23 @@
 // AddSign: Bello, Zoph, Vasudevan, Le 2017, "Neural Optimizer Search with Reinforcement Learning", as in the
 // authors' code (tf-opt, addsign.py).
 
-#include <ATen/ATen.h>
-
-#include "weft/learning/decay.hpp"
-#include "weft/learning/update_expression.hpp"
 #include "weft/plugin.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/sign_agreement.hpp"
 
 namespace {
 
-using weft::learning::UpdateExpression;
-
-class AddSign final : public weft::UpdateRule {
+class AddSign final : public weft::SignAgreement {
  public:
-  explicit AddSign(const weft::Context& context)
-      : alpha_(context.get<double>("alpha")),
-        beta_(context.get<double>("beta")),
-        decay_(weft::learning::Decay::named(context.get<std::string>("decay"), context.configuration().at("periods"))) {
-  }
-
-  std::map<std::string, double> memory() const override { return {{"first_moment", 0.0}}; }
-
-  // m <- beta m + (1 - beta) g; w <- w - lr (alpha + f(t) sign(g) sign(m)) g
-  void step(const Step& step) const override {
-    const double beta = step.momentum.value_or(beta_);
-    at::Tensor m = step.memory.at("first_moment"), values = step.values;
-    m.mul_(beta).add_(step.gradients, 1.0 - beta);
-    const at::Tensor agreement = step.gradients.sign().mul_(m.sign());
-    values.addcmul_(agreement.mul_(decay_.at(step.progress)).add_(alpha_), step.gradients, -step.lr);
-  }
-
-  std::string formula() const override {
-    const std::string beta = UpdateExpression::text_of(beta_);
-    return "m <- " + beta + " m + (1 - " + beta + ") g; -lr (" + UpdateExpression::text_of(alpha_) + " + " +
-           (decay_.is_none() ? "" : decay_.to_string() + " ") + "sign(g) sign(m)) g";
-  }
+  explicit AddSign(const weft::Context& context) : SignAgreement(context), alpha_(context.get<double>("alpha")) {}
 
  private:
-  double alpha_, beta_;
-  weft::learning::Decay decay_;
+  // alpha + f(t) sign(g) sign(m)
+  at::Tensor factor(at::Tensor agreement) const override { return agreement.add_(alpha_); }
+  std::string factor_of(const std::string& agreement) const override {
+    return "(" + weft::learning::UpdateExpression::text_of(alpha_) + " + " + agreement + ")";
+  }
+
+  double alpha_;
 };
 
 }  // namespace

@@ -1,46 +1,23 @@
 // PowerSign: Bello, Zoph, Vasudevan, Le 2017, "Neural Optimizer Search with Reinforcement Learning", as in
 // the authors' code (tf-opt, powersign.py).
 
-#include <ATen/ATen.h>
-
-#include "weft/learning/decay.hpp"
-#include "weft/learning/update_expression.hpp"
 #include "weft/plugin.hpp"
-#include "weft/torch/update_rule.hpp"
+#include "weft/torch/sign_agreement.hpp"
 
 namespace {
 
-using weft::learning::UpdateExpression;
-
-class PowerSign final : public weft::UpdateRule {
+class PowerSign final : public weft::SignAgreement {
  public:
-  explicit PowerSign(const weft::Context& context)
-      : base_(context.get<double>("base")),
-        beta_(context.get<double>("beta")),
-        decay_(weft::learning::Decay::named(context.get<std::string>("decay"), context.configuration().at("periods"))) {
-  }
-
-  std::map<std::string, double> memory() const override { return {{"first_moment", 0.0}}; }
-
-  // m <- beta m + (1 - beta) g; w <- w - lr base^(f(t) sign(g) sign(m)) g
-  void step(const Step& step) const override {
-    const double beta = step.momentum.value_or(beta_);
-    at::Tensor m = step.memory.at("first_moment"), values = step.values;
-    m.mul_(beta).add_(step.gradients, 1.0 - beta);
-    const at::Tensor agreement = step.gradients.sign().mul_(m.sign());
-    const at::Tensor factor = at::pow(base_, agreement.mul_(decay_.at(step.progress)));
-    values.addcmul_(factor, step.gradients, -step.lr);
-  }
-
-  std::string formula() const override {
-    const std::string beta = UpdateExpression::text_of(beta_);
-    return "m <- " + beta + " m + (1 - " + beta + ") g; -lr " + UpdateExpression::text_of(base_) + "^(" +
-           (decay_.is_none() ? "" : decay_.to_string() + " ") + "sign(g) sign(m)) g";
-  }
+  explicit PowerSign(const weft::Context& context) : SignAgreement(context), base_(context.get<double>("base")) {}
 
  private:
-  double base_, beta_;
-  weft::learning::Decay decay_;
+  // base^(f(t) sign(g) sign(m))
+  at::Tensor factor(at::Tensor agreement) const override { return at::pow(base_, agreement); }
+  std::string factor_of(const std::string& agreement) const override {
+    return weft::learning::UpdateExpression::text_of(base_) + "^(" + agreement + ")";
+  }
+
+  double base_;
 };
 
 }  // namespace
