@@ -109,25 +109,6 @@ TEST_CASE("an unknown or ill-typed parameter names its place, rule and neighbour
   check_says(refused(missing), {"/space is missing"});
 }
 
-namespace {
-
-// A network for the images of training_pipeline(), whose node "unit" has these attributes.
-Json pipeline_of_fixed(const std::string& operation, const Json& attributes) {
-  Json graph = Json::parse(R"({"architecture": 1, "output": "classifier", "nodes": [
-      {"name": "input", "operation": "input", "attributes": {"shape": [3, 8, 8]}, "inputs": []},
-      {"name": "unit", "operation": "", "attributes": {}, "inputs": ["input"]},
-      {"name": "pool", "operation": "global_avg_pool", "attributes": {}, "inputs": ["unit"]},
-      {"name": "classifier", "operation": "linear", "attributes": {"features": 4}, "inputs": ["pool"]}]})");
-  graph["nodes"][1]["operation"] = operation;
-  graph["nodes"][1]["attributes"] = attributes;
-  Json pipeline = training_pipeline(2, {"cpu:1"});
-  pipeline["space"] = {{"name", "fixed"}, {"args", {{"architecture", graph}}}};
-  pipeline["optimizer"] = {{"name", "random_search"}};
-  return pipeline;
-}
-
-}  // namespace
-
 TEST_CASE("what is wrong with a recipe's ingredients is named with its place, before anything trains") {
   const Json base = training_pipeline(2, {"cpu:1"});
   const std::tuple<const char*, const char*, std::vector<std::string>> mistakes[] = {

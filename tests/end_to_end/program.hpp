@@ -185,6 +185,21 @@ inline Json training_pipeline(int trials, const std::vector<std::string>& slots)
           {"budget", {{"trials", trials}}}};
 }
 
+// A network for the images of training_pipeline(), whose node "unit" has these attributes.
+inline Json pipeline_of_fixed(const std::string& operation, const Json& attributes) {
+  Json graph = Json::parse(R"({"architecture": 1, "output": "classifier", "nodes": [
+      {"name": "input", "operation": "input", "attributes": {"shape": [3, 8, 8]}, "inputs": []},
+      {"name": "unit", "operation": "", "attributes": {}, "inputs": ["input"]},
+      {"name": "pool", "operation": "global_avg_pool", "attributes": {}, "inputs": ["unit"]},
+      {"name": "classifier", "operation": "linear", "attributes": {"features": 4}, "inputs": ["pool"]}]})");
+  graph["nodes"][1]["operation"] = operation;
+  graph["nodes"][1]["attributes"] = attributes;
+  Json pipeline = training_pipeline(2, {"cpu:1"});
+  pipeline["space"] = {{"name", "fixed"}, {"args", {{"architecture", graph}}}};
+  pipeline["optimizer"] = {{"name", "random_search"}};
+  return pipeline;
+}
+
 // `weft trials --json` without what differs from run to run.
 inline Json trials_of(const fs::path& study, const fs::path& folder) {
   const Ran ran = run({"trials", study.string(), "--json"}, folder);

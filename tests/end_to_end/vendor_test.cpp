@@ -340,13 +340,8 @@ TEST_CASE("a study is not resumed with another version of what its candidates al
   const TemporaryFolder plugins, folder;
   fs::copy(fs::path(WEFT_TEST_BINARY) / "lib/weft/plugins/schedule/constant", plugins / "constant",
            fs::copy_options::recursive);
-  Json pipeline = training_pipeline(1, {"cpu:1"});
-  const Json graph = Json::parse(R"({"architecture": 1, "output": "classifier", "nodes": [
-      {"name": "input", "operation": "input", "attributes": {"shape": [3, 8, 8]}, "inputs": []},
-      {"name": "pool", "operation": "global_avg_pool", "attributes": {}, "inputs": ["input"]},
-      {"name": "classifier", "operation": "linear", "attributes": {"features": 4}, "inputs": ["pool"]}]})");
-  pipeline["space"] = {{"name", "fixed"}, {"args", {{"architecture", graph}, {"recipe", {{"schedule", "constant"}}}}}};
-  pipeline["optimizer"] = {{"name", "random_search"}};
+  Json pipeline = pipeline_of_fixed("identity", Json::object());
+  pipeline["space"]["args"]["recipe"] = {{"schedule", "constant"}};
   write_file(folder / "pipeline.json", pipeline.dump());
   const auto weft = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), {"--plugin-path", plugins.path().string()});
